@@ -1,0 +1,70 @@
+//! The number of a block device.
+
+use std::fmt;
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DevNo {
+    pub major: u32,
+    pub minor: u32,
+}
+
+impl DevNo {
+    pub const fn new(major: u32, minor: u32) -> DevNo {
+        DevNo { major, minor }
+    }
+
+    /// `st_rdev` as the C library lays it out and as lvmetad's protocol carries it: minor bits
+    /// 0-7, major bits 0-11 from bit 8, the other minor bits from bit 20, the other major bits
+    /// from bit 44 (sysmacros.h, `gnu_dev_makedev`).
+    pub const fn to_dev_t(self) -> u64 {
+        let (major, minor) = (self.major as u64, self.minor as u64);
+        (minor & 0xff) | (major & 0xfff) << 8 | (minor & !0xff) << 12 | (major & !0xfff) << 32
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "each half is masked to its 32 bits")]
+    pub const fn from_dev_t(dev: u64) -> DevNo {
+        let major = (dev >> 8 & 0xfff) | (dev >> 32 & 0xffff_f000);
+        let minor = (dev & 0xff) | (dev >> 12 & 0xffff_ff00);
+        DevNo { major: major as u32, minor: minor as u32 }
+    }
+
+    /// Reads `MAJOR:MINOR`, the form sysfs uses.
+    pub fn parse(text: &str) -> Option<DevNo> {
+        let (major, minor) = text.split_once(':')?;
+        Some(DevNo { major: major.parse().ok()?, minor: minor.parse().ok()? })
+    }
+}
+
+impl fmt::Display for DevNo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.major, self.minor)
+    }
+}
+
+impl fmt::Debug for DevNo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dev_t_is_the_c_librarys() {
+        assert_eq!(DevNo::new(7, 40).to_dev_t(), 1832);
+        assert_eq!(DevNo::new(259, 300).to_dev_t(), 259 << 8 | 0x2c | 1 << 20);
+        for devno in [DevNo::new(8, 0), DevNo::new(253, 524_288), DevNo::new(0xffff_ffff, 0xffff_ffff)] {
+            assert_eq!(DevNo::from_dev_t(devno.to_dev_t()), devno);
+        }
+    }
+
+    #[test]
+    fn text_is_major_colon_minor() {
+        assert_eq!(DevNo::parse("7:40"), Some(DevNo::new(7, 40)));
+        assert_eq!(DevNo::new(7, 40).to_string(), "7:40");
+        assert_eq!(DevNo::parse("7"), None);
+        assert_eq!(DevNo::parse("-7:1"), None);
+    }
+}

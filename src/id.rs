@@ -1,0 +1,79 @@
+//! The 32-character identifier of a PV, VG or LV.
+
+use std::fmt;
+
+/// A PVID, VGID or LV id, without hyphens. LVM does not check the characters when it reads a
+/// label, so any byte may be in here; [`Id::is_regular`] tells.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Id(pub [u8; 32]);
+
+/// Lengths of the groups in the written form, `XXXXXX-XXXX-XXXX-XXXX-XXXX-XXXX-XXXXXX`.
+const GROUPS: [usize; 7] = [6, 4, 4, 4, 4, 4, 6];
+
+impl Id {
+    /// Reads the written form as metadata readers do: hyphens count for nothing wherever they
+    /// are, and exactly 32 characters of the alphabet must be left.
+    pub fn parse(text: &[u8]) -> Option<Id> {
+        let mut id = [0; 32];
+        let mut filled = 0;
+        for &byte in text.iter().filter(|&&byte| byte != b'-') {
+            *id.get_mut(filled)? = byte;
+            filled += 1;
+        }
+        let id = Id(id);
+        (filled == id.0.len() && id.is_regular()).then_some(id)
+    }
+
+    /// Whether all characters are of LVM's alphabet, `0-9A-Za-z!#`.
+    pub fn is_regular(&self) -> bool {
+        self.0.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'!' | b'#'))
+    }
+
+    /// The written form, as bytes: an irregular id keeps its odd ones.
+    pub fn hyphenated(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(38);
+        let mut rest = &self.0[..];
+        for length in GROUPS {
+            let (group, tail) = rest.split_at(length);
+            if !out.is_empty() {
+                out.push(b'-');
+            }
+            out.extend_from_slice(group);
+            rest = tail;
+        }
+        out
+    }
+}
+
+/// The written form; bytes that are not printable ASCII are shown as `\xNN`.
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.hyphenated().escape_ascii())
+    }
+}
+
+impl fmt::Debug for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hyphens_may_stand_anywhere() {
+        let id = Id::parse(b"GpJ7WN-yKiu-O8xE-G1iJ-yQdO-4DYS-CGa4HS").unwrap();
+        assert_eq!(id, Id(*b"GpJ7WNyKiuO8xEG1iJyQdO4DYSCGa4HS"));
+        assert_eq!(Id::parse(b"--GpJ7WNyKiuO8xEG1iJyQdO4DYSCGa4HS-"), Some(id));
+        assert_eq!(id.to_string(), "GpJ7WN-yKiu-O8xE-G1iJ-yQdO-4DYS-CGa4HS");
+    }
+
+    #[test]
+    fn wrong_length_and_wrong_characters_are_refused() {
+        assert_eq!(Id::parse(b"GpJ7WNyKiuO8xEG1iJyQdO4DYSCGa4H"), None);
+        assert_eq!(Id::parse(b"GpJ7WNyKiuO8xEG1iJyQdO4DYSCGa4HSx"), None);
+        assert_eq!(Id::parse(b"GpJ7WNyKiuO8xEG1iJyQdO4DYSCGa4H/"), None);
+    }
+}

@@ -1,0 +1,6 @@
+//! pvwatch.
+
+pub mod device;
+pub mod devno;
+pub mod id;
+pub mod text;

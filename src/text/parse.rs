@@ -1,0 +1,336 @@
+use super::{Item, Node, Scalar, Section, Value};
+use std::borrow::Cow;
+use std::fmt;
+
+/// Sections nest without limit in LVM, by recursion; a hostile text could use that up. Real
+/// metadata needs five levels, the deepest recorded conversation 61.
+pub const MAX_DEPTH: usize = 128;
+
+/// A whole creation time is sometimes damaged in old metadata; LVM puts 2018-05-24 there.
+const CREATION_TIME_OUT_OF_RANGE: i64 = 1_527_120_000;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Error {
+    /// Counted from 1.
+    pub line: usize,
+    pub kind: ErrorKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    Empty,
+    KeyExpected,
+    EmptyKey,
+    /// A key with neither `=` nor `{` behind it.
+    LoneKey,
+    ValueExpected,
+    NumberOutOfRange,
+    UnterminatedString,
+    UnterminatedList,
+    UnterminatedSection,
+    CommaExpected,
+    UnexpectedBrace,
+    TooDeep,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.kind {
+            ErrorKind::Empty => "there is nothing in it",
+            ErrorKind::KeyExpected => "a key was expected",
+            ErrorKind::EmptyKey => "a key is empty",
+            ErrorKind::LoneKey => "a key is followed by neither '=' nor '{'",
+            ErrorKind::ValueExpected => "a value was expected",
+            ErrorKind::NumberOutOfRange => "a number does not fit 64 bits",
+            ErrorKind::UnterminatedString => "a string is never closed",
+            ErrorKind::UnterminatedList => "a list is never closed",
+            ErrorKind::UnterminatedSection => "a section is never closed",
+            ErrorKind::CommaExpected => "a comma was expected in a list",
+            ErrorKind::UnexpectedBrace => "a '}' closes nothing",
+            ErrorKind::TooDeep => "sections are nested too deep",
+        };
+        write!(f, "line {}: {what}", self.line)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Parses a whole text, up to its end or its first NUL.
+pub fn parse(input: &[u8]) -> Result<Section<'_>, Error> {
+    parse_skipping_known(input, &|_, _, _| None)
+}
+
+/// Like [`parse`], but asks before each top-level section whether its text is known already.
+///
+/// `known` gets the nodes parsed so far, the key, and the bytes behind the opening brace; if
+/// these begin with a text it has parsed before as a section, closing brace included, it returns
+/// the length of that text. The section then becomes [`Item::Known`]. Parsing is deterministic,
+/// so equal bytes end at the same brace.
+pub fn parse_skipping_known<'a>(
+    input: &'a [u8],
+    known: &dyn Fn(&Section<'a>, &[u8], &'a [u8]) -> Option<usize>,
+) -> Result<Section<'a>, Error> {
+    let end = memchr::memchr(0, input).unwrap_or(input.len());
+    let mut parser = Parser { input: &input[..end], at: 0, known };
+    match parser.nodes(0) {
+        Ok(section) if section.0.is_empty() => Err(parser.error(ErrorKind::Empty)),
+        Ok(section) => Ok(section),
+        Err(kind) => Err(parser.error(kind)),
+    }
+}
+
+struct Parser<'a, 'k> {
+    input: &'a [u8],
+    at: usize,
+    known: &'k dyn Fn(&Section<'a>, &[u8], &'a [u8]) -> Option<usize>,
+}
+
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c)
+}
+
+fn ends_word(byte: u8) -> bool {
+    is_space(byte) || matches!(byte, b'#' | b'=' | b'{' | b'}')
+}
+
+impl<'a> Parser<'a, '_> {
+    fn error(&self, kind: ErrorKind) -> Error {
+        let line = memchr::memchr_iter(b'\n', &self.input[..self.at]).count() + 1;
+        Error { line, kind }
+    }
+
+    /// The next byte that belongs to a token; blank space and comments are passed over.
+    fn peek(&mut self) -> Option<u8> {
+        loop {
+            let byte = *self.input.get(self.at)?;
+            if byte == b'#' {
+                let rest = &self.input[self.at..];
+                self.at += memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+            } else if is_space(byte) {
+                self.at += 1;
+            } else {
+                return Some(byte);
+            }
+        }
+    }
+
+    fn nodes(&mut self, depth: usize) -> Result<Section<'a>, ErrorKind> {
+        if depth > MAX_DEPTH {
+            return Err(ErrorKind::TooDeep);
+        }
+        let mut section = Section::default();
+        loop {
+            match self.peek() {
+                None if depth == 0 => return Ok(section),
+                None => return Err(ErrorKind::UnterminatedSection),
+                Some(b'}') if depth == 0 => return Err(ErrorKind::UnexpectedBrace),
+                Some(b'}') => {
+                    self.at += 1;
+                    return Ok(section);
+                }
+                Some(first) => {
+                    let node = self.node(first, depth, &section)?;
+                    section.0.push(node);
+                }
+            }
+        }
+    }
+
+    fn node(&mut self, first: u8, depth: usize, before: &Section<'a>) -> Result<Node<'a>, ErrorKind> {
+        let key = self.key(first)?;
+        let levels = path_levels(&key);
+        let depth = depth + levels.len() - 1;
+        let item = match self.peek() {
+            Some(b'{') => {
+                self.at += 1;
+                self.known_section(depth, before, &key)
+                    .map_or_else(|| self.nodes(depth + 1).map(Item::Section), |known| Ok(Item::Known(known)))?
+            }
+            Some(b'=') => {
+                self.at += 1;
+                Item::Value(self.value(&key)?)
+            }
+            _ => return Err(ErrorKind::LoneKey),
+        };
+        if depth > MAX_DEPTH {
+            return Err(ErrorKind::TooDeep);
+        }
+        Ok(nest(key, &levels, item))
+    }
+
+    fn known_section(&mut self, depth: usize, before: &Section<'a>, key: &[u8]) -> Option<&'a [u8]> {
+        if depth != 0 {
+            return None;
+        }
+        let rest = &self.input[self.at..];
+        let length = (self.known)(before, key, rest)?;
+        let inside = rest[..length].strip_suffix(b"}")?;
+        self.at += length;
+        Some(inside)
+    }
+
+    fn key(&mut self, first: u8) -> Result<Cow<'a, [u8]>, ErrorKind> {
+        match first {
+            b'"' | b'\'' => {
+                let key = self.string(first)?;
+                if key.is_empty() { Err(ErrorKind::EmptyKey) } else { Ok(key) }
+            }
+            b'{' | b'[' | b']' | b',' | b'=' => Err(ErrorKind::KeyExpected),
+            _ => Ok(Cow::Borrowed(self.word())),
+        }
+    }
+
+    fn word(&mut self) -> &'a [u8] {
+        let rest = &self.input[self.at..];
+        let length = rest.iter().position(|&byte| ends_word(byte)).unwrap_or(rest.len());
+        self.at += length;
+        &rest[..length]
+    }
+
+    fn value(&mut self, key: &[u8]) -> Result<Value<'a>, ErrorKind> {
+        if self.peek() != Some(b'[') {
+            return self.scalar(key).map(Value::One);
+        }
+        self.at += 1;
+        let mut scalars = Vec::new();
+        // A value is expected behind `[` and `,`; elsewhere only a quoted string may follow.
+        let mut value_expected = true;
+        loop {
+            match self.peek() {
+                None => return Err(ErrorKind::UnterminatedList),
+                Some(b']') => {
+                    self.at += 1;
+                    return Ok(if scalars.len() == 1 { Value::One(scalars.remove(0)) } else { Value::List(scalars) });
+                }
+                Some(b',') if !value_expected => {
+                    self.at += 1;
+                    value_expected = true;
+                }
+                Some(b'"' | b'\'') => {
+                    scalars.push(self.scalar(key)?);
+                    value_expected = false;
+                }
+                Some(_) if value_expected => {
+                    scalars.push(self.scalar(key)?);
+                    value_expected = false;
+                }
+                Some(_) => return Err(ErrorKind::CommaExpected),
+            }
+        }
+    }
+
+    fn scalar(&mut self, key: &[u8]) -> Result<Scalar<'a>, ErrorKind> {
+        match self.peek() {
+            Some(quote @ (b'"' | b'\'')) => self.string(quote).map(Scalar::Str),
+            Some(b'0'..=b'9' | b'+' | b'-' | b'.') => self.number(key),
+            None | Some(b'{' | b'}' | b'[' | b']' | b',' | b'=') => Err(ErrorKind::ValueExpected),
+            Some(_) => Ok(Scalar::Str(Cow::Borrowed(self.word()))),
+        }
+    }
+
+    fn number(&mut self, key: &[u8]) -> Result<Scalar<'a>, ErrorKind> {
+        let start = self.at;
+        let mut dots = 0;
+        while let Some(&byte) = self.input.get(self.at) {
+            match byte {
+                b'0'..=b'9' => {}
+                b'+' | b'-' if self.at == start => {}
+                b'.' if dots == 0 => dots += 1,
+                _ => break,
+            }
+            self.at += 1;
+        }
+        let token = std::str::from_utf8(&self.input[start..self.at]).expect("signs, digits and a dot are ASCII");
+        if dots == 1 {
+            // A lone dot, signed or not, is zero.
+            return Ok(Scalar::Float(token.parse().unwrap_or(0.0)));
+        }
+        match integer(token) {
+            Some(value) => Ok(Scalar::Int(value)),
+            None if key == b"creation_time" => Ok(Scalar::Int(CREATION_TIME_OUT_OF_RANGE)),
+            None => Err(ErrorKind::NumberOutOfRange),
+        }
+    }
+
+    fn string(&mut self, quote: u8) -> Result<Cow<'a, [u8]>, ErrorKind> {
+        let body = &self.input[self.at + 1..];
+        if quote == b'\'' {
+            let length = memchr::memchr(quote, body).ok_or(ErrorKind::UnterminatedString)?;
+            self.at += length + 2;
+            return Ok(Cow::Borrowed(&body[..length]));
+        }
+        let mut length = 0;
+        let mut escapes = false;
+        loop {
+            length += memchr::memchr2(quote, b'\\', &body[length..]).ok_or(ErrorKind::UnterminatedString)?;
+            if body[length] == quote {
+                break;
+            }
+            escapes = true;
+            length += 2;
+            if length > body.len() {
+                return Err(ErrorKind::UnterminatedString);
+            }
+        }
+        self.at += length + 2;
+        let raw = &body[..length];
+        Ok(if escapes { Cow::Owned(unescape(raw)) } else { Cow::Borrowed(raw) })
+    }
+}
+
+/// Only `\"` and `\\` are escapes; any other backslash stays, with the byte behind it.
+fn unescape(raw: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(raw.len());
+    let mut bytes = raw.iter().copied().peekable();
+    while let Some(byte) = bytes.next() {
+        match (byte, bytes.peek()) {
+            (b'\\', Some(&escaped @ (b'"' | b'\\'))) => {
+                out.push(escaped);
+                bytes.next();
+            }
+            _ => out.push(byte),
+        }
+    }
+    out
+}
+
+/// The value C's `strtoll` gives with base 0: a leading zero makes it octal, and digits that
+/// do not fit the base end it. `None` when it does not fit 64 bits.
+fn integer(token: &str) -> Option<i64> {
+    let (negative, digits) = match token.as_bytes().first() {
+        Some(b'-') => (true, &token[1..]),
+        Some(b'+') => (false, &token[1..]),
+        _ => (false, token),
+    };
+    let base = if digits.starts_with('0') { 8 } else { 10 };
+    digits.chars().map_while(|digit| digit.to_digit(base)).try_fold(0i64, |value, digit| {
+        let value = value.checked_mul(i64::from(base))?;
+        if negative { value.checked_sub(i64::from(digit)) } else { value.checked_add(i64::from(digit)) }
+    })
+}
+
+/// Where the levels of a path key stand in it; a plain key is its own only level. Leading and
+/// repeated slashes count for nothing, a trailing one makes an empty last level.
+fn path_levels(key: &[u8]) -> Vec<std::ops::Range<usize>> {
+    let mut levels = Vec::with_capacity(1);
+    let mut start = 0;
+    while let Some(length) = memchr::memchr(b'/', &key[start..]) {
+        if length > 0 {
+            levels.push(start..start + length);
+        }
+        start += length + 1;
+    }
+    levels.push(start..key.len());
+    levels
+}
+
+fn nest<'a>(key: Cow<'a, [u8]>, levels: &[std::ops::Range<usize>], item: Item<'a>) -> Node<'a> {
+    let (first, deeper) = levels.split_first().expect("a key has at least one level");
+    let part = |range: &std::ops::Range<usize>| match &key {
+        Cow::Borrowed(bytes) => Cow::Borrowed(&bytes[range.clone()]),
+        Cow::Owned(bytes) => Cow::Owned(bytes[range.clone()].to_vec()),
+    };
+    let item =
+        deeper.iter().rev().fold(item, |item, level| Item::Section(Section(vec![Node { key: part(level), item }])));
+    Node { key: part(first), item }
+}
