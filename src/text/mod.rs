@@ -18,8 +18,8 @@ mod write;
 
 use std::borrow::Cow;
 
-pub use parse::{Error, ErrorKind, MAX_DEPTH, parse, parse_skipping_known};
-pub use write::{escape_into, write_nodes};
+pub use parse::{Error, ErrorKind, Known, MAX_DEPTH, Message, parse, parse_message};
+pub use write::{escape_into, write_key, write_nodes};
 
 /// One `key=value` or `key { ... }`.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,7 +32,7 @@ pub struct Node<'a> {
 pub enum Item<'a> {
     Section(Section<'a>),
     Value(Value<'a>),
-    /// A section that the caller of [`parse_skipping_known`] recognised by its bytes: what
+    /// A section that the caller of [`parse_message`] recognised by its bytes: what
     /// stands between its braces, not parsed again.
     Known(&'a [u8]),
 }

@@ -133,9 +133,17 @@ fn a_known_section_is_not_parsed_again() {
     let known = |before: &Section, key: &[u8], rest: &[u8]| {
         (key == b"metadata" && before.str("name").is_some() && rest.starts_with(b" a=1 }")).then_some(6)
     };
-    let section = parse_skipping_known(input, &known).unwrap();
-    assert_eq!(section.item("metadata"), Some(&Item::Known(b" a=1 ")));
-    assert_eq!(section.str("token"), Some(&b"t"[..]));
+    let message = parse_message(input, &known).unwrap();
+    assert_eq!(message.section.item("metadata"), Some(&Item::Known(b" a=1 ")));
+    assert_eq!(message.section.str("token"), Some(&b"t"[..]));
+}
+
+#[test]
+fn top_level_sections_are_known_by_their_bytes() {
+    let message = parse_message(b"a=1 b/c { d=1 } m { x { y=1 } #}\n}e{}", &|_, _, _| None).unwrap();
+    assert_eq!(message.inside("m"), Some(&b" x { y=1 } #}\n"[..]));
+    assert_eq!(message.inside("e"), Some(&b""[..]));
+    assert_eq!((message.inside("a"), message.inside("b"), message.inside("z")), (None, None, None));
 }
 
 /// Every text that parses is written in a form that parses to the same tree.

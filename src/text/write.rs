@@ -75,7 +75,7 @@ pub fn escape_into(bytes: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Stock quotes a key only for `#`, `"` and `!`, and so writes keys it cannot read back.
-fn write_key(key: &[u8], out: &mut Vec<u8>) {
+pub fn write_key(key: &[u8], out: &mut Vec<u8>) {
     let plain = |byte: &u8| byte.is_ascii_graphic() && !b"#\"!'={}[],\\".contains(byte) || *byte >= 0x80;
     if key.is_empty() {
         // Only a path with a trailing slash makes an empty key, and only a path can say it again.

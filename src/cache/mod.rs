@@ -1,0 +1,588 @@
+//! What is known of PVs and VGs: lvmetad's cache, the thing that every answer comes from.
+//!
+//! The maps, the rules of `pv_found`, `pv_gone`, `vg_update` and the rest, and their names are
+//! those of the protocol. PVIDs, VGIDs and names are opaque bytes here. Metadata is kept as the
+//! text it came in, not as a tree; replies are made from it once per change (`reply.rs`).
+
+mod body;
+mod merge;
+mod reply;
+mod token;
+
+use crate::text::{Section, Value};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+pub use body::Body;
+pub use reply::TERMINATOR;
+pub use token::{Token, TokenUpdate, UPDATE_IN_PROGRESS};
+
+/// An identifier or name as a client sent it or a disk holds it.
+pub type Key = Rc<[u8]>;
+
+/// The word that stands for "in no VG" in replies.
+pub const ORPHAN: &[u8] = b"#orphan";
+
+/// Who tells us. A client's word is taken as lvmetad takes it. The scanner reads devices one
+/// after another while others write them, so what looks outdated to it may be a torn moment: it
+/// reports an outdated PV separately, with [`Cache::mark_outdated`], once it is sure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    Client,
+    Scan,
+}
+
+/// Why commands should not use the cache; several can hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DisableReason {
+    Direct,
+    Repair,
+    Duplicates,
+    VgRestore,
+}
+
+impl DisableReason {
+    pub const ALL: [DisableReason; 4] =
+        [DisableReason::Direct, DisableReason::Repair, DisableReason::Duplicates, DisableReason::VgRestore];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DisableReason::Direct => "DIRECT",
+            DisableReason::Repair => "REPAIR",
+            DisableReason::Duplicates => "DUPLICATES",
+            DisableReason::VgRestore => "VGRESTORE",
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Flags {
+    pub invalid: bool,
+    pub disabled: bool,
+    /// In the order of [`DisableReason::ALL`].
+    pub reasons: std::collections::BTreeSet<DisableReason>,
+}
+
+/// A present PV.
+#[derive(Debug)]
+struct Pv {
+    device: i64,
+    /// The `pvmeta` section as text, one field a line, indented as in a list of PVs.
+    meta: Rc<[u8]>,
+    /// Whether a metadata area of it is in use; without one it cannot hold outdated metadata.
+    has_used_mda: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Owner {
+    Vg(Key),
+    Orphan,
+}
+
+#[derive(Debug)]
+struct Vg {
+    name: Key,
+    seqno: i64,
+    body: Body,
+    /// The same content in the other spelling that is about: as a client sends it, or as it
+    /// stands on disk. Metadata equal to either needs no parsing.
+    alias: Option<Body>,
+    /// The PVs that the metadata lists, in its order.
+    pvids: Box<[Key]>,
+    outdated: Vec<Key>,
+    /// The seqno somebody announced with `set_vg_info`.
+    external_version: Option<i64>,
+    invalid: bool,
+    /// The rendered `vg_lookup` reply, dropped by every change that it shows.
+    reply: Option<Rc<[u8]>>,
+}
+
+/// A PV as told by a client or the scanner.
+pub struct FoundPv<'a> {
+    pub pvid: &'a [u8],
+    /// `st_rdev` in the C library's layout.
+    pub device: i64,
+    pub pvmeta: &'a Section<'a>,
+    pub metadata: Option<NewMetadata<'a>>,
+}
+
+/// VG metadata as told by a client or the scanner.
+#[derive(Clone)]
+pub struct NewMetadata<'a> {
+    pub name: &'a [u8],
+    pub vgid: &'a [u8],
+    pub seqno: i64,
+    pub body: NewBody<'a>,
+}
+
+#[derive(Clone)]
+pub enum NewBody<'a> {
+    /// What stands between the braces of the section.
+    Bytes(&'a [u8]),
+    /// The same, in memory that can be shared.
+    Shared(&'a Body),
+    /// Exactly what is stored for this VG under this name, as [`Cache::known_metadata`] saw.
+    AsStored,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    Orphan,
+    Partial,
+    Complete,
+}
+
+/// The answer to `pv_found`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Found {
+    pub status: Status,
+    pub changed: bool,
+    pub vgid: Key,
+    pub vgname: Key,
+    pub seqno_before: i64,
+    pub seqno_after: i64,
+}
+
+/// `pv_found` refuses one thing by itself: a second device with a PVID that is present.
+#[derive(Debug, PartialEq, Eq)]
+pub struct DuplicatePv {
+    /// Where the PV is.
+    pub device: i64,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum NotGone {
+    DeviceUnknown,
+    PvUnknown,
+}
+
+/// How `vg_lookup` names a VG.
+pub enum Lookup {
+    Found(Rc<[u8]>),
+    NotFound,
+    MappingIncomplete,
+    Multiple,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub struct BadUpdate;
+
+#[derive(Debug, Default)]
+pub struct Cache {
+    pvs: BTreeMap<Key, Pv>,
+    devices: BTreeMap<i64, Key>,
+    /// Independent of presence: it survives `pv_gone` as long as the VG does.
+    owners: BTreeMap<Key, Owner>,
+    vgs: BTreeMap<Key, Vg>,
+    /// Several VGs may share a name; the one added last stands first.
+    names: BTreeMap<Key, Vec<Key>>,
+    /// VGs whose rendered reply shows this PV although they do not own it.
+    also_shown_by: BTreeMap<Key, Vec<Key>>,
+    flags: Flags,
+    pub token: Token,
+    pv_list: Option<Rc<[u8]>>,
+    vg_list: Option<Rc<[u8]>>,
+}
+
+impl Cache {
+    pub fn pv_count(&self) -> usize {
+        self.pvs.len()
+    }
+
+    pub fn vg_count(&self) -> usize {
+        self.vgs.len()
+    }
+
+    pub fn flags(&self) -> &Flags {
+        &self.flags
+    }
+
+    /// The PVID of the PV on this device.
+    pub fn pvid_on(&self, device: i64) -> Option<&Key> {
+        self.devices.get(&device)
+    }
+
+    pub fn device_of(&self, pvid: &[u8]) -> Option<i64> {
+        self.pvs.get(pvid).map(|pv| pv.device)
+    }
+
+    pub fn present_pvs(&self) -> impl Iterator<Item = (&Key, i64)> {
+        self.pvs.iter().map(|(pvid, pv)| (pvid, pv.device))
+    }
+
+    pub fn vgs(&self) -> impl Iterator<Item = VgView<'_>> {
+        self.vgs.iter().map(|(vgid, vg)| self.view(vgid, vg))
+    }
+
+    pub fn vg(&self, vgid: &[u8]) -> Option<VgView<'_>> {
+        self.vgs.get_key_value(vgid).map(|(vgid, vg)| self.view(vgid, vg))
+    }
+
+    /// The VGs of this name, the one added last first.
+    pub fn vgids_named(&self, name: &[u8]) -> &[Key] {
+        self.names.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// The VG that this PV is in; one that is no longer stored counts as none.
+    pub fn owner(&self, pvid: &[u8]) -> Option<&Key> {
+        match self.owners.get(pvid)? {
+            Owner::Vg(vgid) if self.vgs.contains_key(vgid) => Some(vgid),
+            Owner::Vg(_) | Owner::Orphan => None,
+        }
+    }
+
+    /// The VG of this name whose stored section `rest` begins with, closing brace included, and
+    /// the length of that. Saves parsing what is sent again unchanged.
+    pub fn known_metadata(&self, vgname: &[u8], rest: &[u8]) -> Option<(&Key, usize)> {
+        self.vgids_named(vgname).iter().find_map(|vgid| {
+            let vg = self.vgs.get(vgid)?;
+            let mut spellings = [Some(&vg.body), vg.alias.as_ref()].into_iter().flatten();
+            let body = spellings.find(|body| rest.starts_with(body) && rest.get(body.len()) == Some(&b'}'))?;
+            Some((vgid, body.len() + 1))
+        })
+    }
+
+    pub fn pv_found(&mut self, source: Source, found: FoundPv) -> Result<Found, DuplicatePv> {
+        let pvid = self.intern(found.pvid);
+        let device = found.device;
+        let on_device = self.devices.get(&device).cloned();
+        let pv_device = self.device_of(&pvid);
+        let mut displaced = None;
+        let mut changed = true;
+        match (on_device, pv_device) {
+            (None, None) => self.store_pv(&pvid, &found),
+            (Some(here), Some(there)) if here == pvid && there == device => {
+                changed = self.replace_pvmeta(&pvid, &found);
+            }
+            (Some(other), None) => {
+                self.forget_presence(&other);
+                self.store_pv(&pvid, &found);
+                displaced = Some(other);
+            }
+            (None, Some(there)) => return Err(self.refuse_duplicate(there)),
+            (Some(other), Some(there)) => {
+                // The device now holds a copy of a PV that is present elsewhere: what was on it
+                // is gone, and the copy is a duplicate.
+                self.remove_pv(&other);
+                return Err(self.refuse_duplicate(there));
+            }
+        }
+        let reply = match found.metadata {
+            Some(metadata) => self.found_with_metadata(source, &pvid, metadata, changed),
+            None => self.found_without_metadata(&pvid, changed),
+        };
+        if let Some(other) = displaced {
+            let owner = self.owner(&other).cloned();
+            if let Some(vgid) = owner.filter(|vgid| *vgid != reply.vgid) {
+                self.drop_vg_if_empty(&vgid, true);
+            }
+            self.owners.remove(&other);
+        }
+        self.check();
+        Ok(reply)
+    }
+
+    fn found_with_metadata(&mut self, source: Source, pvid: &Key, new: NewMetadata, changed: bool) -> Found {
+        let (vgid, vgname) = (Rc::from(new.vgid), Rc::from(new.name));
+        let seqno = new.seqno;
+        let seqno_before = self.vgs.get(new.vgid).map_or(seqno, |vg| vg.seqno);
+        self.merge_from_pv(source, pvid, &new);
+        Found {
+            status: self.status(&vgid),
+            changed: changed || seqno_before != seqno,
+            seqno_before,
+            seqno_after: self.vgs.get(&vgid).map_or(-1, |vg| vg.seqno),
+            vgid,
+            vgname,
+        }
+    }
+
+    fn found_without_metadata(&mut self, pvid: &Key, changed: bool) -> Found {
+        let owner = self.owner(pvid).cloned();
+        let vg = owner.as_ref().and_then(|vgid| Some((vgid, self.vgs.get(vgid)?)));
+        let orphan = || Rc::from(ORPHAN);
+        Found {
+            status: owner.as_ref().map_or(Status::Orphan, |vgid| self.status(vgid)),
+            changed,
+            vgid: vg.map_or_else(orphan, |(vgid, _)| Rc::clone(vgid)),
+            vgname: vg.map_or_else(orphan, |(_, vg)| Rc::clone(&vg.name)),
+            seqno_before: -1,
+            seqno_after: vg.map_or(-1, |(_, vg)| vg.seqno),
+        }
+    }
+
+    fn status(&self, vgid: &[u8]) -> Status {
+        match self.vgs.get(vgid) {
+            None => Status::Orphan,
+            Some(vg) if vg.pvids.iter().all(|pvid| self.pvs.contains_key(pvid)) => Status::Complete,
+            Some(_) => Status::Partial,
+        }
+    }
+
+    pub fn pv_gone(&mut self, uuid: Option<&[u8]>, device: Option<i64>) -> Result<Key, NotGone> {
+        let pvid = match (uuid, device) {
+            (Some(uuid), _) => Rc::from(uuid),
+            (None, Some(device)) => Rc::clone(self.devices.get(&device).ok_or(NotGone::DeviceUnknown)?),
+            (None, None) => return Err(NotGone::DeviceUnknown),
+        };
+        if !self.pvs.contains_key(&pvid) {
+            return Err(NotGone::PvUnknown);
+        }
+        self.remove_pv(&pvid);
+        self.check();
+        Ok(pvid)
+    }
+
+    /// Presence ends, and with it the VG if this was the last PV of it.
+    fn remove_pv(&mut self, pvid: &Key) {
+        self.forget_presence(pvid);
+        if let Some(vgid) = self.owner(pvid).cloned() {
+            self.drop_vg_if_empty(&vgid, true);
+        }
+    }
+
+    pub fn pv_clear_all(&mut self) {
+        let (token, flags) = (std::mem::take(&mut self.token), std::mem::take(&mut self.flags));
+        *self = Cache { token, flags, ..Cache::default() };
+    }
+
+    pub fn vg_update(&mut self, new: NewMetadata) -> Result<(), BadUpdate> {
+        if new.seqno <= 0 {
+            return Err(BadUpdate);
+        }
+        self.merge_from_command(&new);
+        if let Some(vg) = self.vgs.get_mut(new.vgid)
+            && vg.external_version.is_some_and(|version| new.seqno >= version)
+        {
+            vg.invalid = false;
+            vg.reply = None;
+        }
+        self.check();
+        Ok(())
+    }
+
+    /// Removes everything stored for the VG; its PVs become orphans.
+    pub fn vg_remove(&mut self, vgid: &[u8]) {
+        if let Some(vg) = self.vgs.get(vgid) {
+            let pvids = vg.pvids.clone();
+            self.forget_vg(vgid);
+            self.orphan(&pvids);
+        }
+        self.check();
+    }
+
+    pub fn vg_clear_outdated_pvs(&mut self, vgid: &[u8]) {
+        if let Some(vg) = self.vgs.get_mut(vgid)
+            && !vg.outdated.is_empty()
+        {
+            vg.outdated.clear();
+            vg.reply = None;
+        }
+    }
+
+    /// Announces metadata of this version; 0 always counts as newer. Returns the VGs flagged.
+    pub fn set_vg_info(&mut self, uuid: Option<&[u8]>, name: Option<&[u8]>, version: i64) -> Vec<Key> {
+        let vgids = match uuid.and_then(|uuid| self.vgs.get_key_value(uuid)) {
+            Some((vgid, _)) => vec![Rc::clone(vgid)],
+            None => name.map_or(Vec::new(), |name| self.vgids_named(name).to_vec()),
+        };
+        let flagged = vgids.into_iter().filter(|vgid| {
+            let vg = self.vgs.get_mut(vgid).expect("names hold stored VGs only");
+            let newer = version == 0 || version > vg.seqno;
+            if newer {
+                vg.external_version = Some(version);
+                vg.invalid = true;
+                vg.reply = None;
+            }
+            newer
+        });
+        flagged.collect()
+    }
+
+    pub fn set_invalid(&mut self, invalid: bool) {
+        if self.flags.invalid != invalid {
+            self.flags.invalid = invalid;
+            self.pv_list = None;
+            self.vg_list = None;
+            self.vgs.values_mut().for_each(|vg| vg.reply = None);
+        }
+    }
+
+    pub fn disable(&mut self, reasons: impl IntoIterator<Item = DisableReason>) {
+        self.flags.disabled = true;
+        self.flags.reasons.extend(reasons);
+    }
+
+    pub fn enable(&mut self) {
+        self.flags.disabled = false;
+        self.flags.reasons.clear();
+    }
+
+    /// The last duplicate is gone; if nothing else disabled the cache, it is enabled.
+    pub fn duplicates_resolved(&mut self) {
+        if self.flags.reasons.remove(&DisableReason::Duplicates) && self.flags.reasons.is_empty() {
+            self.flags.disabled = false;
+        }
+    }
+
+    /// Lists a PV as holding outdated metadata of the VG, if it is present and able to.
+    pub fn mark_outdated(&mut self, vgid: &[u8], pvid: &[u8]) {
+        let able = self.pvs.get_key_value(pvid).filter(|(_, pv)| pv.has_used_mda).map(|(pvid, _)| Rc::clone(pvid));
+        if let (Some(pvid), Some(vg)) = (able, self.vgs.get_mut(vgid))
+            && !vg.outdated.contains(&pvid)
+        {
+            vg.outdated.insert(0, pvid);
+            vg.reply = None;
+        }
+    }
+
+    fn intern(&self, pvid: &[u8]) -> Key {
+        let known = self.owners.get_key_value(pvid).map(|(key, _)| key);
+        let known = known.or_else(|| self.pvs.get_key_value(pvid).map(|(key, _)| key));
+        known.map_or_else(|| Rc::from(pvid), Rc::clone)
+    }
+
+    fn store_pv(&mut self, pvid: &Key, found: &FoundPv) {
+        let pv = Pv {
+            device: found.device,
+            meta: reply::pvmeta_text(found.pvmeta),
+            has_used_mda: ["mda0/ignore", "mda1/ignore"].iter().any(|path| found.pvmeta.int(path) == Some(0)),
+        };
+        self.devices.insert(found.device, Rc::clone(pvid));
+        self.pvs.insert(Rc::clone(pvid), pv);
+        self.presence_changed(pvid);
+    }
+
+    /// True if the new section differs from the old.
+    fn replace_pvmeta(&mut self, pvid: &Key, found: &FoundPv) -> bool {
+        let meta = reply::pvmeta_text(found.pvmeta);
+        let changed = self.pvs.get(pvid).is_none_or(|pv| pv.meta != meta);
+        if changed {
+            self.store_pv(pvid, found);
+        }
+        changed
+    }
+
+    fn forget_presence(&mut self, pvid: &Key) {
+        if let Some(pv) = self.pvs.remove(pvid) {
+            self.devices.remove(&pv.device);
+            self.presence_changed(pvid);
+        }
+    }
+
+    /// Drops the replies that show this PV: its VG's, and those that list it as outdated.
+    fn presence_changed(&mut self, pvid: &Key) {
+        self.pv_list = None;
+        if let Some(Owner::Vg(vgid)) = self.owners.get(pvid).cloned() {
+            self.drop_reply(&vgid);
+        }
+        for vgid in self.also_shown_by.remove(pvid).unwrap_or_default() {
+            self.drop_reply(&vgid);
+        }
+    }
+
+    fn drop_reply(&mut self, vgid: &[u8]) {
+        if let Some(vg) = self.vgs.get_mut(vgid) {
+            vg.reply = None;
+        }
+    }
+
+    fn refuse_duplicate(&mut self, device: i64) -> DuplicatePv {
+        self.disable([DisableReason::Duplicates]);
+        self.check();
+        DuplicatePv { device }
+    }
+
+    fn view<'a>(&'a self, vgid: &'a Key, vg: &'a Vg) -> VgView<'a> {
+        VgView { cache: self, vgid, vg }
+    }
+
+    /// The maps agree with each other; runs at the end of each change.
+    fn check(&self) {
+        if !cfg!(debug_assertions) {
+            return;
+        }
+        debug_assert_eq!(self.pvs.len(), self.devices.len());
+        for (device, pvid) in &self.devices {
+            debug_assert_eq!(self.device_of(pvid), Some(*device));
+        }
+        for (name, vgids) in &self.names {
+            debug_assert!(!vgids.is_empty());
+            for vgid in vgids {
+                debug_assert_eq!(self.vgs.get(vgid).map(|vg| &vg.name), Some(name));
+            }
+        }
+        debug_assert_eq!(self.names.values().map(Vec::len).sum::<usize>(), self.vgs.len());
+        for (vgid, vg) in &self.vgs {
+            debug_assert!(vg.seqno > 0, "{}", vgid.escape_ascii());
+        }
+    }
+}
+
+/// A VG as others may see it.
+#[derive(Clone, Copy)]
+pub struct VgView<'a> {
+    cache: &'a Cache,
+    pub vgid: &'a Key,
+    vg: &'a Vg,
+}
+
+impl<'a> VgView<'a> {
+    pub fn name(&self) -> &'a Key {
+        &self.vg.name
+    }
+
+    pub fn seqno(&self) -> i64 {
+        self.vg.seqno
+    }
+
+    pub fn invalid(&self) -> bool {
+        self.vg.invalid
+    }
+
+    /// The version that `set_vg_info` announced last.
+    pub fn external_version(&self) -> Option<i64> {
+        self.vg.external_version
+    }
+
+    /// The PVs that the metadata lists.
+    pub fn pvids(&self) -> &'a [Key] {
+        &self.vg.pvids
+    }
+
+    pub fn outdated(&self) -> &'a [Key] {
+        &self.vg.outdated
+    }
+
+    pub fn missing(&self) -> impl Iterator<Item = &'a Key> {
+        let cache = self.cache;
+        self.vg.pvids.iter().filter(|pvid| !cache.pvs.contains_key(*pvid))
+    }
+
+    pub fn status(&self) -> Status {
+        self.cache.status(self.vgid)
+    }
+
+    /// Whether the metadata is this text, in either spelling kept.
+    pub fn is_text(&self, body: &[u8]) -> bool {
+        self.vg.is_text(body)
+    }
+
+    pub fn has_content(&self, body: &Body) -> bool {
+        self.vg.is_text(body) || body::same_content(&self.vg.body, body)
+    }
+}
+
+impl Vg {
+    fn is_text(&self, body: &[u8]) -> bool {
+        *self.body == *body || self.alias.as_ref().is_some_and(|alias| **alias == *body)
+    }
+}
+
+/// The strings of a list such as `status`.
+fn strings<'a>(value: Option<&'a Value>) -> Vec<&'a [u8]> {
+    value.map_or(Vec::new(), |value| value.strings().collect())
+}
+
+#[cfg(test)]
+mod tests;
