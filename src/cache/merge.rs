@@ -2,7 +2,7 @@
 //! the command that has just written it.
 
 use super::body::{self, Body};
-use super::{Cache, Key, NewBody, NewMetadata, Owner, Source, Vg};
+use super::{Cache, Key, NewBody, NewMetadata, Owner, Vg};
 use std::cmp::Ordering;
 use std::rc::Rc;
 
@@ -27,7 +27,7 @@ impl NewBody<'_> {
 impl Cache {
     /// Metadata read from a PV. Refused if it is older than what is stored, or of the same age
     /// and different; the PV itself is stored all the same.
-    pub(super) fn merge_from_pv(&mut self, source: Source, pvid: &Key, new: &NewMetadata) {
+    pub(super) fn merge_from_pv(&mut self, pvid: &Key, new: &NewMetadata) {
         if new.seqno <= 0 || matches!(new.body, NewBody::AsStored) {
             return;
         }
@@ -36,12 +36,12 @@ impl Cache {
         };
         match new.seqno.cmp(&old.seqno) {
             Ordering::Less => {
-                if source == Source::Client {
+                if self.believes_outdated {
                     self.mark_outdated(new.vgid, pvid);
                 }
             }
             Ordering::Greater => {
-                if source == Source::Client {
+                if self.believes_outdated {
                     // Everybody of the old metadata, the source too. Looks wrong and is
                     // harmless: clients ignore outdated PVs that are members.
                     for old_pvid in old.pvids.clone() {
@@ -124,6 +124,7 @@ impl Cache {
         let old_pvids = std::mem::replace(&mut vg.pvids, pvids);
         if *vg.name != *new.name {
             vg.outdated.clear();
+            self.with_outdated.remove(new.vgid);
             vg.external_version = None;
             vg.invalid = false;
             let old_name = std::mem::replace(&mut vg.name, Rc::from(new.name));
@@ -184,6 +185,7 @@ impl Cache {
     pub(super) fn forget_vg(&mut self, vgid: &[u8]) {
         if let Some(vg) = self.vgs.remove(vgid) {
             self.forget_name(&vg.name, vgid);
+            self.with_outdated.remove(vgid);
             self.metadata_changed();
         }
     }

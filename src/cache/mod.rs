@@ -10,7 +10,7 @@ mod reply;
 mod token;
 
 use crate::text::{Section, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 pub use body::Body;
@@ -22,15 +22,6 @@ pub type Key = Rc<[u8]>;
 
 /// The word that stands for "in no VG" in replies.
 pub const ORPHAN: &[u8] = b"#orphan";
-
-/// Who tells us. A client's word is taken as lvmetad takes it. The scanner reads devices one
-/// after another while others write them, so what looks outdated to it may be a torn moment: it
-/// reports an outdated PV separately, with [`Cache::mark_outdated`], once it is sure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
-    Client,
-    Scan,
-}
 
 /// Why commands should not use the cache; several can hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,7 +51,7 @@ pub struct Flags {
     pub invalid: bool,
     pub disabled: bool,
     /// In the order of [`DisableReason::ALL`].
-    pub reasons: std::collections::BTreeSet<DisableReason>,
+    pub reasons: BTreeSet<DisableReason>,
 }
 
 /// A present PV.
@@ -176,6 +167,13 @@ pub struct Cache {
     vgs: BTreeMap<Key, Vg>,
     /// Several VGs may share a name; the one added last stands first.
     names: BTreeMap<Key, Vec<Key>>,
+    /// Whether metadata older than the stored is proof enough that its PV is outdated. A pure
+    /// cache server has nothing better. A daemon that can read the disks looks twice before it
+    /// says so with [`Cache::mark_outdated`]: while some PVs of a VG are written and others are
+    /// not yet, all of them are fine.
+    believes_outdated: bool,
+    /// VGs with a list of outdated PVs.
+    with_outdated: BTreeSet<Key>,
     /// VGs whose rendered reply shows this PV although they do not own it.
     also_shown_by: BTreeMap<Key, Vec<Key>>,
     flags: Flags,
@@ -185,6 +183,16 @@ pub struct Cache {
 }
 
 impl Cache {
+    /// The cache of a daemon that knows what it is told and nothing else.
+    pub fn of_server() -> Cache {
+        Cache { believes_outdated: true, ..Cache::default() }
+    }
+
+    /// The cache of a daemon that reads the disks itself.
+    pub fn of_scanner() -> Cache {
+        Cache::default()
+    }
+
     pub fn pv_count(&self) -> usize {
         self.pvs.len()
     }
@@ -242,7 +250,7 @@ impl Cache {
         })
     }
 
-    pub fn pv_found(&mut self, source: Source, found: FoundPv) -> Result<Found, DuplicatePv> {
+    pub fn pv_found(&mut self, found: FoundPv) -> Result<Found, DuplicatePv> {
         let pvid = self.intern(found.pvid);
         let device = found.device;
         let on_device = self.devices.get(&device).cloned();
@@ -268,7 +276,7 @@ impl Cache {
             }
         }
         let reply = match found.metadata {
-            Some(metadata) => self.found_with_metadata(source, &pvid, metadata, changed),
+            Some(metadata) => self.found_with_metadata(&pvid, metadata, changed),
             None => self.found_without_metadata(&pvid, changed),
         };
         if let Some(other) = displaced {
@@ -282,11 +290,11 @@ impl Cache {
         Ok(reply)
     }
 
-    fn found_with_metadata(&mut self, source: Source, pvid: &Key, new: NewMetadata, changed: bool) -> Found {
+    fn found_with_metadata(&mut self, pvid: &Key, new: NewMetadata, changed: bool) -> Found {
         let (vgid, vgname) = (Rc::from(new.vgid), Rc::from(new.name));
         let seqno = new.seqno;
         let seqno_before = self.vgs.get(new.vgid).map_or(seqno, |vg| vg.seqno);
-        self.merge_from_pv(source, pvid, &new);
+        self.merge_from_pv(pvid, &new);
         Found {
             status: self.status(&vgid),
             changed: changed || seqno_before != seqno,
@@ -343,7 +351,7 @@ impl Cache {
 
     pub fn pv_clear_all(&mut self) {
         let (token, flags) = (std::mem::take(&mut self.token), std::mem::take(&mut self.flags));
-        *self = Cache { token, flags, ..Cache::default() };
+        *self = Cache { token, flags, believes_outdated: self.believes_outdated, ..Cache::default() };
     }
 
     pub fn vg_update(&mut self, new: NewMetadata) -> Result<(), BadUpdate> {
@@ -377,6 +385,7 @@ impl Cache {
         {
             vg.outdated.clear();
             vg.reply = None;
+            self.with_outdated.remove(vgid);
         }
     }
 
@@ -425,14 +434,36 @@ impl Cache {
         }
     }
 
-    /// Lists a PV as holding outdated metadata of the VG, if it is present and able to.
-    pub fn mark_outdated(&mut self, vgid: &[u8], pvid: &[u8]) {
+    /// Lists a PV as holding outdated metadata of the VG, if it is present and able to. True if
+    /// it was not listed before.
+    pub fn mark_outdated(&mut self, vgid: &[u8], pvid: &[u8]) -> bool {
         let able = self.pvs.get_key_value(pvid).filter(|(_, pv)| pv.has_used_mda).map(|(pvid, _)| Rc::clone(pvid));
-        if let (Some(pvid), Some(vg)) = (able, self.vgs.get_mut(vgid))
-            && !vg.outdated.contains(&pvid)
-        {
-            vg.outdated.insert(0, pvid);
-            vg.reply = None;
+        let vgid = self.vgs.get_key_value(vgid).map(|(vgid, _)| Rc::clone(vgid));
+        let (Some(pvid), Some(vgid)) = (able, vgid) else { return false };
+        let vg = self.vgs.get_mut(&vgid).expect("its key was found");
+        if vg.outdated.contains(&pvid) {
+            return false;
+        }
+        vg.outdated.insert(0, pvid);
+        vg.reply = None;
+        self.with_outdated.insert(vgid);
+        true
+    }
+
+    /// Takes a PV off the lists of outdated PVs, but for that of the VG it was just read to hold
+    /// older metadata of.
+    pub fn clear_outdated(&mut self, pvid: &[u8], except: Option<&[u8]>) {
+        let vgids = self.with_outdated.iter().filter(|vgid| except != Some(&***vgid)).cloned().collect::<Vec<_>>();
+        for vgid in vgids {
+            let vg = self.vgs.get_mut(&vgid).expect("only stored VGs are in here");
+            let listed = vg.outdated.len();
+            vg.outdated.retain(|other| **other != *pvid);
+            if vg.outdated.len() != listed {
+                vg.reply = None;
+            }
+            if vg.outdated.is_empty() {
+                self.with_outdated.remove(&vgid);
+            }
         }
     }
 
@@ -575,7 +606,8 @@ impl<'a> VgView<'a> {
 
 impl Vg {
     fn is_text(&self, body: &[u8]) -> bool {
-        *self.body == *body || self.alias.as_ref().is_some_and(|alias| **alias == *body)
+        let is = |own: &Body| std::ptr::eq(&**own, body) || **own == *body;
+        is(&self.body) || self.alias.as_ref().is_some_and(is)
     }
 }
 

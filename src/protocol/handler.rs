@@ -2,7 +2,7 @@
 //! business, and the caller's, who is told what a client has pushed.
 
 use crate::cache::{
-    Cache, DisableReason, FoundPv, Key, Lookup, NewBody, NewMetadata, NotGone, Source, Status, TERMINATOR, TokenUpdate,
+    Cache, DisableReason, FoundPv, Key, Lookup, NewBody, NewMetadata, NotGone, Status, TERMINATOR, TokenUpdate,
     UPDATE_IN_PROGRESS,
 };
 use crate::text::{self, Message, Section, escape_into};
@@ -234,7 +234,7 @@ impl<'m> Request<'_, 'm> {
         let pvmeta = message.section("pvmeta").expect("pvmeta/id was found in it");
         let metadata = metadata.as_ref().map(Metadata::borrow);
         self.pushes.push(Push::Device(device));
-        match self.cache.pv_found(Source::Client, FoundPv { pvid, device, pvmeta, metadata }) {
+        match self.cache.pv_found(FoundPv { pvid, device, pvmeta, metadata }) {
             Ok(found) => Simple::ok()
                 .str("status", status_word(found.status).as_bytes())
                 .int("changed", found.changed.into())

@@ -1,6 +1,7 @@
 use super::{Item, Node, Scalar, Section, Value};
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 
 /// Sections nest without limit in LVM, by recursion; a hostile text could use that up. Real
 /// metadata needs five levels, the deepest recorded conversation 61.
@@ -70,15 +71,21 @@ pub fn parse(input: &[u8]) -> Result<Section<'_>, Error> {
 #[derive(Debug)]
 pub struct Message<'a> {
     pub section: Section<'a>,
-    /// For each node of `section` that is `key { ... }`, what stands between its braces.
-    inside: Vec<Option<&'a [u8]>>,
+    input: &'a [u8],
+    /// For each node of `section` that is `key { ... }`, where it stands between its braces.
+    inside: Vec<Option<Range<usize>>>,
 }
 
 impl<'a> Message<'a> {
     /// The bytes between the braces of the first node with this key.
     pub fn inside(&self, key: &str) -> Option<&'a [u8]> {
         let index = self.section.0.iter().position(|node| &*node.key == key.as_bytes())?;
-        self.inside[index]
+        self.braces(index).map(|range| &self.input[range])
+    }
+
+    /// Where in the text the node of this index stands between its braces.
+    pub fn braces(&self, index: usize) -> Option<Range<usize>> {
+        self.inside.get(index)?.clone()
     }
 }
 
@@ -96,7 +103,7 @@ pub fn parse_message<'a>(input: &'a [u8], known: Known<'_, 'a>) -> Result<Messag
     let mut parser = Parser { input: &input[..end], at: 0, items: 0, known, inside: Vec::new() };
     match parser.nodes(0) {
         Ok(section) if section.0.is_empty() => Err(parser.error(ErrorKind::Empty)),
-        Ok(section) => Ok(Message { section, inside: parser.inside }),
+        Ok(section) => Ok(Message { section, input, inside: parser.inside }),
         Err(kind) => Err(parser.error(kind)),
     }
 }
@@ -106,7 +113,7 @@ struct Parser<'a, 'k> {
     at: usize,
     items: usize,
     known: Known<'k, 'a>,
-    inside: Vec<Option<&'a [u8]>>,
+    inside: Vec<Option<Range<usize>>>,
 }
 
 fn is_space(byte: u8) -> bool {
@@ -178,7 +185,7 @@ impl<'a> Parser<'a, '_> {
                     Some(known) => Item::Known(known),
                     None => Item::Section(self.nodes(depth + 1)?),
                 };
-                inside = top.then(|| &self.input[start..self.at - 1]);
+                inside = top.then(|| start..self.at - 1);
                 item
             }
             Some(b'=') => {

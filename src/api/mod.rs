@@ -1,0 +1,142 @@
+//! The other protocol on our sockets, for people and monitoring: Varlink (varlink.org), JSON
+//! objects that end with a NUL. A client's first byte tells which one it speaks: no message of
+//! lvmetad's can begin with a brace.
+
+mod status;
+
+use serde_json::{Map, Value, json};
+
+pub use status::{Process, show, status};
+
+/// The first byte of a call.
+pub const FIRST_BYTE: u8 = b'{';
+pub const TERMINATOR: &[u8] = b"\0";
+
+const INTERFACE: &str = "io.pvwatch";
+const DESCRIPTION: &str = include_str!("io.pvwatch.varlink");
+
+const SERVICE_DESCRIPTION: &str = "\
+interface org.varlink.service
+method GetInfo() -> (vendor: string, product: string, version: string, url: string, interfaces: []string)
+method GetInterfaceDescription(interface: string) -> (description: string)
+error InterfaceNotFound (interface: string)
+error MethodNotFound (method: string)
+error MethodNotImplemented (method: string)
+error InvalidParameter (parameter: string)
+";
+
+/// What a client asks of the daemon.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Call {
+    Status,
+    Show(String),
+    Dump,
+    Rescan(Vec<String>),
+    Settle,
+}
+
+/// Reads a call. `Err` holds the reply to one that needs no daemon to be answered, or is wrong.
+pub fn parse(message: &[u8]) -> Result<Call, Vec<u8>> {
+    let call: Map<String, Value> =
+        serde_json::from_slice(message).map_err(|_| error("org.varlink.service.InvalidParameter", json!({"parameter": "call"})))?;
+    let method = call.get("method").and_then(Value::as_str).unwrap_or_default();
+    let none = Map::new();
+    let parameters = call.get("parameters").and_then(Value::as_object).unwrap_or(&none);
+    match method {
+        "org.varlink.service.GetInfo" => Err(reply(json!({
+            "vendor": "pvwatch", "product": "pvwatchd", "version": env!("CARGO_PKG_VERSION"), "url": "",
+            "interfaces": ["org.varlink.service", INTERFACE],
+        }))),
+        "org.varlink.service.GetInterfaceDescription" => Err(describe(parameters)),
+        "io.pvwatch.Status" => Ok(Call::Status),
+        "io.pvwatch.Show" => string(parameters, "thing").map(Call::Show),
+        "io.pvwatch.Dump" => Ok(Call::Dump),
+        "io.pvwatch.Rescan" => strings(parameters, "devices").map(Call::Rescan),
+        "io.pvwatch.Settle" => Ok(Call::Settle),
+        _ => Err(error("org.varlink.service.MethodNotFound", json!({"method": method}))),
+    }
+}
+
+fn describe(parameters: &Map<String, Value>) -> Vec<u8> {
+    match parameters.get("interface").and_then(Value::as_str) {
+        Some(INTERFACE) => reply(json!({"description": DESCRIPTION})),
+        Some("org.varlink.service") => reply(json!({"description": SERVICE_DESCRIPTION})),
+        Some(other) => error("org.varlink.service.InterfaceNotFound", json!({"interface": other})),
+        None => invalid("interface"),
+    }
+}
+
+fn string(parameters: &Map<String, Value>, name: &str) -> Result<String, Vec<u8>> {
+    parameters.get(name).and_then(Value::as_str).map(str::to_owned).ok_or_else(|| invalid(name))
+}
+
+/// An absent list is an empty one.
+fn strings(parameters: &Map<String, Value>, name: &str) -> Result<Vec<String>, Vec<u8>> {
+    let Some(value) = parameters.get(name) else { return Ok(Vec::new()) };
+    let items = value.as_array().ok_or_else(|| invalid(name))?;
+    items.iter().map(|item| item.as_str().map(str::to_owned).ok_or_else(|| invalid(name))).collect()
+}
+
+fn invalid(parameter: &str) -> Vec<u8> {
+    error("org.varlink.service.InvalidParameter", json!({"parameter": parameter}))
+}
+
+/// A successful reply, terminator included.
+#[expect(clippy::needless_pass_by_value, reason = "callers build it in place")]
+pub fn reply(parameters: Value) -> Vec<u8> {
+    finish(&json!({"parameters": parameters}))
+}
+
+pub fn not_found(thing: &str) -> Vec<u8> {
+    error("io.pvwatch.NotFound", json!({"thing": thing}))
+}
+
+pub fn not_scanning() -> Vec<u8> {
+    error("io.pvwatch.NotScanning", json!({}))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "callers build it in place")]
+fn error(name: &str, parameters: Value) -> Vec<u8> {
+    finish(&json!({"error": name, "parameters": parameters}))
+}
+
+fn finish(message: &Value) -> Vec<u8> {
+    let mut out = message.to_string().into_bytes();
+    out.extend_from_slice(TERMINATOR);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error_of(call: &str) -> String {
+        let reply = parse(call.as_bytes()).expect_err(call);
+        let reply: Value = serde_json::from_slice(reply.strip_suffix(TERMINATOR).unwrap()).unwrap();
+        reply["error"].as_str().unwrap_or_default().to_owned()
+    }
+
+    #[test]
+    fn calls() {
+        assert_eq!(parse(br#"{"method":"io.pvwatch.Status"}"#), Ok(Call::Status));
+        assert_eq!(parse(br#"{"method":"io.pvwatch.Show","parameters":{"thing":"vg0"}}"#), Ok(Call::Show("vg0".into())));
+        assert_eq!(parse(br#"{"method":"io.pvwatch.Rescan","parameters":{}}"#), Ok(Call::Rescan(vec![])));
+    }
+
+    #[test]
+    fn wrong_calls_are_named() {
+        assert_eq!(error_of("{"), "org.varlink.service.InvalidParameter");
+        assert_eq!(error_of("[]"), "org.varlink.service.InvalidParameter");
+        assert_eq!(error_of("{}"), "org.varlink.service.MethodNotFound");
+        assert_eq!(error_of(r#"{"method":"io.pvwatch.Show"}"#), "org.varlink.service.InvalidParameter");
+        assert_eq!(
+            error_of(r#"{"method":"io.pvwatch.Rescan","parameters":{"devices":[1]}}"#),
+            "org.varlink.service.InvalidParameter"
+        );
+        assert_eq!(error_of(r#"{"method":"org.varlink.service.GetInfo"}"#), "");
+        assert_eq!(
+            error_of(r#"{"method":"org.varlink.service.GetInterfaceDescription","parameters":{"interface":"x"}}"#),
+            "org.varlink.service.InterfaceNotFound"
+        );
+    }
+}

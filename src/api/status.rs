@@ -1,0 +1,234 @@
+//! The answers to `Status` and `Show`.
+
+use crate::cache::{Status, VgView};
+use crate::device::Facts;
+use crate::devno::DevNo;
+use crate::id::Id;
+use crate::watcher::{Content, Device, Watcher};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// What only the process knows of itself.
+#[derive(Debug, Default)]
+pub struct Process {
+    pub now: Duration,
+    pub started: Duration,
+    pub clients: usize,
+    /// `None` when there is no source of uevents.
+    pub uevents: Option<Uevents>,
+    pub readers_busy: usize,
+    pub readers_idle: usize,
+    /// Process ids of readers given up that have not exited.
+    pub readers_abandoned: Vec<u32>,
+    pub node_watches_failed: u64,
+}
+
+#[derive(Debug, Default, Clone)]
+pub struct Uevents {
+    pub seen: u64,
+    pub lost: u64,
+    pub failed: u64,
+    pub receive_buffer: usize,
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn status_word(status: Status) -> &'static str {
+    match status {
+        Status::Complete => "complete",
+        Status::Orphan | Status::Partial => "partial",
+    }
+}
+
+pub fn status(watcher: &Watcher, process: &Process) -> Value {
+    let cache = watcher.cache();
+    let partial = cache.vgs().filter(|vg| vg.status() != Status::Complete).count();
+    let flags = cache.flags();
+    let quarantined = watcher.devices().iter().filter(|(_, device)| device.quarantine.is_some());
+    let duplicates = watcher.devices().keys().filter(|devno| watcher.duplicate_of(**devno).is_some());
+    let counters = watcher.counters();
+    let events = match (&process.uevents, watcher.is_scanning()) {
+        (_, false) => json!({"source": "none: --no-scan"}),
+        (None, true) => json!({"source": "none: only image files are watched"}),
+        (Some(uevents), true) => json!({
+            "source": "kernel uevents",
+            "ever_arrived": uevents.seen > 0,
+            "seen": uevents.seen,
+            "lost": uevents.lost,
+            "failed": uevents.failed,
+            "receive_buffer": uevents.receive_buffer,
+        }),
+    };
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "pid": std::process::id(),
+        "uptime": seconds(process.now, process.started),
+        "state": watcher.state().as_str(),
+        "ready": watcher.is_ready(),
+        "token": text(cache.token.current()),
+        "counts": {
+            "devices": watcher.devices().len(),
+            "pvs": cache.pv_count(),
+            "vgs": cache.vg_count(),
+            "partial_vgs": partial,
+            "duplicates": duplicates.count(),
+            "clients": process.clients,
+        },
+        "flags": {
+            "global_invalid": flags.invalid,
+            "global_disable": flags.disabled,
+            "disable_reason": flags.reasons.iter().map(|reason| reason.as_str()).collect::<Vec<_>>(),
+        },
+        "events": events,
+        "losses": counters.losses,
+        "resyncs": counters.resyncs,
+        "scans": counters.scans,
+        "unwatched_nodes": process.node_watches_failed,
+        "readers": {
+            "busy": process.readers_busy,
+            "idle": process.readers_idle,
+            "limit": crate::watcher::JOBS_MAX,
+            "abandoned": process.readers_abandoned,
+        },
+        "quarantined": quarantined.map(|(devno, device)| quarantine(process, *devno, device)).collect::<Vec<_>>(),
+    })
+}
+
+fn quarantine(process: &Process, devno: DevNo, device: &Device) -> Value {
+    let quarantine = device.quarantine.as_ref().expect("the caller chose quarantined ones");
+    json!({
+        "device": device.path(),
+        "devno": devno.to_string(),
+        "pvid": device.pv().map(|pv| pv.id.to_string()),
+        "reason": quarantine.reason.to_string(),
+        "since": seconds(process.now, quarantine.since),
+        "tries": quarantine.tries,
+        "retry_in": quarantine.retry_at.map(|at| at.saturating_sub(process.now).as_secs_f64()),
+        "reader_stuck": device.stuck,
+    })
+}
+
+/// Everything that goes by this name; empty when nothing does. `devno` is what the name stands
+/// for if it is a path.
+pub fn show(watcher: &Watcher, process: &Process, thing: &str, devno: Option<DevNo>) -> Vec<Value> {
+    let cache = watcher.cache();
+    let devno = devno.or_else(|| DevNo::parse(thing)).or_else(|| {
+        let named = |device: &Device| device.facts.name == thing || device.names.iter().any(|name| name == thing);
+        watcher.devices().iter().find(|(_, device)| named(device)).map(|(devno, _)| *devno)
+    });
+    if let Some((devno, device)) = devno.and_then(|devno| watcher.devices().get_key_value(&devno)) {
+        return vec![show_device(watcher, process, *devno, device)];
+    }
+    let named = cache.vgids_named(thing.as_bytes()).iter().filter_map(|vgid| cache.vg(vgid));
+    let mut shown = named.map(|vg| show_vg(watcher, process, vg)).collect::<Vec<_>>();
+    if let Some(id) = Id::parse(thing.as_bytes()) {
+        let key = id.hyphenated();
+        shown.extend(cache.vg(&key).map(|vg| show_vg(watcher, process, vg)));
+        let pvs = watcher.devices().iter().filter(|(_, device)| device.pv().is_some_and(|pv| pv.id == id));
+        shown.extend(pvs.map(|(devno, device)| show_device(watcher, process, *devno, device)));
+        if shown.is_empty() {
+            shown.extend(show_absent_pv(watcher, &key));
+        }
+    }
+    shown
+}
+
+/// A PV that no device holds, but a VG lists or a client has told of.
+fn show_absent_pv(watcher: &Watcher, pvid: &[u8]) -> Option<Value> {
+    let cache = watcher.cache();
+    let device = cache.device_of(pvid);
+    let listed = cache.vgs().filter(|vg| vg.pvids().iter().any(|other| **other == *pvid));
+    let vgs = listed.map(|vg| text(vg.name())).collect::<Vec<_>>();
+    (device.is_some() || !vgs.is_empty()).then(|| {
+        json!({
+            "kind": "pv",
+            "id": text(pvid),
+            "device": device.map(|device| DevNo::from_dev_t(device.cast_unsigned()).to_string()),
+            "missing": device.is_none(),
+            "vgs": vgs,
+        })
+    })
+}
+
+fn show_vg(watcher: &Watcher, process: &Process, vg: VgView) -> Value {
+    let cache = watcher.cache();
+    let pvs = vg.pvids().iter().map(|pvid| {
+        let devno = cache.device_of(pvid).map(|device| DevNo::from_dev_t(device.cast_unsigned()));
+        let device = devno.and_then(|devno| watcher.devices().get(&devno));
+        json!({
+            "id": text(pvid),
+            "missing": devno.is_none(),
+            "device": device.map(Device::path).or_else(|| devno.map(|devno| devno.to_string())),
+            "stale": device.is_some_and(Device::is_stale),
+            "quarantine": device.zip(devno).filter(|(device, _)| device.quarantine.is_some())
+                .map(|(device, devno)| quarantine(process, devno, device)),
+        })
+    });
+    json!({
+        "kind": "vg",
+        "name": text(vg.name()),
+        "id": text(vg.vgid),
+        "seqno": vg.seqno(),
+        "status": status_word(vg.status()),
+        "invalid": vg.invalid(),
+        "pvs": pvs.collect::<Vec<_>>(),
+        "missing": vg.missing().map(|pvid| text(pvid)).collect::<Vec<_>>(),
+        "outdated": vg.outdated().iter().map(|pvid| text(pvid)).collect::<Vec<_>>(),
+    })
+}
+
+fn show_device(watcher: &Watcher, process: &Process, devno: DevNo, device: &Device) -> Value {
+    let cache = watcher.cache();
+    let Facts { size, diskseq, .. } = &device.facts;
+    let ignored = device.rule.map(|rule| rule.to_string()).or_else(|| device.not_ready.map(str::to_owned));
+    let seen = device.seen.as_ref();
+    let verdict = match seen.map(|seen| &seen.content) {
+        Some(Content::Pv(_)) => "pv",
+        Some(Content::NotAPv(_)) => "not_a_pv",
+        None if ignored.is_some() => "ignored",
+        None if device.quarantine.is_some() => "unreadable",
+        None => "not_read_yet",
+    };
+    let pv = device.pv().map(|pv| {
+        let owner = cache.owner(&pv.id.hyphenated()).and_then(|vgid| cache.vg(vgid));
+        json!({
+            "id": pv.id.to_string(),
+            "vg": owner.map(|vg| json!({
+                "name": text(vg.name()), "id": text(vg.vgid), "seqno": vg.seqno(), "status": status_word(vg.status()),
+            })),
+            "own_seqno": pv.metadata().map(|text| text.seqno),
+            "duplicate_of": watcher.duplicate_of(devno).map(|other| watcher.devices().get(&other)
+                .map_or_else(|| other.to_string(), Device::path)),
+            "stale": device.is_stale(),
+        })
+    });
+    let findings = seen.map_or(&[][..], |seen| seen.content.findings());
+    json!({
+        "kind": "device",
+        "device": device.path(),
+        "devno": devno.to_string(),
+        "names": device.names,
+        "size": size,
+        "diskseq": diskseq,
+        "verdict": verdict,
+        "ignored": ignored,
+        "known_for": seconds(process.now, device.first_seen),
+        "cause": device.cause.to_string(),
+        "read": seen.map(|seen| json!({
+            "cause": seen.cause.to_string(),
+            "ago": seconds(process.now, seen.ended),
+            "same_for": seconds(process.now, seen.content_since),
+        })),
+        "dirty": !device.is_quiet(),
+        "pv": pv,
+        "findings": findings.iter()
+            .map(|finding| json!({"code": finding.code.as_str(), "detail": finding.detail})).collect::<Vec<_>>(),
+        "quarantine": device.quarantine.as_ref().map(|_| quarantine(process, devno, device)),
+    })
+}
+
+fn seconds(now: Duration, then: Duration) -> f64 {
+    now.saturating_sub(then).as_secs_f64()
+}

@@ -1,0 +1,188 @@
+//! Settings: what of `lvm.conf` concerns us, and our own section `pvwatch`.
+
+use crate::filter::{Filter, Patterns, PatternsError};
+use crate::text::{Item, Section, Value};
+use std::fmt;
+use std::time::Duration;
+
+#[derive(Debug)]
+pub struct Settings {
+    pub filter: Filter,
+    /// What LVM 2.02 commands of this machine will ask for.
+    pub token: Vec<u8>,
+    /// `pvwatch/read_deadline`, seconds: a device that has not been read by then is quarantined.
+    pub read_deadline: Duration,
+    /// `pvwatch/retry_max`, seconds: the longest wait between two tries of a quarantined device.
+    pub retry_max: Duration,
+    /// `pvwatch/reread_interval`, seconds: read all PVs again that often, to see what other hosts
+    /// wrote. 0, the default, is never.
+    pub reread_interval: Option<Duration>,
+    /// Settings in our section that mean nothing to us.
+    pub unknown: Vec<String>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Error {
+    GlobalFilter(PatternsError),
+    /// The value of this setting is of the wrong kind or out of its range.
+    Value {
+        setting: &'static str,
+        expected: &'static str,
+    },
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::GlobalFilter(error) => write!(f, "devices/global_filter: {error}"),
+            Error::Value { setting, expected } => write!(f, "{setting}: expected {expected}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+const DEFAULT_GLOBAL_FILTER: &[u8] = b"a|.*/|";
+const DEFAULT_PV_MIN_SIZE_KIB: i64 = 2048;
+const DEFAULT_READ_DEADLINE: Duration = Duration::from_secs(10);
+const DEFAULT_RETRY_MAX: Duration = Duration::from_secs(60);
+/// An hour is longer than anybody waits for a disk, a year is a mistyped number.
+const SECONDS_MAX: i64 = 365 * 24 * 3600;
+
+const OWN_SECTION: &str = "pvwatch";
+const OWN_SETTINGS: [&str; 3] = ["read_deadline", "retry_max", "reread_interval"];
+
+impl Settings {
+    /// Reads the settings from the merged configuration.
+    pub fn read(conf: &Section) -> Result<Settings, Error> {
+        let patterns = conf.value("devices/global_filter");
+        let min_size = conf.int("devices/pv_min_size").unwrap_or(DEFAULT_PV_MIN_SIZE_KIB);
+        let global = patterns.map(|patterns| Patterns::compile(patterns.strings())).transpose();
+        Ok(Settings {
+            filter: Filter {
+                global: global.map_err(Error::GlobalFilter)?.filter(|patterns| !patterns.accepts_all()),
+                pv_min_size: u64::try_from(min_size).unwrap_or(0).saturating_mul(1024),
+                scan_lvs: conf.int("devices/scan_lvs").is_some_and(|value| value != 0),
+            },
+            token: filter_token(patterns),
+            read_deadline: seconds(conf, "pvwatch/read_deadline", 1)?.unwrap_or(DEFAULT_READ_DEADLINE),
+            retry_max: seconds(conf, "pvwatch/retry_max", 1)?.unwrap_or(DEFAULT_RETRY_MAX),
+            reread_interval: seconds(conf, "pvwatch/reread_interval", 0)?.filter(|interval| !interval.is_zero()),
+            unknown: unknown_settings(conf),
+        })
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings::read(&Section::default()).expect("an empty configuration is right")
+    }
+}
+
+fn seconds(conf: &Section, setting: &'static str, least: i64) -> Result<Option<Duration>, Error> {
+    match (conf.item(setting), conf.int(setting)) {
+        (None, _) => Ok(None),
+        (Some(_), Some(value)) if (least..=SECONDS_MAX).contains(&value) => {
+            Ok(Some(Duration::from_secs(value.unsigned_abs())))
+        }
+        (Some(_), _) => Err(Error::Value { setting, expected: "a number of seconds" }),
+    }
+}
+
+fn unknown_settings(conf: &Section) -> Vec<String> {
+    let own = conf.section(OWN_SECTION).map_or(&[][..], |section| &section.0);
+    let unknown = own.iter().filter(|node| !OWN_SETTINGS.iter().any(|known| known.as_bytes() == &*node.key));
+    unknown.map(|node| format!("{OWN_SECTION}/{}", node.key.escape_ascii())).collect()
+}
+
+/// `filter:` and a CRC over the strings of `devices/global_filter`, in order and without
+/// separators, up to the first element that is none. The register starts with 0 and is not
+/// inverted at the end (lvm2, `lib/cache/lvmetad.c`).
+fn filter_token(patterns: Option<&Value>) -> Vec<u8> {
+    use crate::text::Scalar;
+    let mut crc = crc32fast::Hasher::new_with_initial(!0);
+    match patterns {
+        None => crc.update(DEFAULT_GLOBAL_FILTER),
+        Some(patterns) => {
+            let strings = patterns.scalars().iter().map_while(|scalar| match scalar {
+                Scalar::Str(bytes) => Some(bytes),
+                Scalar::Int(_) | Scalar::Float(_) => None,
+            });
+            strings.for_each(|bytes| crc.update(bytes));
+        }
+    }
+    format!("filter:{}", !crc.finalize()).into_bytes()
+}
+
+/// The host's tags, each of which brings a file `lvm_<tag>.conf`: children of `tags`, with or
+/// without `@`, that have no `host_list` or one that names the host, and the host's own name if
+/// `tags/hosttags` is set.
+pub fn host_tags(conf: &Section, hostname: &str) -> Vec<String> {
+    let Some(tags) = conf.section("tags") else { return Vec::new() };
+    let mut out = Vec::new();
+    if tags.int("hosttags").is_some_and(|value| value != 0) {
+        out.push(hostname.to_owned());
+    }
+    for node in &tags.0 {
+        let Item::Section(tag) = &node.item else { continue };
+        let here = match tag.value("host_list") {
+            None => true,
+            Some(hosts) => hosts.strings().any(|host| host == hostname.as_bytes()),
+        };
+        let name = String::from_utf8_lossy(&node.key).trim_start_matches('@').to_owned();
+        // No key has a slash in it, so the file is never elsewhere.
+        if here {
+            out.push(name);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::parse;
+
+    fn settings(text: &str) -> Result<Settings, Error> {
+        Settings::read(&parse(text.as_bytes()).unwrap().merged())
+    }
+
+    #[test]
+    fn token_is_the_one_commands_compute() {
+        for (filter, expected) in [
+            (r#"["a|^/dev/loop2$|","r|.*|"]"#, "filter:3038606523"),
+            (r#"["r|.*|"]"#, "filter:2800760414"),
+            (r#""r|.*|""#, "filter:2800760414"),
+            (r#"["r|/dev/.*|","a|nothing|"]"#, "filter:1535372016"),
+            ("[]", "filter:0"),
+        ] {
+            let settings = settings(&format!("devices {{ global_filter={filter} }}")).unwrap();
+            assert_eq!(String::from_utf8(settings.token).unwrap(), expected);
+        }
+        assert_eq!(Settings::default().token, b"filter:3239235440");
+    }
+
+    #[test]
+    fn defaults() {
+        let settings = Settings::default();
+        assert_eq!(settings.filter.pv_min_size, 2 << 20);
+        assert_eq!((settings.read_deadline.as_secs(), settings.reread_interval), (10, None));
+        assert!(settings.filter.global.is_none());
+    }
+
+    #[test]
+    fn wrong_values_are_named() {
+        for text in ["pvwatch/read_deadline=0", "pvwatch/read_deadline=\"5\"", "pvwatch{read_deadline{}}"] {
+            let expected = Error::Value { setting: "pvwatch/read_deadline", expected: "a number of seconds" };
+            assert_eq!(settings(text).unwrap_err(), expected);
+        }
+        assert!(matches!(settings("devices/global_filter=[\"x|y|\"]"), Err(Error::GlobalFilter(_))));
+        assert_eq!(settings("pvwatch { read_deadlin=1 }").unwrap().unknown, ["pvwatch/read_deadlin"]);
+    }
+
+    #[test]
+    fn tags_of_this_host() {
+        let conf = parse(b"tags { hosttags=1 @a{} b{host_list=[\"h1\",\"h2\"]} c{host_list=\"h3\"} }").unwrap();
+        assert_eq!(host_tags(&conf, "h2"), ["h2", "a", "b"]);
+    }
+}

@@ -1,0 +1,112 @@
+//! Which devices are scanned: LVM's filters as far as they need no read.
+
+mod patterns;
+
+use crate::device::Facts;
+use std::fmt;
+
+pub use patterns::{Patterns, PatternsError};
+
+/// The rules of this machine, from `lvm.conf`.
+#[derive(Debug)]
+pub struct Filter {
+    /// `devices/global_filter`; `devices/filter` is not for us, commands apply it to what we serve.
+    pub global: Option<Patterns>,
+    /// `devices/pv_min_size`, in bytes.
+    pub pv_min_size: u64,
+    /// `devices/scan_lvs`: whether an LV may be a PV.
+    pub scan_lvs: bool,
+}
+
+/// The rule that keeps a device from being scanned; the words are LVM's where it has some.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    GlobalFilter,
+    DeviceType,
+    IsLv,
+    DmInternal,
+    TooSmall,
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Rule::GlobalFilter => "device is rejected by filter config",
+            Rule::DeviceType => "device type is not one that holds PVs",
+            Rule::IsLv => "device is an LV",
+            Rule::DmInternal => "device is internal to device-mapper",
+            Rule::TooSmall => "device is too small (pv_min_size)",
+        })
+    }
+}
+
+/// Drivers whose devices LVM does not know: optical and floppy drives, raw flash, RAM disks made
+/// by compression. Opening an empty drive can take seconds.
+const OTHER_DRIVERS: [&str; 5] = ["sr", "fd", "mtdblock", "zram", "rpmb"];
+
+/// Prefixes of `dm/uuid` of devices that are parts of something.
+const DM_INTERNAL: [&str; 3] = ["CRYPT-TEMP-", "CRYPT-SUBDEV-", "stratis-"];
+
+/// `LVM-`, a VG id and an LV id.
+const LV_UUID_LENGTH: usize = 4 + 64;
+
+impl Filter {
+    /// `None` if the device is to be scanned. `names` are all its names below `/dev`.
+    pub fn rejects<'n>(&self, facts: &Facts, names: impl Iterator<Item = &'n str>) -> Option<Rule> {
+        if self.global.as_ref().is_some_and(|patterns| !patterns.accept(names)) {
+            return Some(Rule::GlobalFilter);
+        }
+        if facts.driver.as_deref().is_some_and(|driver| OTHER_DRIVERS.contains(&driver)) {
+            return Some(Rule::DeviceType);
+        }
+        if let Some(uuid) = &facts.dm_uuid {
+            if DM_INTERNAL.iter().any(|prefix| uuid.starts_with(prefix)) || is_sub_lv(uuid) {
+                return Some(Rule::DmInternal);
+            }
+            if uuid.starts_with("LVM-") && !self.scan_lvs {
+                return Some(Rule::IsLv);
+            }
+        }
+        (facts.size < self.pv_min_size).then_some(Rule::TooSmall)
+    }
+}
+
+/// `LVM-<ids>-<suffix>`: a layer of an LV, such as a pool's `-tpool` or a `-real`.
+fn is_sub_lv(uuid: &str) -> bool {
+    uuid.starts_with("LVM-") && uuid.get(LV_UUID_LENGTH..).is_some_and(|rest| rest.starts_with('-'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(facts: &Facts, expected: Option<Rule>) {
+        let filter = Filter { global: None, pv_min_size: 2 << 20, scan_lvs: false };
+        assert_eq!(filter.rejects(facts, std::iter::empty()), expected, "{facts:?}");
+    }
+
+    #[test]
+    fn facts_decide() {
+        let disk = Facts { name: "sda".into(), size: 1 << 30, driver: Some("sd".into()), ..Facts::default() };
+        check(&disk, None);
+        check(&Facts { size: (2 << 20) - 512, ..disk.clone() }, Some(Rule::TooSmall));
+        check(&Facts { driver: Some("sr".into()), ..disk.clone() }, Some(Rule::DeviceType));
+        let ids = "x".repeat(64);
+        for (uuid, expected) in [
+            ("mpath-3600".to_owned(), None),
+            ("CRYPT-LUKS2-abc".to_owned(), None),
+            ("CRYPT-TEMP-abc".to_owned(), Some(Rule::DmInternal)),
+            (format!("LVM-{ids}"), Some(Rule::IsLv)),
+            (format!("LVM-{ids}-tpool"), Some(Rule::DmInternal)),
+        ] {
+            check(&Facts { dm_uuid: Some(uuid), ..disk.clone() }, expected);
+        }
+    }
+
+    #[test]
+    fn lvs_may_be_scanned_on_request() {
+        let facts = Facts { size: 1 << 30, dm_uuid: Some(format!("LVM-{}", "x".repeat(64))), ..Facts::default() };
+        let filter = Filter { global: None, pv_min_size: 0, scan_lvs: true };
+        assert_eq!(filter.rejects(&facts, std::iter::empty()), None);
+    }
+}

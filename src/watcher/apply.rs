@@ -1,0 +1,257 @@
+//! Holding the cache to what the disks say.
+
+use super::device::{Content, Device};
+use super::{Cause, Report, Watcher};
+use crate::cache::{FoundPv, Key, NewBody, NewMetadata, Status};
+use crate::devno::DevNo;
+use crate::id::Id;
+use crate::metadata::VgText;
+use crate::text::Section;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// The number as the protocol carries it.
+pub(super) fn wire_device(devno: DevNo) -> i64 {
+    devno.to_dev_t().cast_signed()
+}
+
+impl Watcher {
+    /// Brings the last verdict on a device into the cache.
+    pub(super) fn apply(&mut self, now: Duration, devno: DevNo) {
+        let pvid_before = self.cache.pvid_on(wire_device(devno)).cloned();
+        let mut vgids = self.vgids_of(devno, pvid_before.as_ref());
+        let device = &self.devices[&devno];
+        let seen = device.seen.as_ref().expect("a verdict was stored");
+        match &seen.content {
+            Content::Pv(pv) => {
+                let (pvid, pvmeta) = (pv.id.hyphenated(), Section(pv.pvmeta(devno.to_dev_t())));
+                let text = pv.metadata().cloned();
+                self.found(devno, &pvid, &pvmeta, text.as_deref());
+            }
+            Content::NotAPv(_) => self.not_found(devno),
+        }
+        let pvid_after = self.cache.pvid_on(wire_device(devno)).cloned();
+        self.index_text(devno);
+        vgids.extend(self.vgids_of(devno, pvid_after.as_ref()));
+        self.after_change(now, devno, pvid_before, pvid_after, vgids);
+    }
+
+    fn found(&mut self, devno: DevNo, pvid: &[u8], pvmeta: &Section, text: Option<&VgText>) {
+        let vgid = text.map(|text| text.vgid.hyphenated());
+        let metadata = text.zip(vgid.as_deref()).map(|(text, vgid)| NewMetadata {
+            name: &text.name,
+            vgid,
+            seqno: text.seqno,
+            body: NewBody::Shared(&text.body),
+        });
+        let known = self.cache.device_of(pvid) == Some(wire_device(devno));
+        let result = self.cache.pv_found(FoundPv { pvid, device: wire_device(devno), pvmeta, metadata });
+        let (device, _) = self.name_of(devno);
+        match result {
+            Ok(found) => {
+                self.duplicates.remove(&devno);
+                if !known {
+                    let vg = text.map(|text| text.name.clone()).or_else(|| {
+                        (found.status != Status::Orphan).then(|| found.vgname.to_vec())
+                    });
+                    self.report(Report::Found { device, pvid: pvid.to_vec(), vg });
+                }
+            }
+            Err(duplicate) => {
+                let other = DevNo::from_dev_t(duplicate.device.cast_unsigned());
+                if self.duplicates.insert(devno) {
+                    let (other, _) = self.name_of(other);
+                    self.report(Report::Duplicate { device, pvid: pvid.to_vec(), other });
+                }
+            }
+        }
+    }
+
+    /// There is no PV on the device, or no device.
+    fn not_found(&mut self, devno: DevNo) {
+        self.duplicates.remove(&devno);
+        if let Ok(pvid) = self.cache.pv_gone(None, Some(wire_device(devno))) {
+            let (device, _) = self.name_of(devno);
+            self.report(Report::Gone { device, pvid: pvid.to_vec() });
+        }
+    }
+
+    /// Takes back whatever the cache has from a device that is not to be read any more.
+    pub(super) fn withdraw(&mut self, now: Duration, devno: DevNo) {
+        let pvid = self.cache.pvid_on(wire_device(devno)).cloned();
+        let vgids = self.vgids_of(devno, pvid.as_ref());
+        self.not_found(devno);
+        self.retries.retain(|(_, other)| *other != devno);
+        if let Some(device) = self.devices.get_mut(&devno) {
+            device.seen = None;
+            device.quarantine = None;
+            device.distrust();
+            device.give_up();
+        }
+        self.index_text(devno);
+        self.after_change(now, devno, pvid, None, vgids);
+        self.device_resolved(devno);
+    }
+
+    fn after_change(&mut self, now: Duration, devno: DevNo, before: Option<Key>, after: Option<Key>, vgids: BTreeSet<Id>) {
+        if before != after {
+            self.changed_since_scan = true;
+            if let Some(pvid) = &before {
+                self.wake_duplicates(pvid);
+            }
+        }
+        if self.duplicates.is_empty() {
+            self.cache.duplicates_resolved();
+        }
+        if let Some(pvid) = &after {
+            let older_of = self.text_of(devno).filter(|text| self.is_older(text)).map(|text| text.vgid.hyphenated());
+            self.cache.clear_outdated(pvid, older_of.as_deref());
+        }
+        for vgid in vgids {
+            self.reconcile(now, vgid);
+        }
+    }
+
+    /// The other devices with this PVID have a chance now.
+    fn wake_duplicates(&mut self, pvid: &[u8]) {
+        let same = |devno: &&DevNo| self.pv_of(**devno).is_some_and(|id| id.hyphenated() == pvid);
+        for devno in self.duplicates.iter().filter(same).copied().collect::<Vec<_>>() {
+            self.touch(devno, Cause::DuplicateGone);
+        }
+    }
+
+    /// The VGs that a change of this device may concern.
+    fn vgids_of(&self, devno: DevNo, pvid: Option<&Key>) -> BTreeSet<Id> {
+        let owner = pvid.and_then(|pvid| self.cache.owner(pvid)).and_then(|vgid| Id::parse(vgid));
+        let text = self.indexed.get(&devno).copied();
+        let read = self.text_of(devno).map(|text| text.vgid);
+        [owner, text, read].into_iter().flatten().collect()
+    }
+
+    fn pv_of(&self, devno: DevNo) -> Option<Id> {
+        self.devices.get(&devno)?.pv().map(|pv| pv.id)
+    }
+
+    /// The metadata that was read from this device last, if it can be served.
+    pub(super) fn text_of(&self, devno: DevNo) -> Option<&Rc<VgText>> {
+        self.devices.get(&devno)?.pv()?.metadata()
+    }
+
+    /// Notes which VG the device's text is of; a duplicate's counts for nothing.
+    fn index_text(&mut self, devno: DevNo) {
+        let vgid = if self.duplicates.contains(&devno) { None } else { self.text_of(devno).map(|text| text.vgid) };
+        let before = match vgid {
+            Some(vgid) => self.indexed.insert(devno, vgid),
+            None => self.indexed.remove(&devno),
+        };
+        if let Some(before) = before.filter(|before| Some(*before) != vgid)
+            && let Some(holders) = self.holders.get_mut(&before)
+        {
+            holders.remove(&devno);
+            if holders.is_empty() {
+                self.holders.remove(&before);
+            }
+        }
+        if let Some(vgid) = vgid {
+            self.holders.entry(vgid).or_default().insert(devno);
+        }
+    }
+
+    fn is_older(&self, text: &VgText) -> bool {
+        self.newest(text.vgid).is_some_and(|(_, newest)| newest.seqno > text.seqno)
+    }
+
+    /// The newest metadata of the VG on any device. Of two that differ at the same seqno, the one
+    /// in the cache; else that of the lower device number.
+    pub(super) fn newest(&self, vgid: Id) -> Option<(DevNo, Rc<VgText>)> {
+        let holders = self.holders.get(&vgid)?;
+        let cached = self.cache.vg(&vgid.hyphenated());
+        let texts = holders.iter().filter_map(|devno| Some((*devno, self.text_of(*devno)?)));
+        let newest = texts.clone().map(|(_, text)| text.seqno).max()?;
+        let mut candidates = texts.filter(|(_, text)| text.seqno == newest);
+        let kept = candidates.clone().find(|(_, text)| cached.is_some_and(|cached| cached.is_text(&text.body)));
+        kept.or_else(|| candidates.next()).map(|(devno, text)| (devno, Rc::clone(text)))
+    }
+
+    /// Holds the VG to the newest metadata on disk.
+    fn reconcile(&mut self, now: Duration, vgid: Id) {
+        let key = vgid.hyphenated();
+        match self.newest(vgid) {
+            None => {
+                if self.cache.vg(&key).is_some() && self.is_quiet_vg(vgid) {
+                    self.cache.vg_remove(&key);
+                    self.report_vg(vgid);
+                }
+            }
+            Some((_, text)) => {
+                let new = NewMetadata {
+                    name: &text.name,
+                    vgid: &key,
+                    seqno: text.seqno,
+                    body: NewBody::Shared(&text.body),
+                };
+                if self.differs(&text, &key) {
+                    // Metadata comes from a checked text with seqno > 0, or was refused before.
+                    let _ = self.cache.vg_update(new);
+                } else if self.cache.vg(&key).is_some_and(|vg| {
+                    vg.invalid() && vg.external_version().is_some_and(|version| (1..=text.seqno).contains(&version))
+                }) {
+                    // What was announced is on disk and read.
+                    let _ = self.cache.vg_update(new);
+                }
+                self.look_for_outdated(now, vgid);
+                self.report_vg(vgid);
+            }
+        }
+    }
+
+    /// Whether the cached VG is to be replaced: by newer metadata at once, by anything else only
+    /// when all its devices have been read since they last changed.
+    fn differs(&self, text: &VgText, key: &[u8]) -> bool {
+        let Some(cached) = self.cache.vg(key) else { return text.seqno > 0 };
+        if text.seqno > cached.seqno() {
+            return true;
+        }
+        let same = text.seqno == cached.seqno() && **cached.name() == *text.name && cached.has_content(&text.body);
+        !same && text.seqno > 0 && self.is_quiet_vg(text.vgid)
+    }
+
+    /// Whether every device that the VG concerns has been read since its last sign of change.
+    fn is_quiet_vg(&self, vgid: Id) -> bool {
+        let listed = self.cache.vg(&vgid.hyphenated()).into_iter().flat_map(|vg| vg.pvids());
+        let present = listed.filter_map(|pvid| self.cache.device_of(pvid));
+        let devnos = present.map(|device| DevNo::from_dev_t(device.cast_unsigned()));
+        let holders = self.holders.get(&vgid).into_iter().flatten().copied();
+        devnos.chain(holders).all(|devno| {
+            !self.touched.contains_key(&devno)
+                && !self.examining.contains_key(&devno)
+                && self.devices.get(&devno).is_none_or(Device::is_quiet)
+        })
+    }
+
+    /// Tells when a VG appears, becomes complete or partial, or goes.
+    fn report_vg(&mut self, vgid: Id) {
+        let view = self.cache.vg(&vgid.hyphenated());
+        let status = view.map(|vg| (vg.status(), vg.seqno()));
+        let before = match status {
+            Some(status) => self.reported_vgs.insert(vgid, status),
+            None => self.reported_vgs.remove(&vgid),
+        };
+        if before == status {
+            return;
+        }
+        self.changed_since_scan = true;
+        let report = match view {
+            Some(vg) => Report::Vg {
+                name: vg.name().to_vec(),
+                vgid,
+                seqno: vg.seqno(),
+                pvs: vg.pvids().len(),
+                missing: vg.missing().map(|pvid| pvid.to_vec()).collect(),
+            },
+            None => Report::VgGone { vgid },
+        };
+        self.report(report);
+    }
+}

@@ -1,0 +1,251 @@
+//! What is known of one device.
+
+use crate::device::Facts;
+use crate::filter::Rule;
+use crate::scan::{Finding, Pv, ReadError};
+use std::fmt;
+use std::time::Duration;
+
+use super::JobId;
+
+/// Why a device is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// It was there when everything was enumerated.
+    Enumerated,
+    /// A uevent, by its action.
+    Uevent(&'static str),
+    /// Somebody closed the node after writing.
+    Written,
+    /// The node, or the image file, appeared or went.
+    Node,
+    /// A client told us something of it.
+    Client,
+    /// `pvwatch rescan`.
+    Asked,
+    /// It was quarantined.
+    Retry,
+    /// To be sure before a PV is reported outdated.
+    SecondLook,
+    /// The PV elsewhere that this one duplicates is gone.
+    DuplicateGone,
+    Periodic,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cause::Enumerated => f.write_str("enumeration"),
+            Cause::Uevent(action) => write!(f, "uevent {action}"),
+            Cause::Written => f.write_str("a writer closed it"),
+            Cause::Node => f.write_str("its node changed"),
+            Cause::Client => f.write_str("a client's message"),
+            Cause::Asked => f.write_str("a request to rescan"),
+            Cause::Retry => f.write_str("another try"),
+            Cause::SecondLook => f.write_str("a second look"),
+            Cause::DuplicateGone => f.write_str("the other device with its PVID went"),
+            Cause::Periodic => f.write_str("the periodic re-read"),
+        }
+    }
+}
+
+/// Why a device is not read, for the time being.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    DeadlinePassed,
+    /// Opening failed with this errno.
+    Open(i32),
+    Read(ReadError),
+    /// The reader process died over it, twice.
+    ReaderDied,
+    Suspended,
+    /// The daemon could not get a reader process.
+    NoReader(i32),
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let error = |errno: &i32| std::io::Error::from_raw_os_error(*errno);
+        match self {
+            Reason::DeadlinePassed => f.write_str("it did not answer within the deadline"),
+            Reason::Open(errno) => write!(f, "it cannot be opened: {}", error(errno)),
+            Reason::Read(ReadError::Io(errno)) => write!(f, "it cannot be read: {}", error(errno)),
+            Reason::Read(ReadError::Short) => f.write_str("it is shorter than it says"),
+            Reason::ReaderDied => f.write_str("the process that read it died"),
+            Reason::Suspended => f.write_str("the device-mapper device is suspended"),
+            Reason::NoReader(errno) => write!(f, "no process to read it could be started: {}", error(errno)),
+        }
+    }
+}
+
+/// A device that cannot be read: known, listed, and tried again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quarantine {
+    pub reason: Reason,
+    pub since: Duration,
+    pub tries: u32,
+    /// `None` for one that will tell by itself when it is back.
+    pub retry_at: Option<Duration>,
+}
+
+/// The wait before the first retry; it doubles with each.
+const RETRY_FIRST: Duration = Duration::from_secs(1);
+
+/// What a good read has shown.
+#[derive(Debug)]
+pub struct Seen {
+    pub content: Content,
+    pub diskseq: Option<u64>,
+    pub cause: Cause,
+    /// When the read was started, and when it ended.
+    pub started: Duration,
+    pub ended: Duration,
+    /// The end of the first read that showed this content.
+    pub content_since: Duration,
+    /// A read that came later confirmed it as outdated.
+    pub reported_outdated: bool,
+}
+
+#[derive(Debug)]
+pub enum Content {
+    Pv(Box<Pv>),
+    NotAPv(Vec<Finding>),
+}
+
+impl Content {
+    pub fn pv(&self) -> Option<&Pv> {
+        match self {
+            Content::Pv(pv) => Some(pv),
+            Content::NotAPv(_) => None,
+        }
+    }
+
+    pub fn findings(&self) -> &[Finding] {
+        match self {
+            Content::Pv(pv) => &pv.findings,
+            Content::NotAPv(findings) => findings,
+        }
+    }
+}
+
+/// `done ≤ started ≤ wanted`: numbers of reads. One that is wanted and not started makes the
+/// device dirty; nothing wanted that is not done makes it quiet.
+#[derive(Debug)]
+pub struct Device {
+    pub facts: Facts,
+    /// All names below `/dev`, or the path of an image.
+    pub names: Vec<String>,
+    pub cause: Cause,
+    pub first_seen: Duration,
+    /// Why it is not scanned at all.
+    pub rule: Option<Rule>,
+    /// Why there is nothing to read now.
+    pub not_ready: Option<&'static str>,
+    pub seen: Option<Seen>,
+    pub quarantine: Option<Quarantine>,
+    wanted: u64,
+    started: u64,
+    done: u64,
+    /// Reads up to this one began before a client told us something newer.
+    distrusted: u64,
+    pub(super) queued: bool,
+    pub(super) job: Option<JobId>,
+    /// A reader that was given up over it has not exited yet.
+    pub stuck: bool,
+}
+
+impl Device {
+    pub(super) fn new(now: Duration, cause: Cause) -> Device {
+        Device {
+            facts: Facts::default(),
+            names: Vec::new(),
+            cause,
+            first_seen: now,
+            rule: None,
+            not_ready: None,
+            seen: None,
+            quarantine: None,
+            wanted: 0,
+            started: 0,
+            done: 0,
+            distrusted: 0,
+            queued: false,
+            job: None,
+            stuck: false,
+        }
+    }
+
+    /// The path a reader opens.
+    pub fn path(&self) -> String {
+        self.names.first().cloned().unwrap_or_else(|| format!("/dev/{}", self.facts.name))
+    }
+
+    pub fn pv(&self) -> Option<&Pv> {
+        self.seen.as_ref().and_then(|seen| seen.content.pv())
+    }
+
+    /// What is known of it is from before its trouble began.
+    pub fn is_stale(&self) -> bool {
+        self.quarantine.is_some() && self.seen.is_some()
+    }
+
+    pub(super) fn may_be_read(&self) -> bool {
+        self.rule.is_none() && self.not_ready.is_none() && !self.stuck
+    }
+
+    pub(super) fn is_dirty(&self) -> bool {
+        self.wanted > self.started
+    }
+
+    pub fn is_quiet(&self) -> bool {
+        self.done == self.wanted
+    }
+
+    /// The read that a request made now has to wait for.
+    pub(super) fn wanted(&self) -> u64 {
+        self.wanted
+    }
+
+    pub(super) fn is_done(&self, read: u64) -> bool {
+        self.done >= read
+    }
+
+    /// Asks for a read that begins from now on; any number of reasons are one read.
+    pub(super) fn want(&mut self) {
+        self.wanted = self.started + 1;
+    }
+
+    pub(super) fn start(&mut self, job: JobId) -> u64 {
+        self.started = self.wanted;
+        self.job = Some(job);
+        self.started
+    }
+
+    /// Ends a job; true if what it read counts.
+    pub(super) fn finish(&mut self, read: u64) -> bool {
+        self.job = None;
+        self.done = self.done.max(read);
+        read > self.distrusted
+    }
+
+    pub(super) fn distrust(&mut self) {
+        self.distrusted = self.started;
+    }
+
+    /// There is nothing to wait for: it cannot be read now.
+    pub(super) fn give_up(&mut self) {
+        self.started = self.wanted;
+        self.done = self.wanted;
+    }
+
+    pub(super) fn quarantine(&mut self, now: Duration, reason: Reason, retry_max: Duration) {
+        let (since, tries) = self.quarantine.as_ref().map_or((now, 0), |before| (before.since, before.tries));
+        let wait = RETRY_FIRST.saturating_mul(1 << tries.min(16)).min(retry_max);
+        let retry_at = (reason != Reason::Suspended).then_some(now + wait);
+        self.quarantine = Some(Quarantine { reason, since, tries: tries + 1, retry_at });
+    }
+
+    pub fn retry_at(&self) -> Option<Duration> {
+        self.quarantine.as_ref().and_then(|quarantine| quarantine.retry_at)
+    }
+}

@@ -1,0 +1,256 @@
+//! Reading devices: one job is one device opened, read as its scan asks, and closed.
+
+use super::device::{Content, Reason, Seen};
+use super::{Cause, Effect, JOBS_MAX, Opened, Report, Watcher};
+use crate::devno::DevNo;
+use crate::scan::{HEAD, ReadError, Scan, Step, Verdict};
+use std::rc::Rc;
+use std::time::Duration;
+
+pub type JobId = u64;
+
+#[derive(Debug)]
+pub(super) struct Job {
+    devno: DevNo,
+    /// Which of the device's reads this is.
+    read: u64,
+    cause: Cause,
+    started: Duration,
+    pub(super) deadline: Duration,
+    diskseq: Option<u64>,
+    /// `None` until the device is open.
+    scan: Option<Scan>,
+    /// The reader died over it once.
+    second_try: bool,
+}
+
+impl Watcher {
+    pub(super) fn start_jobs(&mut self, now: Duration) {
+        while self.jobs.len() < JOBS_MAX {
+            let Some(devno) = self.queue.pop_front() else { return };
+            let device = self.devices.get_mut(&devno).expect("a device leaves the queue before it is forgotten");
+            device.queued = false;
+            let busy = self.jobs.values().any(|job| job.devno == devno);
+            if busy || !device.is_dirty() {
+                // When the job ends it is asked again.
+                continue;
+            }
+            if device.may_be_read() {
+                self.start_job(now, devno, false);
+            } else {
+                device.give_up();
+                self.device_resolved(devno);
+            }
+        }
+    }
+
+    fn start_job(&mut self, now: Duration, devno: DevNo, second_try: bool) {
+        let id = self.next_job;
+        self.next_job += 1;
+        self.counters.scans += 1;
+        let device = self.devices.get_mut(&devno).expect("the caller has it");
+        let job = Job {
+            devno,
+            read: device.start(id),
+            cause: device.cause,
+            started: now,
+            deadline: now + self.settings.read_deadline,
+            diskseq: device.facts.diskseq,
+            scan: None,
+            second_try,
+        };
+        let path = device.path();
+        self.jobs.insert(id, job);
+        self.effects.push_back(Effect::Watch { devno, path: path.clone() });
+        self.effects.push_back(Effect::Open { job: id, devno, path, length: HEAD });
+    }
+
+    pub(super) fn opened(&mut self, now: Duration, id: JobId, result: Result<Opened, i32>) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        let opened = match result {
+            Ok(opened) => opened,
+            Err(errno) => {
+                let devno = job.devno;
+                self.fail(now, id, Reason::Open(errno));
+                // It may have gone just now.
+                return self.touch(devno, Cause::Node);
+            }
+        };
+        if !same_incarnation(job.diskseq, opened.diskseq) {
+            return self.read_another_incarnation(id);
+        }
+        job.diskseq = opened.diskseq.or(job.diskseq);
+        let (scan, step) = Scan::begin(opened.size);
+        job.scan = Some(scan);
+        match step {
+            Step::Read(range) if range.offset == 0 && range.length <= opened.head.len() => {
+                let head = &opened.head[..range.length];
+                self.advance(now, id, Ok(head));
+            }
+            Step::Read(_) => self.advance(now, id, Err(ReadError::Short)),
+            Step::Done(verdict) => self.conclude(now, id, verdict),
+        }
+    }
+
+    pub(super) fn data(&mut self, now: Duration, id: JobId, diskseq: Option<u64>, result: Result<Vec<u8>, i32>) {
+        let Some(job) = self.jobs.get(&id) else { return };
+        if !same_incarnation(job.diskseq, diskseq) {
+            return self.read_another_incarnation(id);
+        }
+        self.advance(now, id, result.as_deref().map_err(|errno| ReadError::Io(*errno)));
+    }
+
+    fn advance(&mut self, now: Duration, id: JobId, data: Result<&[u8], ReadError>) {
+        let job = self.jobs.get_mut(&id).expect("the caller has it");
+        let scan = job.scan.as_mut().expect("a job reads once it is open");
+        match scan.handle_read(&mut self.texts, data) {
+            Step::Read(range) => self.effects.push_back(Effect::Read { job: id, range }),
+            Step::Done(verdict) => self.conclude(now, id, verdict),
+        }
+    }
+
+    fn conclude(&mut self, now: Duration, id: JobId, verdict: Verdict) {
+        let content = match verdict {
+            Verdict::Pv(pv) => Content::Pv(pv),
+            Verdict::NotAPv { findings } => Content::NotAPv(findings),
+            Verdict::Unreadable { error, .. } => return self.fail(now, id, Reason::Read(error)),
+        };
+        self.effects.push_back(Effect::Close(id));
+        let Some((job, counts)) = self.end_job(id) else { return };
+        if counts {
+            self.store_seen(now, &job, content);
+            self.apply(now, job.devno);
+        }
+        self.job_over(job.devno);
+    }
+
+    /// Ends a job that shows nothing of the device.
+    fn fail(&mut self, now: Duration, id: JobId, reason: Reason) {
+        self.effects.push_back(Effect::Close(id));
+        if let Some((job, _)) = self.end_job(id) {
+            self.quarantine(now, job.devno, reason);
+            self.job_over(job.devno);
+        }
+    }
+
+    fn read_another_incarnation(&mut self, id: JobId) {
+        self.effects.push_back(Effect::Close(id));
+        if let Some((job, _)) = self.end_job(id) {
+            self.touch(job.devno, job.cause);
+        }
+    }
+
+    pub(super) fn deadline_passed(&mut self, now: Duration, id: JobId) {
+        self.effects.push_back(Effect::Abandon(id));
+        let Some(devno) = self.jobs.get(&id).map(|job| job.devno) else { return };
+        self.stuck.insert(id, devno);
+        if let Some(device) = self.devices.get_mut(&devno) {
+            device.stuck = true;
+        }
+        if self.end_job(id).is_some() {
+            self.quarantine(now, devno, Reason::DeadlinePassed);
+            self.job_over(devno);
+        }
+    }
+
+    pub(super) fn reader_died(&mut self, now: Duration, id: JobId) {
+        let Some((job, _)) = self.end_job(id) else { return };
+        let Some(device) = self.devices.get_mut(&job.devno) else { return };
+        if job.second_try || !device.may_be_read() {
+            self.quarantine(now, job.devno, Reason::ReaderDied);
+            self.job_over(job.devno);
+        } else {
+            device.want();
+            self.note_unquiet(job.devno);
+            self.start_job(now, job.devno, true);
+        }
+    }
+
+    /// A reader could not even be started.
+    pub fn no_reader(&mut self, now: Duration, id: JobId, errno: i32) {
+        if let Some((job, _)) = self.end_job(id) {
+            self.quarantine(now, job.devno, Reason::NoReader(errno));
+            self.job_over(job.devno);
+        }
+    }
+
+    /// The job, and whether what it read counts. `None` if the device was forgotten meanwhile; if
+    /// another has taken its number, that one may be read now.
+    fn end_job(&mut self, id: JobId) -> Option<(Job, bool)> {
+        let job = self.jobs.remove(&id)?;
+        let device = self.devices.get_mut(&job.devno)?;
+        if device.job != Some(id) {
+            self.enqueue(job.devno);
+            return None;
+        }
+        let counts = device.finish(job.read);
+        Some((job, counts))
+    }
+
+    fn job_over(&mut self, devno: DevNo) {
+        if self.devices.contains_key(&devno) {
+            self.enqueue(devno);
+        }
+        self.device_resolved(devno);
+    }
+
+    fn quarantine(&mut self, now: Duration, devno: DevNo, reason: Reason) {
+        let retry_max = self.settings.retry_max;
+        let Some(device) = self.devices.get_mut(&devno) else { return };
+        self.retries.retain(|(_, other)| *other != devno);
+        let news = device.quarantine.as_ref().is_none_or(|before| before.reason != reason);
+        device.quarantine(now, reason, retry_max);
+        self.retries.extend(device.retry_at().map(|at| (at, devno)));
+        if news {
+            let (device, pvid) = self.name_of(devno);
+            self.report(Report::Quarantined { device, pvid, reason });
+        }
+    }
+
+    fn store_seen(&mut self, now: Duration, job: &Job, content: Content) {
+        let device = self.devices.get_mut(&job.devno).expect("its job has just ended");
+        let recovered = device.quarantine.take().is_some();
+        self.retries.retain(|(_, other)| *other != job.devno);
+        let before = device.seen.as_ref();
+        let same = before.filter(|seen| is_same(&seen.content, &content) && seen.diskseq == job.diskseq);
+        let news = before.map_or(&[][..], |seen| seen.content.findings());
+        let findings = content.findings().iter().filter(|finding| !news.contains(finding)).cloned().collect::<Vec<_>>();
+        device.seen = Some(Seen {
+            content_since: same.map_or(now, |seen| seen.content_since),
+            content,
+            diskseq: job.diskseq,
+            cause: job.cause,
+            started: job.started,
+            ended: now,
+            reported_outdated: false,
+        });
+        if recovered {
+            let (device, pvid) = self.name_of(job.devno);
+            self.report(Report::Recovered { device, pvid });
+        }
+        for finding in findings {
+            let (device, pvid) = self.name_of(job.devno);
+            self.report(Report::Finding { device, pvid, finding });
+        }
+    }
+}
+
+/// Numbers that are not known prove nothing.
+fn same_incarnation(known: Option<u64>, read: Option<u64>) -> bool {
+    known.is_none() || read.is_none() || known == read
+}
+
+/// Whether two reads showed the same PV with the same metadata.
+fn is_same(one: &Content, other: &Content) -> bool {
+    match (one, other) {
+        (Content::Pv(one), Content::Pv(other)) => {
+            one.id == other.id
+                && match (&one.vg, &other.vg) {
+                    (Some(one), Some(other)) => Rc::ptr_eq(one, other) || one.text() == other.text(),
+                    (one, other) => one.is_none() && other.is_none(),
+                }
+        }
+        (Content::NotAPv(_), Content::NotAPv(_)) => true,
+        _ => false,
+    }
+}

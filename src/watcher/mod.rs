@@ -1,0 +1,577 @@
+//! Which device to scan when, and what follows from it: the pure half of the daemon.
+//!
+//! Events come in with the time they happened at, effects go out; nothing here opens, reads or
+//! waits. The watcher owns the cache. It keeps the last verdict on each device and holds the
+//! cache to these: what a client pushes is answered at once and checked on the disks right after,
+//! and where they differ the disks win.
+//!
+//! Invariants:
+//! - A device is read only for a reason (`wanted > started`), and by one job at a time.
+//! - A verdict counts for the incarnation of the device (`diskseq`) that it was read from.
+//! - A VG's metadata in the cache goes back in seqno only when every device it concerns has been
+//!   read since its last sign of change.
+//! - A PV is reported outdated only after two good reads of it and of a newer one, a second apart.
+
+mod apply;
+mod device;
+mod jobs;
+mod outdated;
+mod report;
+mod settle;
+
+use crate::cache::{Cache, Status, UPDATE_IN_PROGRESS};
+use crate::conf::Settings;
+use crate::device::{Facts, Present};
+use crate::devno::DevNo;
+use crate::id::Id;
+use crate::metadata::TextCache;
+use crate::protocol::{self, Push, Reply};
+use crate::scan::ByteRange;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+pub use device::{Cause, Content, Device, Quarantine, Reason, Seen};
+pub use jobs::JobId;
+pub use report::{Level, Report};
+pub use settle::SettleId;
+
+/// Jobs at a time; each takes a reader process.
+pub const JOBS_MAX: usize = 8;
+
+/// How long a client may keep the cache to itself during our first scan, should we never end it.
+const OWN_UPDATE_TIMEOUT_SECS: i64 = 60;
+const OWN_COMMAND: &[u8] = b"pvwatchd";
+
+#[derive(Debug)]
+pub enum Event {
+    /// Everything there is, enumerated after subscribing to changes.
+    Resync(Vec<Present>),
+    /// Something happened to this device; look at it.
+    Touched { devno: DevNo, cause: Cause },
+    /// What the kernel says of it now, and its names; `None` if there is no such device.
+    Facts { devno: DevNo, found: Option<(Facts, Vec<String>)> },
+    /// Events were lost.
+    Lost(&'static str),
+    Opened { job: JobId, result: Result<Opened, i32> },
+    Data { job: JobId, diskseq: Option<u64>, result: Result<Vec<u8>, i32> },
+    ReaderDied(JobId),
+    /// The reader of an abandoned job has exited at last.
+    ReaderReleased(JobId),
+    Settle(SettleId),
+    /// Nobody waits for this any more.
+    Unsettle(SettleId),
+}
+
+/// A device that a reader has opened.
+#[derive(Debug)]
+pub struct Opened {
+    pub size: u64,
+    pub diskseq: Option<u64>,
+    /// The bytes from offset 0.
+    pub head: Vec<u8>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Effect {
+    Enumerate,
+    Examine(DevNo),
+    /// Watch the node for writers that close it; emitted before each read.
+    Watch { devno: DevNo, path: String },
+    Unwatch(DevNo),
+    Open { job: JobId, devno: DevNo, path: String, length: usize },
+    Read { job: JobId, range: ByteRange },
+    Close(JobId),
+    /// Give the job's reader up; it may be stuck in the kernel.
+    Abandon(JobId),
+    Settled { id: SettleId, quarantined: Vec<DevNo> },
+    /// Each device that was present at the start is scanned or quarantined, or its time is up.
+    Ready,
+    Report(Report),
+}
+
+/// How complete the cache is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Never filled.
+    Empty,
+    /// Being filled, by us or by a command.
+    Scanning,
+    /// Complete as of the scan, and nothing has happened since.
+    Initialized,
+    /// Something has happened that is not in the cache yet.
+    Outdated,
+    /// Brought up to date since.
+    Updated,
+}
+
+impl State {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Empty => "Empty",
+            State::Scanning => "Scanning",
+            State::Initialized => "Initialized",
+            State::Outdated => "Outdated",
+            State::Updated => "Updated",
+        }
+    }
+}
+
+/// Counted since the start.
+#[derive(Clone, Debug, Default)]
+pub struct Counters {
+    pub scans: u64,
+    pub resyncs: u64,
+    pub losses: u64,
+}
+
+pub struct Watcher {
+    settings: Settings,
+    /// False for a pure cache server, which knows what it is told and nothing else.
+    scanning: bool,
+    own_pid: i64,
+    cache: Cache,
+    texts: TextCache,
+    devices: BTreeMap<DevNo, Device>,
+    /// Devices to look at, before anything else is done with them.
+    touched: BTreeMap<DevNo, Cause>,
+    examining: BTreeMap<DevNo, Cause>,
+    /// Devices that want to be read, in the order in which they asked.
+    queue: VecDeque<DevNo>,
+    jobs: BTreeMap<JobId, jobs::Job>,
+    next_job: JobId,
+    /// Devices whose abandoned reader may still be alive.
+    stuck: BTreeMap<JobId, DevNo>,
+    /// Whose metadata text names a VG, duplicates left out.
+    holders: BTreeMap<Id, BTreeSet<DevNo>>,
+    /// The same the other way round.
+    indexed: BTreeMap<DevNo, Id>,
+    duplicates: BTreeSet<DevNo>,
+    /// Second looks, taken before a PV is reported outdated.
+    second_looks: BTreeSet<(Duration, DevNo)>,
+    retries: BTreeSet<(Duration, DevNo)>,
+    /// Devices with something to wait for.
+    unquiet: BTreeSet<DevNo>,
+    /// What the log last said of each VG.
+    reported_vgs: BTreeMap<Id, (Status, i64)>,
+    next_reread: Option<Duration>,
+    settles: Vec<settle::Settle>,
+    enumerate: bool,
+    enumerating: bool,
+    /// Until when the first scan, or one that a client's update made necessary, may take.
+    first_scan: Option<FirstScan>,
+    ready: bool,
+    changed_since_scan: bool,
+    counters: Counters,
+    effects: VecDeque<Effect>,
+}
+
+#[derive(Debug)]
+struct FirstScan {
+    /// The rest is served without the devices that have not answered by then.
+    until: Duration,
+    enumerated: bool,
+}
+
+impl Watcher {
+    /// A watcher that scans, and has everything to do yet.
+    pub fn new(settings: Settings, own_pid: i64, now: Duration) -> Watcher {
+        let mut watcher = Watcher::with_cache(settings, own_pid, true, Cache::of_scanner());
+        watcher.begin_scan(now);
+        watcher.enumerate = true;
+        watcher
+    }
+
+    /// A pure cache server: exactly what lvmetad is.
+    pub fn server(own_pid: i64) -> Watcher {
+        let mut watcher = Watcher::with_cache(Settings::default(), own_pid, false, Cache::of_server());
+        watcher.ready = true;
+        watcher.effects.push_back(Effect::Ready);
+        watcher
+    }
+
+    fn with_cache(settings: Settings, own_pid: i64, scanning: bool, cache: Cache) -> Watcher {
+        Watcher {
+            settings,
+            scanning,
+            own_pid,
+            cache,
+            texts: TextCache::default(),
+            devices: BTreeMap::new(),
+            touched: BTreeMap::new(),
+            examining: BTreeMap::new(),
+            queue: VecDeque::new(),
+            jobs: BTreeMap::new(),
+            next_job: 1,
+            stuck: BTreeMap::new(),
+            holders: BTreeMap::new(),
+            indexed: BTreeMap::new(),
+            duplicates: BTreeSet::new(),
+            second_looks: BTreeSet::new(),
+            retries: BTreeSet::new(),
+            unquiet: BTreeSet::new(),
+            reported_vgs: BTreeMap::new(),
+            next_reread: None,
+            settles: Vec::new(),
+            enumerate: false,
+            enumerating: false,
+            first_scan: None,
+            ready: false,
+            changed_since_scan: false,
+            counters: Counters::default(),
+            effects: VecDeque::new(),
+        }
+    }
+
+    pub fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
+    pub fn devices(&self) -> &BTreeMap<DevNo, Device> {
+        &self.devices
+    }
+
+    /// Where the PV is that this device holds a duplicate of.
+    pub fn duplicate_of(&self, devno: DevNo) -> Option<DevNo> {
+        let pvid = self.duplicates.contains(&devno).then(|| self.devices.get(&devno)?.pv()).flatten()?.id;
+        self.cache.device_of(&pvid.hyphenated()).map(|device| DevNo::from_dev_t(device.cast_unsigned()))
+    }
+
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub fn is_scanning(&self) -> bool {
+        self.scanning
+    }
+
+    pub fn is_ready(&self) -> bool {
+        self.ready
+    }
+
+    pub fn state(&self) -> State {
+        let invalid = || self.cache.flags().invalid || self.cache.vgs().any(|vg| vg.invalid());
+        if self.cache.token.current().is_empty() {
+            State::Empty
+        } else if self.cache.token.is_updating() {
+            State::Scanning
+        } else if !self.is_quiet() || invalid() {
+            State::Outdated
+        } else if self.changed_since_scan {
+            State::Updated
+        } else {
+            State::Initialized
+        }
+    }
+
+    /// Whether nothing is known that is not in the cache.
+    fn is_quiet(&self) -> bool {
+        self.is_enumerated() && self.unquiet.is_empty()
+    }
+
+    fn is_enumerated(&self) -> bool {
+        !self.enumerate && !self.enumerating && self.touched.is_empty() && self.examining.is_empty()
+    }
+
+    /// Answers a message of lvmetad's protocol.
+    pub fn handle_request(&mut self, now: Duration, message: &[u8]) -> Reply {
+        let (reply, pushes) = protocol::handle(&mut self.cache, now, message);
+        for push in pushes {
+            self.changed_since_scan = true;
+            if self.scanning {
+                self.verify(now, push);
+            }
+        }
+        reply
+    }
+
+    /// Looks at the disks for what a client has said.
+    fn verify(&mut self, now: Duration, push: Push) {
+        match push {
+            Push::Device(device) => self.distrust(DevNo::from_dev_t(device.cast_unsigned())),
+            Push::Vg { vgid, pvids } => {
+                let devices = pvids.iter().filter_map(|pvid| self.cache.device_of(pvid));
+                let mut devnos = devices.map(|device| DevNo::from_dev_t(device.cast_unsigned())).collect::<BTreeSet<_>>();
+                if let Some(vgid) = Id::parse(&vgid) {
+                    devnos.extend(self.holders.get(&vgid).into_iter().flatten());
+                }
+                devnos.into_iter().for_each(|devno| self.distrust(devno));
+            }
+            // The refill that this belongs to is checked at its end.
+            Push::Cleared if self.cache.token.is_updating() => {}
+            Push::Cleared | Push::Invalidated => self.distrust_all(),
+            Push::UpdateBegun => {}
+            Push::UpdateEnded => {
+                if self.cache.token.current().is_empty() {
+                    self.begin_scan(now);
+                }
+                self.distrust_all();
+            }
+        }
+    }
+
+    /// Reads the device again; a read that has begun does not count.
+    fn distrust(&mut self, devno: DevNo) {
+        if let Some(device) = self.devices.get_mut(&devno) {
+            device.distrust();
+        }
+        self.touch(devno, Cause::Client);
+    }
+
+    fn distrust_all(&mut self) {
+        let mut devnos = self.devices.keys().copied().collect::<BTreeSet<_>>();
+        devnos.extend(self.cache.present_pvs().map(|(_, device)| DevNo::from_dev_t(device.cast_unsigned())));
+        devnos.into_iter().for_each(|devno| self.distrust(devno));
+        // A cleared cache knows nothing of the VGs, whatever the verdicts on their devices.
+        self.duplicates.clear();
+    }
+
+    fn touch(&mut self, devno: DevNo, cause: Cause) {
+        self.touched.insert(devno, cause);
+    }
+
+    /// Takes the token, as a command does that fills the cache.
+    fn begin_scan(&mut self, now: Duration) {
+        let timeout = OWN_UPDATE_TIMEOUT_SECS;
+        self.cache.token.request_update(UPDATE_IN_PROGRESS, self.own_pid, timeout, OWN_COMMAND, now);
+        self.first_scan = Some(FirstScan { until: now + self.settings.read_deadline, enumerated: false });
+    }
+
+    /// New settings, and everything is looked at again.
+    pub fn reconfigure(&mut self, settings: Settings, now: Duration) {
+        let token_changed = settings.token != self.settings.token;
+        self.settings = settings;
+        self.next_reread = None;
+        if self.scanning {
+            // A command with the new token must not be answered before the new filter is applied.
+            if token_changed && !self.cache.token.is_updating() {
+                self.begin_scan(now);
+            }
+            self.enumerate = true;
+        }
+    }
+
+    pub fn handle(&mut self, now: Duration, event: Event) {
+        match event {
+            Event::Resync(present) => self.resync(now, present),
+            Event::Touched { devno, cause } => self.touch(devno, cause),
+            Event::Facts { devno, found } => {
+                let cause = self.examining.remove(&devno).unwrap_or(Cause::Enumerated);
+                self.learn(now, devno, found, cause);
+            }
+            Event::Lost(what) => {
+                self.counters.losses += 1;
+                self.report(Report::Lost { what });
+                self.enumerate = true;
+            }
+            Event::Opened { job, result } => self.opened(now, job, result),
+            Event::Data { job, diskseq, result } => self.data(now, job, diskseq, result),
+            Event::ReaderDied(job) => self.reader_died(now, job),
+            Event::ReaderReleased(job) => {
+                if let Some(devno) = self.stuck.remove(&job)
+                    && let Some(device) = self.devices.get_mut(&devno)
+                {
+                    // Whatever held it has let go.
+                    device.stuck = false;
+                    self.touch(devno, Cause::Retry);
+                }
+            }
+            Event::Settle(id) => self.settle(id),
+            Event::Unsettle(id) => self.settles.retain(|settle| settle.id != id),
+        }
+    }
+
+    fn resync(&mut self, now: Duration, present: Vec<Present>) {
+        self.enumerating = false;
+        self.counters.resyncs += 1;
+        self.report(Report::Resync { devices: present.len() });
+        let there = present.iter().map(|present| present.devno).collect::<BTreeSet<_>>();
+        // Not only devices: a client may have pushed one that never was.
+        let mut known = self.devices.keys().copied().collect::<BTreeSet<_>>();
+        known.extend(self.cache.present_pvs().map(|(_, device)| DevNo::from_dev_t(device.cast_unsigned())));
+        for devno in known.difference(&there) {
+            self.forget_device(now, *devno, Cause::Enumerated);
+        }
+        for devno in there {
+            self.touched.entry(devno).or_insert(Cause::Enumerated);
+        }
+        if let Some(scan) = &mut self.first_scan {
+            scan.enumerated = true;
+        }
+    }
+
+    /// What follows from how the device is now.
+    fn learn(&mut self, now: Duration, devno: DevNo, found: Option<(Facts, Vec<String>)>, cause: Cause) {
+        let Some((facts, names)) = found else { return self.forget_device(now, devno, cause) };
+        let rule = self.settings.filter.rejects(&facts, names.iter().map(String::as_str));
+        let not_ready = facts.not_ready();
+        let suspended = facts.dm_suspended;
+        let device = self.devices.entry(devno).or_insert_with(|| Device::new(now, cause));
+        device.stuck = self.stuck.values().any(|stuck| *stuck == devno);
+        let replaced = device.facts.diskseq.is_some() && device.facts.diskseq != facts.diskseq;
+        device.facts = facts;
+        device.names = names;
+        device.cause = cause;
+        device.rule = rule;
+        device.not_ready = not_ready;
+        if rule.is_some() || (not_ready.is_some() && !suspended) {
+            self.effects.push_back(Effect::Unwatch(devno));
+            return self.withdraw(now, devno);
+        }
+        if replaced {
+            // Another disk behind the same number: what was known is of the old one.
+            self.withdraw(now, devno);
+        }
+        let device = self.devices.get_mut(&devno).expect("inserted above");
+        if suspended {
+            // It keeps what is known of it; resuming sends an event.
+            device.give_up();
+            self.quarantine(now, devno, Reason::Suspended);
+            self.device_resolved(devno);
+        } else if device.stuck {
+            // Its quarantine goes on until the reader that hangs on it is gone.
+            self.device_resolved(devno);
+        } else {
+            self.want(devno);
+        }
+    }
+
+    /// The device is not there any more, or there is nothing behind it.
+    fn forget_device(&mut self, now: Duration, devno: DevNo, cause: Cause) {
+        if let Some(device) = self.devices.get_mut(&devno) {
+            device.cause = cause;
+        }
+        self.effects.push_back(Effect::Unwatch(devno));
+        self.withdraw(now, devno);
+        self.devices.remove(&devno);
+        self.queue.retain(|queued| *queued != devno);
+        self.device_resolved(devno);
+    }
+
+    fn want(&mut self, devno: DevNo) {
+        let device = self.devices.get_mut(&devno).expect("only known devices are wanted");
+        device.want();
+        self.note_unquiet(devno);
+        self.enqueue(devno);
+    }
+
+    fn enqueue(&mut self, devno: DevNo) {
+        let device = self.devices.get_mut(&devno).expect("only known devices are wanted");
+        if !device.queued && device.is_dirty() {
+            device.queued = true;
+            self.queue.push_back(devno);
+        }
+    }
+
+    pub fn poll_effect(&mut self, now: Duration) -> Option<Effect> {
+        if let Some(effect) = self.effects.pop_front() {
+            return Some(effect);
+        }
+        if self.enumerate {
+            self.enumerate = false;
+            self.enumerating = true;
+            return Some(Effect::Enumerate);
+        }
+        if let Some((devno, cause)) = self.touched.pop_first() {
+            self.examining.insert(devno, cause);
+            return Some(Effect::Examine(devno));
+        }
+        self.start_jobs(now);
+        self.end_first_scan(now);
+        self.answer_settles();
+        self.effects.pop_front()
+    }
+
+    /// When [`Watcher::handle_timeout`] has something to do.
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        let jobs = self.jobs.values().map(|job| job.deadline);
+        let others = [
+            self.retries.first().map(|(at, _)| *at),
+            self.second_looks.first().map(|(at, _)| *at),
+            self.next_reread,
+            self.first_scan.as_ref().map(|scan| scan.until),
+            self.cache.token.expires_at().filter(|_| self.scanning),
+        ];
+        jobs.chain(others.into_iter().flatten()).min()
+    }
+
+    pub fn handle_timeout(&mut self, now: Duration) {
+        let late = self.jobs.iter().filter(|(_, job)| job.deadline <= now).map(|(id, _)| *id).collect::<Vec<_>>();
+        for job in late {
+            self.deadline_passed(now, job);
+        }
+        while let Some((_, devno)) = self.retries.pop_first_if(now) {
+            self.touch(devno, Cause::Retry);
+        }
+        while let Some((_, devno)) = self.second_looks.pop_first_if(now) {
+            self.want_again(devno, Cause::SecondLook);
+        }
+        if self.next_reread.is_some_and(|at| at <= now) {
+            self.next_reread = None;
+            let pvs = self.devices.iter().filter(|(_, device)| device.pv().is_some()).map(|(devno, _)| *devno);
+            for devno in pvs.collect::<Vec<_>>() {
+                self.want_again(devno, Cause::Periodic);
+            }
+        }
+        if self.next_reread.is_none() {
+            self.next_reread = self.settings.reread_interval.map(|interval| now + interval);
+        }
+        if self.scanning && self.cache.token.expire(now) {
+            // Whoever was filling the cache never came back.
+            self.begin_scan(now);
+            self.distrust_all();
+        }
+    }
+
+    /// Reads a device that nothing has happened to.
+    fn want_again(&mut self, devno: DevNo, cause: Cause) {
+        if let Some(device) = self.devices.get_mut(&devno)
+            && device.may_be_read()
+        {
+            device.cause = cause;
+            self.want(devno);
+        }
+    }
+
+    fn end_first_scan(&mut self, now: Duration) {
+        let Some(scan) = &self.first_scan else { return };
+        let done = scan.enumerated && self.is_quiet();
+        if !done && now < scan.until {
+            return;
+        }
+        self.first_scan = None;
+        let pending = self.unquiet.len();
+        if self.cache.token.is_updating() && self.cache.token.update().pid == self.own_pid {
+            let token = self.settings.token.clone();
+            self.cache.token.set(&token);
+            self.changed_since_scan = false;
+        }
+        let quarantined = self.devices.values().filter(|device| device.quarantine.is_some()).count();
+        self.report(Report::Scanned { devices: self.devices.len(), pvs: self.cache.pv_count(), quarantined, pending });
+        if self.next_reread.is_none() {
+            self.next_reread = self.settings.reread_interval.map(|interval| now + interval);
+        }
+        if !self.ready {
+            self.ready = true;
+            self.effects.push_back(Effect::Ready);
+        }
+    }
+
+    fn report(&mut self, report: Report) {
+        self.effects.push_back(Effect::Report(report));
+    }
+}
+
+/// Pops what is due.
+trait PopDue {
+    fn pop_first_if(&mut self, now: Duration) -> Option<(Duration, DevNo)>;
+}
+
+impl PopDue for BTreeSet<(Duration, DevNo)> {
+    fn pop_first_if(&mut self, now: Duration) -> Option<(Duration, DevNo)> {
+        if self.first().is_some_and(|(at, _)| *at <= now) { self.pop_first() } else { None }
+    }
+}

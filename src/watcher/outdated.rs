@@ -1,0 +1,61 @@
+//! When a PV is outdated: it holds older metadata of a VG than another PV does.
+//!
+//! A command that changes a VG writes one PV after the other. Who reads in between sees the same
+//! as who reads after a crash, or after a PV was away during a change. Clients *wipe* a PV that is
+//! reported outdated and no longer a member, so we look twice: both PVs must have shown what they
+//! show for at least a second, from the end of one good read to the start of another.
+
+use super::device::Seen;
+use super::{Report, Watcher};
+use crate::devno::DevNo;
+use crate::id::Id;
+use std::time::Duration;
+
+/// Longer than a command takes from its first commit to its last.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+impl Watcher {
+    /// Reports the PVs that are outdated for sure, and has the doubtful read again.
+    pub(super) fn look_for_outdated(&mut self, now: Duration, vgid: Id) {
+        let Some((newest, text)) = self.newest(vgid) else { return };
+        let holders = self.holders.get(&vgid).into_iter().flatten().copied();
+        let older = holders.filter(|devno| self.text_of(*devno).is_some_and(|own| own.seqno < text.seqno));
+        for devno in older.collect::<Vec<_>>() {
+            self.judge(now, vgid, devno, newest);
+        }
+    }
+
+    fn judge(&mut self, now: Duration, vgid: Id, old: DevNo, new: DevNo) {
+        let seen = |devno: DevNo| self.devices.get(&devno).and_then(|device| device.seen.as_ref());
+        let (Some(old_seen), Some(new_seen)) = (seen(old), seen(new)) else { return };
+        if old_seen.reported_outdated {
+            return;
+        }
+        let both_since = old_seen.content_since.max(new_seen.content_since);
+        let again_at = both_since + LOOK_AGAIN_AFTER;
+        let confirmed = |devno: DevNo, seen: &Seen| {
+            seen.started >= again_at
+                && !self.touched.contains_key(&devno)
+                && self.devices[&devno].is_quiet()
+                && self.devices[&devno].quarantine.is_none()
+        };
+        if confirmed(old, old_seen) && confirmed(new, new_seen) {
+            return self.report_outdated(vgid, old);
+        }
+        for (devno, started) in [(old, old_seen.started), (new, new_seen.started)] {
+            if started < again_at && !self.second_looks.iter().any(|(at, other)| *other == devno && *at >= again_at) {
+                self.second_looks.insert((again_at.max(now), devno));
+            }
+        }
+    }
+
+    fn report_outdated(&mut self, vgid: Id, devno: DevNo) {
+        let seen = self.devices.get_mut(&devno).and_then(|device| device.seen.as_mut());
+        seen.expect("it was judged by it").reported_outdated = true;
+        let (device, pvid) = self.name_of(devno);
+        let pvid = pvid.expect("a device with metadata has a PV");
+        if self.cache.mark_outdated(&vgid.hyphenated(), &pvid) {
+            self.report(Report::Outdated { device, pvid, vgid });
+        }
+    }
+}

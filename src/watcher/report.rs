@@ -1,0 +1,109 @@
+//! What happened, for the log: one line each, always with the device, then the PVID.
+
+use super::device::Reason;
+use crate::id::Id;
+use crate::scan::Finding;
+use std::fmt;
+
+use super::Watcher;
+use super::apply::wire_device;
+use crate::devno::DevNo;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    Warn,
+    Info,
+    Debug,
+}
+
+/// Device names are paths or `MAJOR:MINOR`; PVIDs and names are as they came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Report {
+    Found { device: String, pvid: Vec<u8>, vg: Option<Vec<u8>> },
+    Gone { device: String, pvid: Vec<u8> },
+    Duplicate { device: String, pvid: Vec<u8>, other: String },
+    Outdated { device: String, pvid: Vec<u8>, vgid: Id },
+    Quarantined { device: String, pvid: Option<Vec<u8>>, reason: Reason },
+    Recovered { device: String, pvid: Option<Vec<u8>> },
+    Finding { device: String, pvid: Option<Vec<u8>>, finding: Finding },
+    Vg { name: Vec<u8>, vgid: Id, seqno: i64, pvs: usize, missing: Vec<Vec<u8>> },
+    VgGone { vgid: Id },
+    Lost { what: &'static str },
+    Resync { devices: usize },
+    Scanned { devices: usize, pvs: usize, quarantined: usize, pending: usize },
+}
+
+impl Report {
+    pub fn level(&self) -> Level {
+        match self {
+            Report::Duplicate { .. } | Report::Outdated { .. } | Report::Quarantined { .. } => Level::Warn,
+            Report::Finding { .. } | Report::Lost { .. } => Level::Warn,
+            Report::Found { .. } | Report::Gone { .. } | Report::Recovered { .. } => Level::Info,
+            Report::Vg { .. } | Report::VgGone { .. } | Report::Scanned { .. } => Level::Info,
+            Report::Resync { .. } => Level::Debug,
+        }
+    }
+}
+
+struct Pvid<'a>(&'a Option<Vec<u8>>);
+
+impl fmt::Display for Pvid<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(pvid) => write!(f, "{}", pvid.escape_ascii()),
+            None => f.write_str("no PV"),
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Report::Found { device, pvid, vg } => {
+                write!(f, "{device} {}: PV found", pvid.escape_ascii())?;
+                match vg {
+                    Some(vg) => write!(f, ", VG {}", vg.escape_ascii()),
+                    None => f.write_str(", in no VG"),
+                }
+            }
+            Report::Gone { device, pvid } => write!(f, "{device} {}: PV gone", pvid.escape_ascii()),
+            Report::Duplicate { device, pvid, other } => {
+                write!(f, "{device} {}: duplicate, the PV is on {other}; LVM 2.02 commands will scan", pvid.escape_ascii())
+            }
+            Report::Outdated { device, pvid, vgid } => {
+                write!(f, "{device} {}: holds outdated metadata of VG {vgid}", pvid.escape_ascii())
+            }
+            Report::Quarantined { device, pvid, reason } => write!(f, "{device} {}: quarantined, {reason}", Pvid(pvid)),
+            Report::Recovered { device, pvid } => write!(f, "{device} {}: readable again", Pvid(pvid)),
+            Report::Finding { device, pvid, finding } => {
+                write!(f, "{device} {}: {}: {}", Pvid(pvid), finding.code.as_str(), finding.detail)
+            }
+            Report::Vg { name, vgid, seqno, pvs, missing } => {
+                write!(f, "VG {} {vgid}: seqno {seqno}, ", name.escape_ascii())?;
+                match &missing[..] {
+                    [] => write!(f, "complete with {pvs} PVs"),
+                    missing => {
+                        let names = missing.iter().map(|pvid| pvid.escape_ascii().to_string()).collect::<Vec<_>>();
+                        write!(f, "partial, {} of {pvs} PVs missing: {}", missing.len(), names.join(" "))
+                    }
+                }
+            }
+            Report::VgGone { vgid } => write!(f, "VG {vgid}: gone"),
+            Report::Lost { what } => write!(f, "{what} lost, looking at all devices again"),
+            Report::Resync { devices } => write!(f, "resync: {devices} devices present"),
+            Report::Scanned { devices, pvs, quarantined, pending } => {
+                write!(f, "scanned: {devices} devices, {pvs} PVs, {quarantined} quarantined, {pending} not read yet")
+            }
+        }
+    }
+}
+
+impl Watcher {
+    /// How a report names a device, and the PVID last known on it.
+    pub(super) fn name_of(&self, devno: DevNo) -> (String, Option<Vec<u8>>) {
+        let device = self.devices.get(&devno);
+        let name = device.map_or_else(|| devno.to_string(), super::Device::path);
+        let cached = || self.cache.pvid_on(wire_device(devno)).map(|pvid| pvid.to_vec());
+        (name, device.and_then(|device| device.pv()).map(|pv| pv.id.hyphenated()).or_else(cached))
+    }
+}

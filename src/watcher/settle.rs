@@ -1,0 +1,71 @@
+//! Waiting until everything known now has been looked at.
+
+use super::{Device, Effect, Watcher};
+use crate::devno::DevNo;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The caller's name for one who waits.
+pub type SettleId = u64;
+
+#[derive(Debug)]
+pub(super) struct Settle {
+    pub(super) id: SettleId,
+    /// An enumeration was due or running.
+    resync: bool,
+    /// Not looked at yet.
+    examine: BTreeSet<DevNo>,
+    /// The read of each device that is waited for.
+    reads: BTreeMap<DevNo, u64>,
+}
+
+impl Watcher {
+    /// Answers with [`Effect::Settled`] when each device that is dirty now has been scanned or
+    /// quarantined, and a resync that is due now is over.
+    pub(super) fn settle(&mut self, id: SettleId) {
+        let reads = self.unquiet.iter().filter_map(|devno| Some((*devno, self.devices.get(devno)?.wanted())));
+        self.settles.push(Settle {
+            id,
+            resync: self.enumerate || self.enumerating || self.first_scan.as_ref().is_some_and(|scan| !scan.enumerated),
+            examine: self.touched.keys().chain(self.examining.keys()).copied().collect(),
+            reads: reads.collect(),
+        });
+    }
+
+    /// Notes that a device has something to wait for.
+    pub(super) fn note_unquiet(&mut self, devno: DevNo) {
+        self.unquiet.insert(devno);
+    }
+
+    /// Notes that a device was read, given up or forgotten.
+    pub(super) fn device_resolved(&mut self, devno: DevNo) {
+        if self.devices.get(&devno).is_none_or(Device::is_quiet) {
+            self.unquiet.remove(&devno);
+        }
+    }
+
+    pub(super) fn answer_settles(&mut self) {
+        for mut settle in std::mem::take(&mut self.settles) {
+            if settle.resync && !self.enumerate && !self.enumerating {
+                // What the enumeration found is what is waited for now.
+                settle.resync = false;
+                settle.examine.extend(self.touched.keys().chain(self.examining.keys()));
+                settle.reads.extend(self.unquiet.iter().filter_map(|d| Some((*d, self.devices.get(d)?.wanted()))));
+            }
+            for devno in std::mem::take(&mut settle.examine) {
+                if self.touched.contains_key(&devno) || self.examining.contains_key(&devno) {
+                    settle.examine.insert(devno);
+                } else if let Some(device) = self.devices.get(&devno) {
+                    settle.reads.insert(devno, device.wanted());
+                }
+            }
+            settle.reads.retain(|devno, read| self.devices.get(devno).is_some_and(|device| !device.is_done(*read)));
+            if settle.resync || !settle.examine.is_empty() || !settle.reads.is_empty() {
+                self.settles.push(settle);
+                continue;
+            }
+            let quarantined = self.devices.iter().filter(|(_, device)| device.quarantine.is_some());
+            let quarantined = quarantined.map(|(devno, _)| *devno).collect();
+            self.effects.push_back(Effect::Settled { id: settle.id, quarantined });
+        }
+    }
+}
