@@ -1,0 +1,7 @@
+//! The world outside: the only modules with system calls and `unsafe`.
+//!
+//! They may use the pure modules, never the reverse, and they decide nothing.
+
+pub mod monitor;
+#[cfg(test)]
+pub mod testing;
