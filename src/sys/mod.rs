@@ -2,6 +2,8 @@
 //!
 //! They may use the pure modules, never the reverse, and they decide nothing.
 
+pub mod descriptors;
 pub mod monitor;
+pub mod reader;
 #[cfg(test)]
 pub mod testing;

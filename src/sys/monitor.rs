@@ -142,13 +142,9 @@ mod tests {
         let mut monitor = Monitor::open(RECEIVE_BUFFER).unwrap();
         drain(&mut monitor, device.devno());
         let address: NetlinkAddr = getsockname(monitor.as_raw_fd()).unwrap();
-        let forger = socket(
-            AddressFamily::Netlink,
-            SockType::Raw,
-            SockFlag::SOCK_CLOEXEC,
-            SockProtocol::NetlinkKObjectUEvent,
-        )
-        .unwrap();
+        let forger =
+            socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkKObjectUEvent)
+                .unwrap();
         let message = b"remove@/devices/virtual/block/loop61\0ACTION=remove\0SUBSYSTEM=block\0";
         sendto(forger.as_raw_fd(), message, &NetlinkAddr::new(address.pid(), 0), MsgFlags::empty()).unwrap();
         trigger(&device.sysfs().join("uevent"));
