@@ -1,10 +1,18 @@
 //! pvwatch.
 
+pub mod api;
 pub mod cache;
 pub mod conf;
+pub mod daemon;
 pub mod device;
 pub mod devno;
 pub mod filter;
 pub mod id;
+pub mod metadata;
+pub mod ondisk;
 pub mod protocol;
+pub mod scan;
+pub mod sys;
 pub mod text;
+pub mod uevent;
+pub mod watcher;

@@ -1,0 +1,9 @@
+//! The world outside: the only modules with system calls and `unsafe`.
+//!
+//! They may use the pure modules, never the reverse, and they decide nothing.
+
+pub mod descriptors;
+pub mod monitor;
+pub mod reader;
+#[cfg(test)]
+pub mod testing;
