@@ -3,4 +3,5 @@
 pub mod device;
 pub mod devno;
 pub mod id;
+pub mod ondisk;
 pub mod text;
