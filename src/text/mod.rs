@@ -18,7 +18,7 @@ mod write;
 
 use std::borrow::Cow;
 
-pub use parse::{Error, ErrorKind, MAX_DEPTH, parse, parse_skipping_known};
+pub use parse::{Error, ErrorKind, MAX_DEPTH, parse, parse_locating_first, parse_skipping_known};
 pub use write::{escape_into, write_nodes};
 
 /// One `key=value` or `key { ... }`.

@@ -1,6 +1,7 @@
 use super::{Item, Node, Scalar, Section, Value};
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 
 /// Sections nest without limit in LVM, by recursion; a hostile text could use that up. Real
 /// metadata needs five levels, the deepest recorded conversation 61.
@@ -60,29 +61,33 @@ pub fn parse(input: &[u8]) -> Result<Section<'_>, Error> {
     parse_skipping_known(input, &|_, _, _| None)
 }
 
+/// Like [`parse`], and tells where between its braces the first section of the text stands that
+/// is not made by a path alone.
+pub fn parse_locating_first(input: &[u8]) -> Result<(Section<'_>, Option<Range<usize>>), Error> {
+    let mut parser = Parser::new(input, &|_, _, _| None);
+    let section = parser.text()?;
+    Ok((section, parser.first_braces))
+}
+
+/// See [`parse_skipping_known`].
+type Known<'a, 'k> = dyn Fn(&Section<'a>, &[u8], &'a [u8]) -> Option<usize> + 'k;
+
 /// Like [`parse`], but asks before each top-level section whether its text is known already.
 ///
 /// `known` gets the nodes parsed so far, the key, and the bytes behind the opening brace; if
 /// these begin with a text it has parsed before as a section, closing brace included, it returns
 /// the length of that text. The section then becomes [`Item::Known`]. Parsing is deterministic,
 /// so equal bytes end at the same brace.
-pub fn parse_skipping_known<'a>(
-    input: &'a [u8],
-    known: &dyn Fn(&Section<'a>, &[u8], &'a [u8]) -> Option<usize>,
-) -> Result<Section<'a>, Error> {
-    let end = memchr::memchr(0, input).unwrap_or(input.len());
-    let mut parser = Parser { input: &input[..end], at: 0, known };
-    match parser.nodes(0) {
-        Ok(section) if section.0.is_empty() => Err(parser.error(ErrorKind::Empty)),
-        Ok(section) => Ok(section),
-        Err(kind) => Err(parser.error(kind)),
-    }
+pub fn parse_skipping_known<'a>(input: &'a [u8], known: &Known<'a, '_>) -> Result<Section<'a>, Error> {
+    Parser::new(input, known).text()
 }
 
 struct Parser<'a, 'k> {
     input: &'a [u8],
     at: usize,
-    known: &'k dyn Fn(&Section<'a>, &[u8], &'a [u8]) -> Option<usize>,
+    /// Between the braces of the first top-level section.
+    first_braces: Option<Range<usize>>,
+    known: &'k Known<'a, 'k>,
 }
 
 fn is_space(byte: u8) -> bool {
@@ -93,7 +98,20 @@ fn ends_word(byte: u8) -> bool {
     is_space(byte) || matches!(byte, b'#' | b'=' | b'{' | b'}')
 }
 
-impl<'a> Parser<'a, '_> {
+impl<'a, 'k> Parser<'a, 'k> {
+    fn new(input: &'a [u8], known: &'k Known<'a, 'k>) -> Parser<'a, 'k> {
+        let end = memchr::memchr(0, input).unwrap_or(input.len());
+        Parser { input: &input[..end], at: 0, first_braces: None, known }
+    }
+
+    fn text(&mut self) -> Result<Section<'a>, Error> {
+        match self.nodes(0) {
+            Ok(section) if section.0.is_empty() => Err(self.error(ErrorKind::Empty)),
+            Ok(section) => Ok(section),
+            Err(kind) => Err(self.error(kind)),
+        }
+    }
+
     fn error(&self, kind: ErrorKind) -> Error {
         let line = memchr::memchr_iter(b'\n', &self.input[..self.at]).count() + 1;
         Error { line, kind }
@@ -143,8 +161,14 @@ impl<'a> Parser<'a, '_> {
         let item = match self.peek() {
             Some(b'{') => {
                 self.at += 1;
-                self.known_section(depth, before, &key)
-                    .map_or_else(|| self.nodes(depth + 1).map(Item::Section), |known| Ok(Item::Known(known)))?
+                let inside = self.at;
+                let item = self
+                    .known_section(depth, before, &key)
+                    .map_or_else(|| self.nodes(depth + 1).map(Item::Section), |known| Ok(Item::Known(known)))?;
+                if depth == 0 && self.first_braces.is_none() {
+                    self.first_braces = Some(inside..self.at - 1);
+                }
+                item
             }
             Some(b'=') => {
                 self.at += 1;
@@ -311,7 +335,7 @@ fn integer(token: &str) -> Option<i64> {
 
 /// Where the levels of a path key stand in it; a plain key is its own only level. Leading and
 /// repeated slashes count for nothing, a trailing one makes an empty last level.
-fn path_levels(key: &[u8]) -> Vec<std::ops::Range<usize>> {
+fn path_levels(key: &[u8]) -> Vec<Range<usize>> {
     let mut levels = Vec::with_capacity(1);
     let mut start = 0;
     while let Some(length) = memchr::memchr(b'/', &key[start..]) {
@@ -324,9 +348,9 @@ fn path_levels(key: &[u8]) -> Vec<std::ops::Range<usize>> {
     levels
 }
 
-fn nest<'a>(key: Cow<'a, [u8]>, levels: &[std::ops::Range<usize>], item: Item<'a>) -> Node<'a> {
+fn nest<'a>(key: Cow<'a, [u8]>, levels: &[Range<usize>], item: Item<'a>) -> Node<'a> {
     let (first, deeper) = levels.split_first().expect("a key has at least one level");
-    let part = |range: &std::ops::Range<usize>| match &key {
+    let part = |range: &Range<usize>| match &key {
         Cow::Borrowed(bytes) => Cow::Borrowed(&bytes[range.clone()]),
         Cow::Owned(bytes) => Cow::Owned(bytes[range.clone()].to_vec()),
     };

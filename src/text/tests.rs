@@ -138,6 +138,21 @@ fn a_known_section_is_not_parsed_again() {
     assert_eq!(section.str("token"), Some(&b"t"[..]));
 }
 
+#[test]
+fn the_first_section_is_located() {
+    for (input, inside) in [
+        ("v { a=1 }", Some(" a=1 ")),
+        ("x=1 v #{\n{ a { b=\"}\" } } w { c=1 }\0}", Some(" a { b=\"}\" } ")),
+        ("v{}", Some("")),
+        ("x/y { a=1 } v { b=1 }", Some(" b=1 ")),
+        ("a=1", None),
+    ] {
+        let (section, range) = parse_locating_first(input.as_bytes()).unwrap();
+        assert_eq!(section, parse(input.as_bytes()).unwrap());
+        assert_eq!(range.map(|range| &input[range]), inside, "{input:?}");
+    }
+}
+
 /// Every text that parses is written in a form that parses to the same tree.
 #[test]
 fn what_is_written_reads_back() {
