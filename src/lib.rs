@@ -3,5 +3,6 @@
 pub mod device;
 pub mod devno;
 pub mod id;
+pub mod metadata;
 pub mod ondisk;
 pub mod text;
