@@ -5,4 +5,5 @@ pub mod devno;
 pub mod id;
 pub mod metadata;
 pub mod ondisk;
+pub mod scan;
 pub mod text;

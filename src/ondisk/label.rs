@@ -1,6 +1,6 @@
 //! The label header and the search for it.
 
-use super::{Error, Fields, SECTOR, check_crc};
+use super::{Covered, Error, Fields, SECTOR, check_crc};
 
 /// A label is in one of the first four sectors.
 pub const SEARCHED_SECTORS: usize = 4;
@@ -47,7 +47,7 @@ impl Label {
         if stated != number {
             return Err(Error::LabelSector { stated });
         }
-        check_crc("label", crc, &sector[CRC_START..])?;
+        check_crc(Covered::Label, crc, &[&sector[CRC_START..]])?;
         if kind != TYPE {
             return Err(Error::LabelType { found: kind });
         }

@@ -1,7 +1,7 @@
 //! The header of a metadata area and the way to the text in its circular buffer.
 
 use super::pv_header::Area;
-use super::{ByteRange, Error, Fields, SECTOR, check_crc};
+use super::{ByteRange, Covered, Error, Fields, SECTOR, check_crc};
 
 /// The header's own sector, in front of the buffer.
 pub const HEADER_SIZE: usize = SECTOR;
@@ -61,13 +61,20 @@ pub struct TextParts {
     pub second: Option<ByteRange>,
 }
 
+impl RawLocation {
+    /// Whether the text found there is the one that was put there. It may come in two pieces.
+    pub fn check(&self, pieces: &[&[u8]]) -> Result<(), Error> {
+        check_crc(Covered::Text, self.checksum, pieces)
+    }
+}
+
 impl MdaHeader {
     /// Decodes the header found at `start` of a device.
     pub fn decode(bytes: &[u8], start: u64) -> Result<MdaHeader, Error> {
         let bytes = bytes.get(..HEADER_SIZE).ok_or(Error::Truncated)?;
         let mut fields = Fields::new(bytes);
         let crc = fields.u32()?;
-        check_crc("metadata area's header", crc, &bytes[CRC_START..])?;
+        check_crc(Covered::MdaHeader, crc, &[&bytes[CRC_START..]])?;
         if fields.bytes()? != MAGIC {
             return Err(Error::MdaMagic);
         }
@@ -249,6 +256,13 @@ mod tests {
             assert!(matches!(MdaHeader::decode(&bytes, START), Err(Error::Checksum { .. })), "byte {at}");
             assert_eq!(MdaHeader::decode(&good[..at], START), Err(Error::Truncated), "cut at {at}");
         }
+    }
+
+    #[test]
+    fn text_is_checked_across_its_pieces() {
+        let slot = RawLocation { checksum: 0x4991_cf02, ..RawLocation::default() };
+        assert_eq!(slot.check(&[b"12345", b"6789"]), Ok(()));
+        assert!(matches!(slot.check(&[b"12345", b"678"]), Err(Error::Checksum { what: Covered::Text, .. })));
     }
 
     #[test]

@@ -40,7 +40,7 @@ impl ByteRange {
 pub enum Error {
     Truncated,
     Checksum {
-        what: &'static str,
+        what: Covered,
         expected: u32,
         found: u32,
     },
@@ -84,11 +84,24 @@ pub enum Error {
     },
 }
 
+/// What a checksum is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Covered {
+    Label,
+    MdaHeader,
+    Text,
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Truncated => write!(f, "the bytes end too early"),
             Error::Checksum { what, expected, found } => {
+                let what = match what {
+                    Covered::Label => "label",
+                    Covered::MdaHeader => "header",
+                    Covered::Text => "text",
+                };
                 write!(f, "the checksum of the {what} is {found:08x}, {expected:08x} is stored")
             }
             Error::LabelId => write!(f, "the label's id is damaged, its type is not"),
@@ -131,8 +144,8 @@ pub fn crc(pieces: &[&[u8]]) -> u32 {
     !hasher.finalize()
 }
 
-fn check_crc(what: &'static str, expected: u32, bytes: &[u8]) -> Result<(), Error> {
-    let found = crc(&[bytes]);
+fn check_crc(what: Covered, expected: u32, pieces: &[&[u8]]) -> Result<(), Error> {
+    let found = crc(pieces);
     if found == expected { Ok(()) } else { Err(Error::Checksum { what, expected, found }) }
 }
 
