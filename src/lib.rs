@@ -1,9 +1,7 @@
 //! pvwatch.
 
-pub mod api;
 pub mod cache;
 pub mod conf;
-pub mod daemon;
 pub mod device;
 pub mod devno;
 pub mod filter;
@@ -11,8 +9,6 @@ pub mod id;
 pub mod metadata;
 pub mod ondisk;
 pub mod protocol;
-pub mod scan;
 pub mod sys;
 pub mod text;
 pub mod uevent;
-pub mod watcher;

@@ -1,38 +1,6 @@
 //! The text of a VG section.
 
 use crate::text::{self, Item, Section};
-use std::ops::{Deref, Range};
-use std::rc::Rc;
-
-/// What stands between the braces of a VG section, in memory shared with the text it came in.
-#[derive(Clone, Debug)]
-pub struct Body {
-    text: Rc<[u8]>,
-    range: Range<usize>,
-}
-
-impl Body {
-    /// # Panics
-    /// If the range is not inside the text.
-    pub fn new(text: Rc<[u8]>, range: Range<usize>) -> Body {
-        assert!(range.start <= range.end && range.end <= text.len());
-        Body { text, range }
-    }
-}
-
-impl From<&[u8]> for Body {
-    fn from(bytes: &[u8]) -> Body {
-        Body { text: Rc::from(bytes), range: 0..bytes.len() }
-    }
-}
-
-impl Deref for Body {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        &self.text[self.range.clone()]
-    }
-}
 
 /// The body as a tree, without the PVs' `device` nodes: these are hints of another moment.
 pub fn parse(body: &[u8]) -> Section<'_> {

@@ -1,8 +1,9 @@
 //! How new VG metadata meets what is stored: `pv_found` brings it from a PV, `vg_update` from
 //! the command that has just written it.
 
-use super::body::{self, Body};
+use super::body;
 use super::{Cache, Key, NewBody, NewMetadata, Owner, Vg};
+use crate::metadata::Body;
 use std::cmp::Ordering;
 use std::rc::Rc;
 

@@ -9,11 +9,11 @@ mod merge;
 mod reply;
 mod token;
 
+use crate::metadata::Body;
 use crate::text::{Section, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-pub use body::Body;
 pub use reply::TERMINATOR;
 pub use token::{Token, TokenUpdate, UPDATE_IN_PROGRESS};
 

@@ -146,7 +146,6 @@ fn top_level_sections_are_known_by_their_bytes() {
     assert_eq!((message.inside("a"), message.inside("b"), message.inside("z")), (None, None, None));
 }
 
-/// Every text that parses is written in a form that parses to the same tree.
 #[test]
 fn what_is_written_reads_back() {
     for input in ["a/=1", "\"a\\\"b\\\\\"=1", "'k k'{x=[ b ,1,.5]}", "\u{e9}=\"\u{e9}\n\\\\\"", "a[0]=1 ;b=2"] {

@@ -1,0 +1,161 @@
+//! One metadata area of a device.
+
+use super::{Code, Finding, ReadError};
+use crate::metadata::{TextCache, VgText};
+use crate::ondisk::ByteRange;
+use crate::ondisk::mda::{HEADER_SIZE, MdaHeader, RawLocation, free_sectors};
+use crate::ondisk::pv_header::Area;
+use std::fmt;
+use std::rc::Rc;
+
+/// How often an area is read while each time somebody else has changed it meanwhile. A commit
+/// takes milliseconds, so that even the second is rare.
+const MAX_TRIES: u32 = 4;
+
+/// What a metadata area had to say.
+#[derive(Clone, Debug)]
+pub struct MdaScan {
+    pub area: Area,
+    /// It is not in use, and what text it has is old.
+    pub ignored: bool,
+    /// Room for new metadata as lvm2 2.02 counts it; 0 for an area that is ignored or damaged.
+    pub free_sectors: u64,
+    /// Why the area counts for nothing.
+    pub problem: Option<Code>,
+    pub text: Option<MdaText>,
+}
+
+#[derive(Clone, Debug)]
+pub struct MdaText {
+    pub location: RawLocation,
+    pub vg: Rc<VgText>,
+}
+
+impl MdaScan {
+    /// An area that has not been read.
+    pub(super) fn unread(area: Area) -> MdaScan {
+        MdaScan { area, ignored: false, free_sectors: 0, problem: None, text: None }
+    }
+}
+
+pub(super) enum MdaStep {
+    Read(ByteRange),
+    Done(MdaScan, Option<Finding>),
+}
+
+/// Reads an area: its header, then the text it names. When something is wrong that a writer at
+/// work can cause, it starts over, until it finds the same header and the same fault again.
+#[derive(Debug)]
+pub(super) struct MdaReader {
+    area: Area,
+    device_size: u64,
+    max_text: u64,
+    tries: u32,
+    /// The text in force at the last try, if that failed and there was any.
+    failed: Option<RawLocation>,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Header,
+    Text { header: MdaHeader, location: RawLocation, read: Vec<u8>, rest: Option<ByteRange> },
+}
+
+impl MdaReader {
+    pub(super) fn begin(area: Area, device_size: u64, max_text: u64) -> (MdaReader, MdaStep) {
+        let mut reader = MdaReader { area, device_size, max_text, tries: 1, failed: None, stage: Stage::Header };
+        let step = match reader.header_range().end_within(device_size) {
+            Some(_) => MdaStep::Read(reader.header_range()),
+            None => {
+                let detail = format_args!("its header is beyond the device's {device_size} bytes").to_string();
+                reader.fail(Code::MdaOutOfRange, detail, None)
+            }
+        };
+        (reader, step)
+    }
+
+    /// Only the first try may be served from bytes that were read before.
+    pub(super) fn is_first_try(&self) -> bool {
+        self.tries == 1
+    }
+
+    pub(super) fn handle_read(&mut self, texts: &mut TextCache, data: Result<&[u8], ReadError>) -> MdaStep {
+        let bytes = match data {
+            Ok(bytes) => bytes,
+            Err(error) => return self.fail(Code::from(&error), error, None),
+        };
+        match std::mem::replace(&mut self.stage, Stage::Header) {
+            Stage::Header => self.handle_header(bytes),
+            Stage::Text { header, location, mut read, rest: Some(rest) } => {
+                read.extend_from_slice(bytes);
+                self.stage = Stage::Text { header, location, read, rest: None };
+                MdaStep::Read(rest)
+            }
+            Stage::Text { header, location, read, rest: None } if read.is_empty() => {
+                self.handle_text(texts, &header, location, bytes)
+            }
+            Stage::Text { header, location, mut read, rest: None } => {
+                read.extend_from_slice(bytes);
+                self.handle_text(texts, &header, location, &read)
+            }
+        }
+    }
+
+    fn handle_header(&mut self, bytes: &[u8]) -> MdaStep {
+        let header = match MdaHeader::decode(bytes, self.area.offset) {
+            Ok(header) => header,
+            Err(error) => return self.fail(Code::from(&error), error, None),
+        };
+        if header.is_ignored() {
+            return MdaStep::Done(MdaScan { ignored: true, ..MdaScan::unread(self.area) }, None);
+        }
+        let Some(location) = header.committed() else {
+            return MdaStep::Done(self.good(&header, None), None);
+        };
+        match header.locate(&location, self.device_size, self.max_text) {
+            Err(error) => self.fail(Code::from(&error), error, Some(location)),
+            Ok(parts) => {
+                self.stage = Stage::Text { header, location, read: Vec::new(), rest: parts.second };
+                MdaStep::Read(parts.first)
+            }
+        }
+    }
+
+    fn handle_text(
+        &mut self,
+        texts: &mut TextCache,
+        header: &MdaHeader,
+        location: RawLocation,
+        text: &[u8],
+    ) -> MdaStep {
+        if let Err(error) = location.check(&[text]) {
+            return self.fail(Code::from(&error), error, Some(location));
+        }
+        match texts.parse(location.checksum, text) {
+            Ok(vg) => MdaStep::Done(self.good(header, Some(MdaText { location, vg })), None),
+            Err(refusal) => self.fail(Code::from(&refusal), refusal, Some(location)),
+        }
+    }
+
+    fn good(&self, header: &MdaHeader, text: Option<MdaText>) -> MdaScan {
+        MdaScan { free_sectors: free_sectors(&self.area, header), text, ..MdaScan::unread(self.area) }
+    }
+
+    fn fail(&mut self, code: Code, detail: impl fmt::Display, location: Option<RawLocation>) -> MdaStep {
+        let seen_before = self.tries > 1 && self.failed == location;
+        if code.may_pass() && !seen_before && self.tries < MAX_TRIES {
+            self.tries += 1;
+            self.failed = location;
+            self.stage = Stage::Header;
+            return MdaStep::Read(self.header_range());
+        }
+        let detail = format_args!("metadata area at {}: {detail}", self.area.offset).to_string();
+        let scan = MdaScan { problem: Some(code), ..MdaScan::unread(self.area) };
+        MdaStep::Done(scan, Some(Finding::new(code, detail)))
+    }
+
+    fn header_range(&self) -> ByteRange {
+        ByteRange { offset: self.area.offset, length: HEADER_SIZE }
+    }
+}

@@ -1,0 +1,306 @@
+//! One device: which bytes to read next, and at the end what it is.
+//!
+//! Nothing is read here. The caller does what each [`Step`] says and hands over what came of it.
+//! A device that is not a PV costs one read of [`HEAD`] bytes; only a label whose checksum is
+//! wrong is read again, once, since it may have been caught half written.
+
+mod finding;
+mod mda;
+mod pvmeta;
+
+use crate::id::Id;
+use crate::metadata::{TextCache, VgText};
+use crate::ondisk::label::{self, Search};
+use crate::ondisk::mda::MAX_TEXT;
+use crate::ondisk::pv_header::{PvHeader, is_in_use};
+use mda::{MdaReader, MdaStep};
+use std::fmt;
+use std::rc::Rc;
+
+pub use crate::ondisk::ByteRange;
+pub use crate::ondisk::pv_header::Area;
+pub use finding::{Code, Finding};
+pub use mda::{MdaScan, MdaText};
+
+/// What is read first: the label and, on most PVs, the first metadata area's header and text.
+pub const HEAD: usize = 16 << 10;
+
+/// LVM reads no more metadata areas than these.
+const MAX_MDAS: usize = 2;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadError {
+    /// The device ended early.
+    Short,
+    /// `errno`.
+    Io(i32),
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ReadError::Short => write!(f, "the device ended early"),
+            ReadError::Io(errno) => write!(f, "reading failed with error {errno}"),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub enum Step {
+    Read(ByteRange),
+    Done(Verdict),
+}
+
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    Pv(Box<Pv>),
+    NotAPv { findings: Vec<Finding> },
+    Unreadable { error: ReadError, findings: Vec<Finding> },
+}
+
+/// A PV, with what its metadata areas say about its VG.
+#[derive(Clone, Debug)]
+pub struct Pv {
+    pub id: Id,
+    pub label_sector: u64,
+    /// In bytes, when it was made.
+    pub dev_size: u64,
+    pub ext_version: u32,
+    pub ext_flags: u32,
+    pub data_areas: Vec<Area>,
+    pub bootloader_areas: Vec<Area>,
+    pub mdas: Vec<MdaScan>,
+    /// The newest text of its areas, even if LVM could not read it in full.
+    pub vg: Option<Rc<VgText>>,
+    pub findings: Vec<Finding>,
+}
+
+impl Pv {
+    pub fn is_in_use(&self) -> bool {
+        is_in_use(self.ext_version, self.ext_flags)
+    }
+
+    /// The metadata to hand to LVM commands: none that they would choke on.
+    pub fn metadata_to_serve(&self) -> Option<&Rc<VgText>> {
+        self.vg.as_ref().filter(|vg| vg.unreadable.is_none())
+    }
+
+    /// Chooses among the texts of the areas, all of which have been read.
+    fn choose_vg(&mut self) {
+        let mut texts = self.mdas.iter().filter_map(|mda| Some((mda.area.offset, &mda.text.as_ref()?.vg)));
+        let Some(mut chosen) = texts.next() else {
+            if self.is_in_use() && self.mdas.iter().any(|mda| !mda.ignored) {
+                let detail = "the PV is marked as used by a VG, but its metadata areas name none";
+                self.findings.push(Finding::new(Code::InUseNoVg, detail));
+            }
+            return;
+        };
+        for other in texts {
+            if !Rc::ptr_eq(other.1, chosen.1) {
+                let detail = format_args!(
+                    "the metadata areas at {} and {} have different metadata, of seqno {} and {}",
+                    chosen.0, other.0, chosen.1.seqno, other.1.seqno
+                )
+                .to_string();
+                self.findings.push(Finding::new(Code::MdaMismatch, detail));
+            }
+            if other.1.seqno > chosen.1.seqno {
+                chosen = other;
+            }
+        }
+        let vg = Rc::clone(chosen.1);
+        self.findings.extend(vg.unreadable.iter().map(Finding::from));
+        self.findings.extend(vg.warnings.iter().map(Finding::from));
+        if !vg.pvids.contains(&self.id) {
+            let detail = format_args!("VG {} does not list PV {}", vg.name.escape_ascii(), self.id).to_string();
+            self.findings.push(Finding::new(Code::PvidNotInVg, detail));
+        }
+        self.vg = Some(vg);
+    }
+}
+
+/// The scan of one device.
+#[derive(Debug)]
+pub struct Scan {
+    device_size: u64,
+    max_text: u64,
+    /// The first bytes, once they turned out to be a PV's.
+    head: Vec<u8>,
+    asked: ByteRange,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Head,
+    /// The label was damaged; what was found then.
+    HeadAgain(Vec<Finding>),
+    Areas {
+        pv: Box<Pv>,
+        left: std::vec::IntoIter<Area>,
+        reader: Box<MdaReader>,
+    },
+    Done,
+}
+
+impl Scan {
+    /// Begins the scan of a device of this size in bytes.
+    pub fn begin(device_size: u64) -> (Scan, Step) {
+        Scan::begin_with(device_size, MAX_TEXT)
+    }
+
+    /// Like [`Scan::begin`], with another limit for the size of a metadata text.
+    pub fn begin_with(device_size: u64, max_text: u64) -> (Scan, Step) {
+        let length = usize::try_from(device_size).map_or(HEAD, |size| size.min(HEAD));
+        let head = ByteRange { offset: 0, length };
+        let mut scan = Scan { device_size, max_text, head: Vec::new(), asked: head, state: State::Head };
+        if length == 0 {
+            scan.state = State::Done;
+            return (scan, Step::Done(Verdict::NotAPv { findings: Vec::new() }));
+        }
+        (scan, Step::Read(head))
+    }
+
+    /// Takes the result of the read that the last step asked for: exactly its bytes.
+    ///
+    /// Panics after the last step.
+    pub fn handle_read(&mut self, texts: &mut TextCache, data: Result<&[u8], ReadError>) -> Step {
+        let data = data.and_then(|bytes| bytes.get(..self.asked.length).ok_or(ReadError::Short));
+        match std::mem::replace(&mut self.state, State::Done) {
+            State::Head => self.handle_head(texts, data, None),
+            State::HeadAgain(findings) => self.handle_head(texts, data, Some(findings)),
+            State::Areas { pv, left, mut reader } => {
+                let step = reader.handle_read(texts, data);
+                self.read_areas(texts, pv, left, Some((*reader, step)))
+            }
+            State::Done => panic!("the scan is over, there is nothing to read"),
+        }
+    }
+
+    fn handle_head(
+        &mut self,
+        texts: &mut TextCache,
+        data: Result<&[u8], ReadError>,
+        before: Option<Vec<Finding>>,
+    ) -> Step {
+        let head = match data {
+            Ok(head) => head,
+            Err(error) => {
+                return Step::Done(Verdict::Unreadable { error, findings: before.unwrap_or_default() });
+            }
+        };
+        let search = label::search(head);
+        let mut findings = label_findings(&search);
+        let Some((label, sector)) = search.label else {
+            if before.is_none() && findings.iter().any(|finding| finding.code.may_pass()) {
+                self.state = State::HeadAgain(findings);
+                return Step::Read(self.asked);
+            }
+            return Step::Done(Verdict::NotAPv { findings });
+        };
+        let header = match PvHeader::decode(sector, &label) {
+            Ok(header) => header,
+            Err(error) => {
+                findings.push(Finding::new(Code::from(&error), error));
+                return Step::Done(Verdict::NotAPv { findings });
+            }
+        };
+        findings.extend(pv_findings(&header, self.device_size));
+        self.head = head.to_vec();
+        let pv = Pv {
+            id: header.id,
+            label_sector: label.sector,
+            dev_size: header.dev_size,
+            ext_version: header.ext_version,
+            ext_flags: header.ext_flags,
+            data_areas: header.data_areas,
+            bootloader_areas: header.bootloader_areas,
+            mdas: Vec::new(),
+            vg: None,
+            findings,
+        };
+        self.read_areas(texts, Box::new(pv), header.mdas.into_iter(), None)
+    }
+
+    /// Goes on with the area under way and then the ones that are left, until a read is needed
+    /// that the head does not have.
+    fn read_areas(
+        &mut self,
+        texts: &mut TextCache,
+        mut pv: Box<Pv>,
+        mut left: std::vec::IntoIter<Area>,
+        mut under_way: Option<(MdaReader, MdaStep)>,
+    ) -> Step {
+        loop {
+            match under_way {
+                Some((mut reader, MdaStep::Read(range))) => match self.in_head(&reader, range) {
+                    Some(bytes) => {
+                        let step = reader.handle_read(texts, Ok(bytes));
+                        under_way = Some((reader, step));
+                    }
+                    None => {
+                        self.asked = range;
+                        self.state = State::Areas { pv, left, reader: Box::new(reader) };
+                        return Step::Read(range);
+                    }
+                },
+                Some((_, MdaStep::Done(mda, finding))) => {
+                    pv.mdas.push(mda);
+                    pv.findings.extend(finding);
+                    under_way = None;
+                }
+                None => match left.next() {
+                    Some(area) if pv.mdas.len() < MAX_MDAS => {
+                        under_way = Some(MdaReader::begin(area, self.device_size, self.max_text));
+                    }
+                    Some(area) => {
+                        let detail = format_args!("metadata area at {}: it is one too many", area.offset).to_string();
+                        pv.findings.push(Finding::new(Code::MdaNotUsed, detail));
+                        pv.mdas.push(MdaScan::unread(area));
+                    }
+                    None => {
+                        pv.choose_vg();
+                        return Step::Done(Verdict::Pv(pv));
+                    }
+                },
+            }
+        }
+    }
+
+    fn in_head(&self, reader: &MdaReader, range: ByteRange) -> Option<&[u8]> {
+        let start = usize::try_from(range.offset).ok().filter(|_| reader.is_first_try())?;
+        self.head.get(start..start.checked_add(range.length)?)
+    }
+}
+
+fn label_findings(search: &Search) -> Vec<Finding> {
+    let faults = search
+        .faults
+        .iter()
+        .map(|(sector, error)| Finding { code: Code::from(error), detail: format!("sector {sector}: {error}") });
+    let additional = search.additional.iter().map(|sector| Finding {
+        code: Code::ExtraLabelIgnored,
+        detail: format!("sector {sector}: another label came first"),
+    });
+    faults.chain(additional).collect()
+}
+
+fn pv_findings(header: &PvHeader, device_size: u64) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if !header.id.is_regular() {
+        let detail = format!("the PVID {} has characters that LVM does not use", header.id);
+        findings.push(Finding { code: Code::PvidIrregular, detail });
+    }
+    if header.data_areas.len() != 1 {
+        let detail = format!("the PV has {} data areas", header.data_areas.len());
+        findings.push(Finding { code: Code::DataAreaCount, detail });
+    }
+    if device_size < header.dev_size {
+        let detail = format!("the device has {device_size} bytes, the PV was made on {}", header.dev_size);
+        findings.push(Finding { code: Code::DeviceSmaller, detail });
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,414 @@
+use super::*;
+use crate::ondisk::image::{PvSpec, put_label, put_mda_header, put_text, pv_image, vg_text};
+use crate::ondisk::mda::{MdaHeader, RawLocation};
+use crate::ondisk::{SECTOR, crc};
+use crate::text::{Section, write_nodes};
+
+const PV: Id = Id(*b"PVPVPVPVPVPVPVPVPVPVPVPVPVPVPVPV");
+const OTHER: Id = Id(*b"OTHEROTHEROTHEROTHEROTHEROTHEROT");
+const VG: Id = Id(*b"VGVGVGVGVGVGVGVGVGVGVGVGVGVGVGVG");
+
+fn text(seqno: i64) -> Vec<u8> {
+    vg_text("vg", VG, seqno, &[(PV, 256 << 10)])
+}
+
+fn member() -> PvSpec {
+    PvSpec::member(PV, text(1))
+}
+
+fn two_mdas() -> PvSpec {
+    PvSpec { mdas: 2, ..member() }
+}
+
+/// Scans a device that answers each read, given its number and range.
+fn scan_device(
+    size: usize,
+    mut device: impl FnMut(usize, ByteRange) -> Result<Vec<u8>, ReadError>,
+) -> (Verdict, Vec<ByteRange>) {
+    let (mut scan, mut step) = Scan::begin(size.try_into().unwrap());
+    let mut texts = TextCache::new();
+    let mut reads = Vec::new();
+    loop {
+        match step {
+            Step::Done(verdict) => return (verdict, reads),
+            Step::Read(range) => {
+                assert!(range.length > 0 && range.end_within(size.try_into().unwrap()).is_some(), "{range:?}");
+                let data = device(reads.len(), range);
+                reads.push(range);
+                step = scan.handle_read(&mut texts, data.as_deref().map_err(|&error| error));
+            }
+        }
+        assert!(reads.len() < 50, "{reads:?}");
+    }
+}
+
+fn part(image: &[u8], range: ByteRange) -> Vec<u8> {
+    let start = usize::try_from(range.offset).unwrap();
+    image[start..start + range.length].to_vec()
+}
+
+fn scan(image: &[u8]) -> (Verdict, Vec<ByteRange>) {
+    scan_device(image.len(), |_, range| Ok(part(image, range)))
+}
+
+fn expect_pv(verdict: Verdict) -> Pv {
+    match verdict {
+        Verdict::Pv(pv) => *pv,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The kind of the verdict, the seqno of the VG, the findings.
+fn summary(verdict: &Verdict) -> (&'static str, Option<i64>, Vec<Code>) {
+    let codes = |findings: &[Finding]| findings.iter().map(|finding| finding.code).collect();
+    match verdict {
+        Verdict::Pv(pv) => ("pv", pv.vg.as_ref().map(|vg| vg.seqno), codes(&pv.findings)),
+        Verdict::NotAPv { findings } => ("not", None, codes(findings)),
+        Verdict::Unreadable { findings, .. } => ("unreadable", None, codes(findings)),
+    }
+}
+
+fn check(image: &[u8], kind: &str, seqno: Option<i64>, codes: &[Code]) {
+    assert_eq!(summary(&scan(image).0), (kind, seqno, codes.to_vec()));
+}
+
+fn check_spec(spec: &PvSpec, seqno: Option<i64>, codes: &[Code]) {
+    check(&pv_image(spec), "pv", seqno, codes);
+}
+
+/// A good image and what is done to it.
+fn changed(spec: &PvSpec, change: impl FnOnce(&mut [u8])) -> Vec<u8> {
+    let mut image = pv_image(spec);
+    change(&mut image);
+    image
+}
+
+#[test]
+fn good_pvs() {
+    check_spec(&member(), Some(1), &[]);
+    check_spec(&two_mdas(), Some(1), &[]);
+    check_spec(&PvSpec::orphan(PV), None, &[]);
+    check_spec(&PvSpec { mdas: 0, ..PvSpec::orphan(PV) }, None, &[]);
+    check_spec(&PvSpec { mdas: 0, ..member() }, None, &[]);
+    for label_sector in 0..4 {
+        check_spec(&PvSpec { label_sector, ..member() }, Some(1), &[]);
+    }
+}
+
+#[test]
+fn the_pv_is_what_the_label_says() {
+    let pv = expect_pv(scan(&pv_image(&two_mdas())).0);
+    assert_eq!((pv.id, pv.label_sector, pv.dev_size), (PV, 1, 256 << 10));
+    assert_eq!((pv.ext_version, pv.ext_flags, pv.is_in_use()), (2, 1, true));
+    assert_eq!(pv.data_areas, [Area { offset: 64 << 10, size: 0 }]);
+    assert_eq!(pv.bootloader_areas, []);
+    assert_eq!(pv.mdas.iter().map(|mda| mda.area).collect::<Vec<_>>(), two_mdas().mda_areas());
+    let text_of = |mda: &MdaScan| Rc::as_ptr(&mda.text.as_ref().unwrap().vg);
+    assert_eq!(text_of(&pv.mdas[0]), text_of(&pv.mdas[1]));
+    assert!(pv.metadata_to_serve().is_some());
+}
+
+#[test]
+fn text_is_found_wherever_it_wraps() {
+    let length = u64::try_from(text(1).len()).unwrap() + 1;
+    let end = 60 << 10;
+    for text_offset in (end - length - 2..end).chain([512, 513, 4096, 20 << 10]) {
+        check_spec(&PvSpec { text_offset, ..two_mdas() }, Some(1), &[]);
+    }
+}
+
+#[test]
+fn no_more_is_read_than_needed() {
+    let reads = |image: &[u8]| scan(image).1.iter().map(|range| (range.offset, range.length)).collect::<Vec<_>>();
+    let length = text(1).len() + 1;
+    assert_eq!(reads(&[]), []);
+    assert_eq!(reads(&[0; 100]), [(0, 100)]);
+    assert_eq!(reads(&vec![0; 1 << 20]), [(0, HEAD)]);
+    assert_eq!(reads(&pv_image(&member())), [(0, HEAD)]);
+    let far = PvSpec { text_offset: 40 << 10, ..member() };
+    assert_eq!(reads(&pv_image(&far)), [(0, HEAD), (44 << 10, length)]);
+    let wrapped = PvSpec { text_offset: (60 << 10) - 10, ..member() };
+    assert_eq!(reads(&pv_image(&wrapped)), [(0, HEAD), ((64 << 10) - 10, 10)], "the second part is in the head");
+    let second = (256 - 60) << 10;
+    assert_eq!(reads(&pv_image(&two_mdas())), [(0, HEAD), (second, 512), (second + 512, length)]);
+    let damaged = changed(&member(), |image| image[600] ^= 1);
+    assert_eq!(reads(&damaged), [(0, HEAD), (0, HEAD)]);
+}
+
+#[test]
+fn labels() {
+    check(&[0; 4096], "not", None, &[]);
+    check(&changed(&member(), |image| image[512] ^= 1), "not", None, &[Code::LabelIdDamaged]);
+    check(&changed(&member(), |image| image[520] ^= 1), "not", None, &[Code::LabelWrongSector]);
+    check(&changed(&member(), |image| image[600] ^= 1), "not", None, &[Code::LabelCrc]);
+    let copy = |image: &mut [u8]| {
+        let contents: Vec<u8> = image[544..1024].to_vec();
+        put_label(image, 3, 32, &contents);
+    };
+    check(&changed(&member(), copy), "pv", Some(1), &[Code::ExtraLabelIgnored]);
+    let first_bad = changed(&member(), |image| {
+        copy(image);
+        image[600] ^= 1;
+    });
+    check(&first_bad, "pv", Some(1), &[Code::LabelCrc]);
+    assert_eq!(expect_pv(scan(&first_bad).0).label_sector, 3);
+}
+
+#[test]
+fn pv_headers() {
+    let contents_at = |offset: usize| {
+        changed(&member(), |image| {
+            let contents: Vec<u8> = image[544..700].to_vec();
+            image[512..1024].fill(0xee);
+            put_label(image, 1, offset, &contents[..contents.len().min(SECTOR - offset)]);
+        })
+    };
+    check(&contents_at(100), "pv", Some(1), &[]);
+    check(&contents_at(400), "not", None, &[Code::PvHeaderListOverrun]);
+    check(&contents_at(441), "not", None, &[Code::PvHeaderOutOfSector]);
+    let odd = Id([b'/'; 32]);
+    check_spec(&PvSpec { id: odd, ..member() }, Some(1), &[Code::PvidIrregular, Code::PvidNotInVg]);
+    check_spec(&PvSpec { id: OTHER, ..member() }, Some(1), &[Code::PvidNotInVg]);
+}
+
+#[test]
+fn shrunken_and_cut_devices() {
+    let image = pv_image(&member());
+    check(&image[..image.len() - 1], "pv", Some(1), &[Code::DeviceSmaller]);
+    let text_end = 4096 + 512 + text(1).len() + 1;
+    check(&image[..text_end], "pv", Some(1), &[Code::DeviceSmaller]);
+    let no_vg = |code| [Code::DeviceSmaller, code, Code::InUseNoVg];
+    check(&image[..text_end - 1], "pv", None, &no_vg(Code::LocationOutOfRange));
+    check(&image[..4096 + 511], "pv", None, &no_vg(Code::MdaOutOfRange));
+    check(&image[..1024], "pv", None, &no_vg(Code::MdaOutOfRange));
+    check(&image[..1023], "not", None, &[]);
+}
+
+/// The header of the first area with a changed slot 0.
+fn relocated(change: impl Fn(&mut RawLocation)) -> Vec<u8> {
+    changed(&member(), |image| {
+        let mut header = MdaHeader::decode(&image[4096..], 4096).unwrap();
+        change(&mut header.slots[0]);
+        put_mda_header(image, &header);
+    })
+}
+
+#[test]
+fn a_bad_area_does_not_lose_the_pv() {
+    let bad = |image: &[u8], code| check(image, "pv", None, &[code, Code::InUseNoVg]);
+    bad(&changed(&member(), |image| image[4096 + 300] ^= 1), Code::MdaHeaderCrc);
+    bad(&changed(&member(), |image| image[4096..4608].fill(0)), Code::MdaHeaderCrc);
+    bad(&changed(&member(), |image| image[4096 + 600] ^= 1), Code::TextCrc);
+    bad(&relocated(|slot| slot.checksum ^= 1), Code::TextCrc);
+    bad(&relocated(|slot| slot.offset = 100), Code::LocationOutOfRange);
+    bad(&relocated(|slot| slot.offset = 60 << 10), Code::LocationOutOfRange);
+    bad(&relocated(|slot| slot.size = 0), Code::LocationOutOfRange);
+    bad(&relocated(|slot| slot.size = 60 << 10), Code::LocationOutOfRange);
+    bad(&relocated(|slot| slot.size = u64::MAX - 100), Code::LocationOutOfRange);
+    let one_bad = changed(&two_mdas(), |image| image[4096 + 600] ^= 1);
+    check(&one_bad, "pv", Some(1), &[Code::TextCrc]);
+    let pv = expect_pv(scan(&one_bad).0);
+    assert_eq!(pv.mdas.iter().map(|mda| mda.problem).collect::<Vec<_>>(), [Some(Code::TextCrc), None]);
+}
+
+#[test]
+fn texts_that_are_refused() {
+    let bad = |text: &[u8], code| {
+        check_spec(&PvSpec::member(PV, text.to_vec()), None, &[code, Code::InUseNoVg]);
+    };
+    let good = String::from_utf8(text(1)).unwrap();
+    bad(good.replacen('}', "", 1).as_bytes(), Code::TextParse);
+    bad(good.replacen("vg", "v!", 1).as_bytes(), Code::TextVgName);
+    bad(good.replace("version", "vision").as_bytes(), Code::TextSchema);
+    bad(b"", Code::TextVgName);
+}
+
+#[test]
+fn metadata_that_lvm_could_not_read_is_named_but_not_served() {
+    for (from, to, code) in
+        [("\"READ\"", "\"FUTUREFLAG\"", Code::TextUnknownStatusFlag), ("extent_size", "extend_size", Code::VgStructure)]
+    {
+        let text = String::from_utf8(text(1)).unwrap().replace(from, to);
+        let image = pv_image(&PvSpec::member(PV, text.into_bytes()));
+        check(&image, "pv", Some(1), &[code]);
+        assert!(expect_pv(scan(&image).0).metadata_to_serve().is_none());
+    }
+}
+
+#[test]
+fn the_newer_of_two_areas_is_taken() {
+    for (first, second) in [(7, 8), (8, 7)] {
+        let image = changed(&two_mdas(), |image| {
+            let areas = two_mdas().mda_areas();
+            put_text(image, areas[0], 512, Some(&text(first)));
+            put_text(image, areas[1], 512, Some(&text(second)));
+        });
+        check(&image, "pv", Some(8), &[Code::MdaMismatch]);
+    }
+    let one_empty = changed(&two_mdas(), |image| put_text(image, two_mdas().mda_areas()[0], 512, None));
+    check(&one_empty, "pv", Some(1), &[]);
+}
+
+#[test]
+fn an_ignored_area_is_not_read() {
+    let image = relocated(|slot| {
+        slot.flags = 1;
+        slot.offset = 40 << 10;
+    });
+    check(&image, "pv", None, &[]);
+    assert_eq!(scan(&image).1.len(), 1);
+    assert!(expect_pv(scan(&image).0).mdas[0].ignored);
+}
+
+#[test]
+fn in_use_without_a_text_is_told() {
+    check_spec(&PvSpec { in_use: true, ..PvSpec::orphan(PV) }, None, &[Code::InUseNoVg]);
+}
+
+#[test]
+fn a_third_area_is_listed_and_never_read() {
+    let image = changed(&two_mdas(), |image| {
+        let mut contents = image[544..1024].to_vec();
+        let entry = contents[72..88].to_vec();
+        contents.splice(72..72, entry);
+        put_label(image, 1, 32, &contents[..480]);
+    });
+    check(&image, "pv", Some(1), &[Code::MdaNotUsed]);
+    let pv = expect_pv(scan(&image).0);
+    assert_eq!(pv.mdas.len(), 3);
+    assert!(pv.mdas[1].text.is_some() && pv.mdas[2].text.is_none());
+}
+
+#[test]
+fn failed_reads() {
+    let image = pv_image(&two_mdas());
+    let failing = |which: usize, error: ReadError| {
+        let (verdict, _) = scan_device(
+            image.len(),
+            |number, range| {
+                if number == which { Err(error) } else { Ok(part(&image, range)) }
+            },
+        );
+        summary(&verdict)
+    };
+    assert_eq!(failing(0, ReadError::Io(5)), ("unreadable", None, vec![]));
+    assert_eq!(failing(1, ReadError::Io(5)), ("pv", Some(1), vec![Code::ReadError]));
+    assert_eq!(failing(2, ReadError::Short), ("pv", Some(1), vec![Code::ReadShort]));
+    let (verdict, _) = scan_device(image.len(), |_, range| Ok(part(&image, range)[1..].to_vec()));
+    assert!(matches!(verdict, Verdict::Unreadable { error: ReadError::Short, .. }));
+    let mut damaged = image.clone();
+    damaged[600] ^= 1;
+    let (verdict, _) =
+        scan_device(
+            image.len(),
+            |number, range| {
+                if number == 1 { Err(ReadError::Io(5)) } else { Ok(part(&damaged, range)) }
+            },
+        );
+    assert_eq!(summary(&verdict), ("unreadable", None, vec![Code::LabelCrc]));
+}
+
+#[test]
+fn a_label_caught_half_written_is_read_again() {
+    let image = pv_image(&member());
+    let (verdict, reads) = scan_device(image.len(), |number, range| {
+        let mut bytes = part(&image, range);
+        bytes[600] ^= u8::from(number == 0);
+        Ok(bytes)
+    });
+    assert_eq!(summary(&verdict), ("pv", Some(1), vec![]));
+    assert_eq!(reads.len(), 2);
+}
+
+/// A device on which a commit happens before each of the first reads behind the head.
+fn scan_while_committing(commits: i64) -> (Verdict, Vec<ByteRange>) {
+    let area = member().mda_areas()[0];
+    let mut image = pv_image(&PvSpec { text_offset: 40 << 10, ..member() });
+    let mut seqno = 1;
+    scan_device(image.len(), |number, range| {
+        // The old text is overwritten at once, which LVM would do only after a few commits.
+        if number > 0 && number % 2 == 1 && seqno <= commits {
+            image[44 << 10..50 << 10].fill(b'x');
+            seqno += 1;
+            let offset = if seqno % 2 == 0 { 42 << 10 } else { 40 << 10 };
+            put_text(&mut image, area, offset, Some(&text(seqno)));
+        }
+        Ok(part(&image, range))
+    })
+}
+
+#[test]
+fn an_area_rewritten_meanwhile_is_read_again_but_not_for_ever() {
+    assert_eq!(summary(&scan_while_committing(0).0), ("pv", Some(1), vec![]));
+    assert_eq!(summary(&scan_while_committing(1).0), ("pv", Some(2), vec![]));
+    let (verdict, reads) = scan_while_committing(1000);
+    assert_eq!(summary(&verdict).0, "pv");
+    assert!(reads.len() <= 1 + 2 * 4, "{reads:?}");
+}
+
+#[test]
+fn text_is_read_within_the_limit() {
+    let image = pv_image(&member());
+    let run = |limit| {
+        let (mut scan, _) = Scan::begin_with(image.len().try_into().unwrap(), limit);
+        let mut texts = TextCache::new();
+        let mut step = scan.handle_read(&mut texts, Ok(&image[..HEAD]));
+        while let Step::Read(range) = step {
+            step = scan.handle_read(&mut texts, Ok(&part(&image, range)));
+        }
+        match step {
+            Step::Done(verdict) => summary(&verdict),
+            Step::Read(_) => unreachable!("the loop ends with the reads"),
+        }
+    };
+    let size = u64::try_from(text(1).len()).unwrap() + 1;
+    assert_eq!(run(size), ("pv", Some(1), vec![]));
+    assert_eq!(run(size - 1), ("pv", None, vec![Code::TextTooLarge, Code::InUseNoVg]));
+}
+
+/// Whatever is flipped is found by a checksum, or is one of the fields that no checksum covers.
+#[test]
+fn no_flip_in_what_is_covered_is_taken_for_good() {
+    let spec = PvSpec { size: 80 << 10, ..member() };
+    let image = pv_image(&spec);
+    let text_end = 4608 + text(1).len() + 1;
+    for at in (0..1536).chain(4096..text_end + 16) {
+        let flipped = changed(&spec, |image| image[at] ^= 0xff);
+        let good = summary(&scan(&flipped).0) == ("pv", Some(1), vec![]);
+        let covered = (512..1024).contains(&at) || (4096..text_end).contains(&at);
+        assert_eq!(good, !covered, "byte {at}");
+    }
+    for length in 0..image.len().min(8192) {
+        assert_ne!(summary(&scan(&image[..length]).0), ("pv", Some(1), vec![]), "cut at {length}");
+    }
+}
+
+/// Damage behind good checksums: any field may have any value.
+#[test]
+fn no_value_of_a_field_is_trusted() {
+    let good = pv_image(&two_mdas());
+    for at in (520..700).chain(4100..4300) {
+        for value in [0x00, 0x01, 0x7f, 0x80, 0xff] {
+            let mut image = good.clone();
+            image[at] = value;
+            for (sector, covered, field) in [(512, 532, 528), (4096, 4100, 4096)] {
+                let sum = crc(&[&image[covered..sector + SECTOR]]);
+                image[field..field + 4].copy_from_slice(&sum.to_le_bytes());
+            }
+            scan(&image);
+        }
+    }
+}
+
+#[test]
+fn pvmeta_is_what_a_2_02_command_sends() {
+    let pv = expect_pv(scan(&pv_image(&two_mdas())).0);
+    let mut out = Vec::new();
+    write_nodes(&Section(pv.pvmeta(1794)).0, 0, &mut out);
+    let expected = "device=1794\ndev_size=262144\nformat=\"lvm2\"\nlabel_sector=1\n\
+        id=\"PVPVPV-PVPV-PVPV-PVPV-PVPV-PVPV-PVPVPV\"\next_version=2\next_flags=1\n\
+        mda0 {\n\tignore=0\n\tstart=4096\n\tsize=61440\n\tfree_sectors=58\n}\n\
+        mda1 {\n\tignore=0\n\tstart=200704\n\tsize=61440\n\tfree_sectors=58\n}\n\
+        da0 {\n\toffset=65536\n\tsize=0\n}\n";
+    assert_eq!(String::from_utf8(out).unwrap(), expected);
+}
