@@ -1,0 +1,437 @@
+//! The clients: bytes in, messages out, replies in, bytes out. Nothing one of them does holds up
+//! another: not half a message, not a reply that is never taken, not a thousand connections.
+
+use crate::api;
+use crate::cache;
+use crate::protocol::frame::{Frames, MESSAGE_MAX, TooLarge};
+use crate::protocol::{self, Reply};
+use crate::sys::socket::Listener;
+use crate::watcher::SettleId;
+use mio::net::UnixStream;
+use mio::{Interest, Registry, Token};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io::{self, Read, Write};
+use std::time::Duration;
+
+/// Each takes a descriptor and little else while it is silent.
+const CLIENTS_MAX: usize = 4096;
+/// Of all unfinished messages together; whoever goes over it is sent away.
+const BUFFERED_MAX: usize = 2 * MESSAGE_MAX + (64 << 20);
+/// How long half a message, or a reply not taken, may stand still.
+const STALLED_MAX: Duration = Duration::from_secs(60);
+/// How often that is looked for.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
+/// After an accept failed for want of descriptors.
+const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
+/// Requests answered before events are looked at again.
+const REQUESTS_PER_TURN: usize = 64;
+/// One read. Larger than a socket's buffer, so that a short read means it is empty.
+const CHUNK: usize = 256 << 10;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    Lvmetad,
+    Api,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Closing {
+    No,
+    /// What it has sent is answered still.
+    AfterRequests,
+    /// Nothing it has sent is looked at any more.
+    AfterReply,
+}
+
+struct Client {
+    stream: UnixStream,
+    frames: Frames,
+    /// Known with the first byte.
+    protocol: Option<Protocol>,
+    /// The reply on its way, and how much of it is written. While there is one, nothing is read.
+    reply: Option<(Reply, usize)>,
+    /// A settle to be answered before anything else.
+    settle: Option<SettleId>,
+    /// There may be something to read.
+    readable: bool,
+    /// The socket was full; a wake-up when it is not any more is asked for.
+    blocked: bool,
+    /// Its sending half is shut down. What it sent before is answered.
+    ended: bool,
+    closing: Closing,
+    progress: Duration,
+}
+
+pub struct Clients {
+    clients: BTreeMap<usize, Client>,
+    next_token: usize,
+    /// Those with something to do, in turn.
+    turn: VecDeque<usize>,
+    in_turn: BTreeSet<usize>,
+    answered_this_turn: usize,
+    chunk: Vec<u8>,
+    next_settle: SettleId,
+    settles: BTreeMap<SettleId, usize>,
+    given_up: Vec<SettleId>,
+    accept_again: Option<Duration>,
+    next_sweep: Option<Duration>,
+    refused: u64,
+}
+
+impl Clients {
+    pub fn new(first_token: usize) -> Clients {
+        Clients {
+            clients: BTreeMap::new(),
+            next_token: first_token,
+            turn: VecDeque::new(),
+            in_turn: BTreeSet::new(),
+            answered_this_turn: 0,
+            chunk: vec![0; CHUNK],
+            next_settle: 1,
+            settles: BTreeMap::new(),
+            given_up: Vec::new(),
+            accept_again: None,
+            next_sweep: None,
+            refused: 0,
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.clients.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.clients.is_empty()
+    }
+
+    /// Whether somebody can be served without waiting.
+    pub fn have_more(&self) -> bool {
+        !self.turn.is_empty()
+    }
+
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        [self.accept_again, self.next_sweep.filter(|_| !self.clients.is_empty())].into_iter().flatten().min()
+    }
+
+    pub fn accept(&mut self, now: Duration, listener: &mut Listener, registry: &Registry) {
+        self.accept_again = None;
+        loop {
+            match listener.accept() {
+                Ok(stream) if self.clients.len() < CLIENTS_MAX => self.add(now, stream, registry),
+                Ok(_refused) => {
+                    self.refused += 1;
+                    if self.refused.is_power_of_two() {
+                        log::warn!("{CLIENTS_MAX} clients are connected, {} were refused", self.refused);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    log::warn!("a connection could not be accepted: {error}");
+                    self.accept_again = Some(now + ACCEPT_AGAIN_AFTER);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn add(&mut self, now: Duration, mut stream: UnixStream, registry: &Registry) {
+        let token = self.next_token;
+        self.next_token += 1;
+        if let Err(error) = registry.register(&mut stream, Token(token), Interest::READABLE) {
+            return log::warn!("a connection could not be watched: {error}");
+        }
+        let client = Client {
+            stream,
+            frames: Frames::default(),
+            protocol: None,
+            reply: None,
+            settle: None,
+            readable: true,
+            blocked: false,
+            ended: false,
+            closing: Closing::No,
+            progress: now,
+        };
+        self.clients.insert(token, client);
+        self.next_sweep.get_or_insert(now + SWEEP_INTERVAL);
+        self.give_turn(token);
+    }
+
+    /// Readiness is a hint: reading and writing will tell.
+    pub fn ready(&mut self, Token(token): Token) {
+        if let Some(client) = self.clients.get_mut(&token) {
+            client.readable = true;
+            client.blocked = false;
+            self.give_turn(token);
+        }
+    }
+
+    fn give_turn(&mut self, token: usize) {
+        if self.in_turn.insert(token) {
+            self.turn.push_back(token);
+        }
+    }
+
+    /// Serves those who have something to do, in turn. Requests of lvmetad's protocol are
+    /// answered by `answer`; a call of the other is returned, for [`Clients::reply`]. `None` when
+    /// nobody has anything to do, or when it is time to look at other events.
+    pub fn serve(
+        &mut self,
+        now: Duration,
+        registry: &Registry,
+        answer: &mut dyn FnMut(&[u8]) -> Reply,
+    ) -> Option<(Token, Vec<u8>)> {
+        self.sweep(now, registry);
+        while self.answered_this_turn < REQUESTS_PER_TURN {
+            let Some(token) = self.turn.pop_front() else { break };
+            self.in_turn.remove(&token);
+            match self.advance(now, token, registry, answer) {
+                Advance::Waiting => {}
+                Advance::Answered => {
+                    self.answered_this_turn += 1;
+                    // It comes again behind the others.
+                    self.give_turn(token);
+                }
+                Advance::Call(message) => {
+                    self.answered_this_turn += 1;
+                    return Some((Token(token), message));
+                }
+                Advance::Gone => self.remove(token, registry),
+            }
+        }
+        self.answered_this_turn = 0;
+        None
+    }
+
+    fn advance(
+        &mut self,
+        now: Duration,
+        token: usize,
+        registry: &Registry,
+        answer: &mut dyn FnMut(&[u8]) -> Reply,
+    ) -> Advance {
+        let others = self.buffered_by_others(token);
+        let Some(client) = self.clients.get_mut(&token) else { return Advance::Waiting };
+        let mut answered = false;
+        loop {
+            match client.flush(now) {
+                Ok(true) => {}
+                Ok(false) => return client.wait_for_room(token, registry),
+                Err(_) => return Advance::Gone,
+            }
+            if client.closing == Closing::AfterReply {
+                return Advance::Gone;
+            }
+            if client.settle.is_some() {
+                // A client that goes away does not want to know any more.
+                return if client.is_hung_up(&mut self.chunk) { Advance::Gone } else { Advance::Waiting };
+            }
+            if answered {
+                return if client.readable || client.frames.is_partial() { Advance::Answered } else { Advance::Waiting };
+            }
+            match client.frames.next(client.terminator()) {
+                Ok(Some(message)) if client.protocol == Some(Protocol::Lvmetad) => {
+                    client.reply = Some((answer(message), 0));
+                    answered = true;
+                    continue;
+                }
+                Ok(Some(message)) => return Advance::Call(message.to_vec()),
+                Ok(None) => {}
+                Err(TooLarge) => {
+                    client.refuse();
+                    continue;
+                }
+            }
+            if client.ended || (client.closing == Closing::AfterRequests && !client.readable) {
+                return Advance::Gone;
+            }
+            if !client.readable {
+                return Advance::Waiting;
+            }
+            match client.stream.read(&mut self.chunk) {
+                Ok(0) => client.ended = true,
+                Ok(length) => {
+                    client.readable = length == self.chunk.len();
+                    client.progress = now;
+                    client.receive(&self.chunk[..length]);
+                    if others + client.frames.capacity() > BUFFERED_MAX {
+                        client.refuse();
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => client.readable = false,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Advance::Gone,
+            }
+        }
+    }
+
+    fn buffered_by_others(&self, token: usize) -> usize {
+        // Only a client with a large message is worth the sum.
+        if self.clients.get(&token).is_none_or(|client| client.frames.capacity() < CHUNK) {
+            return 0;
+        }
+        self.clients.iter().filter(|(other, _)| **other != token).map(|(_, client)| client.frames.capacity()).sum()
+    }
+
+    pub fn reply(&mut self, Token(token): Token, reply: Reply) {
+        if let Some(client) = self.clients.get_mut(&token) {
+            client.reply = Some((reply, 0));
+            self.give_turn(token);
+        }
+    }
+
+    /// The client waits; other messages of it wait with it.
+    pub fn wait_for_settle(&mut self, Token(token): Token) -> SettleId {
+        let id = self.next_settle;
+        self.next_settle += 1;
+        if let Some(client) = self.clients.get_mut(&token) {
+            client.settle = Some(id);
+            self.settles.insert(id, token);
+        }
+        id
+    }
+
+    pub fn settled(&mut self, id: SettleId, reply: Vec<u8>) {
+        if let Some(token) = self.settles.remove(&id)
+            && let Some(client) = self.clients.get_mut(&token)
+        {
+            client.settle = None;
+            self.reply(Token(token), Reply::Own(reply));
+        }
+    }
+
+    /// The settles of clients that have left.
+    pub fn take_given_up(&mut self) -> Vec<SettleId> {
+        std::mem::take(&mut self.given_up)
+    }
+
+    /// Answers what has been asked, and takes nothing more.
+    pub fn finish(&mut self, registry: &Registry) {
+        let tokens = self.clients.keys().copied().collect::<Vec<_>>();
+        for token in tokens {
+            let client = self.clients.get_mut(&token).expect("just listed");
+            if client.settle.is_some() {
+                self.remove(token, registry);
+            } else {
+                client.closing = Closing::AfterRequests;
+                client.readable = true;
+                self.give_turn(token);
+            }
+        }
+    }
+
+    fn sweep(&mut self, now: Duration, registry: &Registry) {
+        if self.next_sweep.is_none_or(|at| at > now) {
+            return;
+        }
+        self.next_sweep = (!self.clients.is_empty()).then_some(now + SWEEP_INTERVAL);
+        let stalled = |client: &Client| {
+            let midway = client.reply.is_some() || client.frames.is_partial();
+            client.settle.is_none() && midway && now >= client.progress + STALLED_MAX
+        };
+        let tokens = self.clients.iter().filter(|(_, client)| stalled(client)).map(|(token, _)| *token);
+        for token in tokens.collect::<Vec<_>>() {
+            log::debug!("a client stood still in the middle of a message for {} s", STALLED_MAX.as_secs());
+            self.remove(token, registry);
+        }
+    }
+
+    /// Whether accepting is to be tried again.
+    pub fn wants_accept(&self, now: Duration) -> bool {
+        self.accept_again.is_some_and(|at| at <= now)
+    }
+
+    fn remove(&mut self, token: usize, registry: &Registry) {
+        if let Some(mut client) = self.clients.remove(&token) {
+            let _ = registry.deregister(&mut client.stream);
+            if let Some(settle) = client.settle {
+                self.settles.remove(&settle);
+                self.given_up.push(settle);
+            }
+        }
+    }
+}
+
+enum Advance {
+    Answered,
+    Call(Vec<u8>),
+    Waiting,
+    Gone,
+}
+
+impl Client {
+    /// Writes what the socket takes; true if nothing is left.
+    fn flush(&mut self, now: Duration) -> io::Result<bool> {
+        while let Some((reply, written)) = &mut self.reply {
+            if self.blocked {
+                return Ok(false);
+            }
+            match self.stream.write(&reply.bytes()[*written..]) {
+                Ok(length) => {
+                    *written += length;
+                    self.progress = now;
+                    if *written == reply.bytes().len() {
+                        self.reply = None;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.blocked = true;
+                    return Ok(false);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Asks for a wake-up when the socket takes more. Only then: each reply that a client takes
+    /// would be an event otherwise.
+    fn wait_for_room(&mut self, token: usize, registry: &Registry) -> Advance {
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        match registry.reregister(&mut self.stream, Token(token), interest) {
+            Ok(()) => Advance::Waiting,
+            Err(_) => Advance::Gone,
+        }
+    }
+
+    fn receive(&mut self, bytes: &[u8]) {
+        self.protocol.get_or_insert(match bytes.first() {
+            Some(&api::FIRST_BYTE) => Protocol::Api,
+            _ => Protocol::Lvmetad,
+        });
+        self.frames.push(bytes);
+    }
+
+    fn terminator(&self) -> &'static [u8] {
+        match self.protocol {
+            Some(Protocol::Api) => api::TERMINATOR,
+            Some(Protocol::Lvmetad) | None => cache::TERMINATOR,
+        }
+    }
+
+    /// One last reply.
+    fn refuse(&mut self) {
+        log::warn!("a client's message is larger than {} MiB and was refused", MESSAGE_MAX >> 20);
+        self.frames = Frames::default();
+        self.reply = Some((protocol::too_large(), 0));
+        self.closing = Closing::AfterReply;
+    }
+
+    fn is_hung_up(&mut self, chunk: &mut [u8]) -> bool {
+        while self.readable {
+            match self.stream.read(chunk) {
+                Ok(0) => return true,
+                Ok(length) => self.receive(&chunk[..length]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.readable = false,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return true,
+            }
+            if self.frames.capacity() > MESSAGE_MAX {
+                return true;
+            }
+        }
+        false
+    }
+}

@@ -1,0 +1,643 @@
+//! The loop: readiness becomes an event, an effect becomes a system call. It knows every part and
+//! decides nothing.
+
+mod clients;
+mod scope;
+mod settings;
+
+use crate::api::{self, Process, Uevents};
+use crate::devno::DevNo;
+use crate::sys::daemonize;
+use crate::sys::inotify::{Notice, Watches};
+use crate::sys::monitor::{self, Monitor, Received};
+use crate::sys::notify::Notify;
+use crate::sys::pid_file::PidFile;
+use crate::sys::reader::{self, Happening, Pool};
+use crate::sys::signal::{Signal, Signals};
+use crate::sys::{clock, socket};
+use crate::uevent::{Action, Uevent};
+use crate::watcher::{self, Cause, Effect, Level, Report, Watcher};
+use clients::Clients;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use scope::Scope;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use settings::load as load_settings;
+
+/// What the command line and the environment say.
+#[derive(Debug)]
+pub struct Options {
+    pub foreground: bool,
+    pub pid_file: PathBuf,
+    pub socket: PathBuf,
+    /// Leave after that long without a client.
+    pub idle_exit: Option<Duration>,
+    /// False for a pure cache server.
+    pub scan: bool,
+    /// Watch only these, block devices or image files; empty for everything.
+    pub devices: Vec<PathBuf>,
+    /// `lvm.conf` and its like are here.
+    pub system_dir: PathBuf,
+    /// Laid over them.
+    pub config: Option<PathBuf>,
+}
+
+/// Why the daemon cannot do its job.
+#[derive(Debug)]
+pub enum Error {
+    /// Another instance holds the pid file.
+    PidFileLocked(PathBuf),
+    Settings(settings::Error),
+    Socket(String),
+    System { doing: &'static str, error: io::Error },
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::PidFileLocked(path) => write!(f, "{}: locked by another instance", path.display()),
+            Error::Settings(error) => write!(f, "{error}"),
+            Error::Socket(error) => write!(f, "{error}"),
+            Error::System { doing, error } => write!(f, "cannot {doing}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+fn system(doing: &'static str) -> impl Fn(io::Error) -> Error {
+    move |error| Error::System { doing, error }
+}
+
+const SIGNALS: Token = Token(0);
+const LISTENER: Token = Token(1);
+const UEVENTS: Token = Token(2);
+const NOTICES: Token = Token(3);
+/// Clients from here, and readers from far beyond; neither uses a token twice.
+const FIRST_CLIENT: usize = 16;
+const FIRST_READER: usize = 1 << 48;
+
+/// Everything that can wake the program, besides time.
+enum Event {
+    Signal,
+    Connection,
+    Uevent,
+    Notice,
+    Client(Token),
+    Reader(Token),
+}
+
+impl From<Token> for Event {
+    fn from(token: Token) -> Event {
+        match token {
+            SIGNALS => Event::Signal,
+            LISTENER => Event::Connection,
+            UEVENTS => Event::Uevent,
+            NOTICES => Event::Notice,
+            Token(client @ FIRST_CLIENT..FIRST_READER) => Event::Client(Token(client)),
+            reader => Event::Reader(reader),
+        }
+    }
+}
+
+/// Effects carried out before the sockets are served again.
+const EFFECTS_PER_TURN: usize = 64;
+/// Uevents, and inotify's notices, taken before the sockets are served again.
+const EVENTS_PER_TURN: usize = 4096;
+/// A running shutdown waits that long for replies to be taken.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
+/// How often systemd is told what we are at, at most.
+const STATUS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Runs until a signal, or idleness, ends it.
+pub fn run(options: &Options) -> Result<(), Error> {
+    socket::close_on_exec().map_err(system("mark inherited descriptors close-on-exec"))?;
+    let handed_over = socket::adopt_systemd(&options.socket);
+    let settings = load_settings(options).map_err(Error::Settings)?;
+    let ready = if options.foreground {
+        None
+    } else {
+        Some(daemonize::background().map_err(system("start in the background"))?)
+    };
+    let mut pid_file = PidFile::create(&options.pid_file).map_err(|error| match error {
+        crate::sys::pid_file::Error::Locked => Error::PidFileLocked(options.pid_file.clone()),
+        crate::sys::pid_file::Error::Io(error) => {
+            Error::Socket(format!("pid file {}: {error}", options.pid_file.display()))
+        }
+    })?;
+    let mut daemon = match Daemon::new(options, settings, handed_over) {
+        Ok(daemon) => daemon,
+        Err(error) => {
+            pid_file.remove();
+            return Err(error);
+        }
+    };
+    if let Some(ready) = ready {
+        ready.announce();
+    }
+    log::info!("listening on {}", options.socket.display());
+    daemon.main_loop(&mut pid_file)
+}
+
+struct Daemon<'o> {
+    options: &'o Options,
+    poll: Poll,
+    signals: Signals,
+    listener: socket::Listener,
+    monitor: Option<Monitor>,
+    watches: Option<Watches>,
+    clients: Clients,
+    pool: Pool,
+    scope: Scope,
+    watcher: Watcher,
+    notify: Notify,
+    started: Duration,
+    uevents: Uevents,
+    unwatched: u64,
+    /// Devices whose node could not be watched, logged once.
+    unwatched_logged: bool,
+    /// More is waiting in these than one turn takes.
+    uevents_pending: bool,
+    notices_pending: bool,
+    status_told: (String, Duration),
+    next_watchdog: Option<Duration>,
+    stopping: Option<Duration>,
+    idle_since: Option<Duration>,
+}
+
+impl<'o> Daemon<'o> {
+    fn new(
+        options: &'o Options,
+        settings: crate::conf::Settings,
+        handed_over: Option<socket::Listener>,
+    ) -> Result<Daemon<'o>, Error> {
+        let poll = Poll::new().map_err(system("create an epoll descriptor"))?;
+        let registry = poll.registry();
+        let now = clock::now();
+        let signals = Signals::open().map_err(system("receive signals"))?;
+        register(registry, &signals, SIGNALS).map_err(system("watch for signals"))?;
+        // Subscribe first, then enumerate: nothing falls between the two.
+        let mut monitor = None;
+        let mut watches = None;
+        let scope = Scope::new(options, &settings);
+        if options.scan {
+            monitor = open_monitor(registry);
+            watches = open_watches(registry);
+        }
+        let mut listener = match handed_over {
+            Some(listener) => listener,
+            None => socket::Listener::bind(&options.socket).map_err(|error| Error::Socket(error.to_string()))?,
+        };
+        registry
+            .register(listener.source(), LISTENER, Interest::READABLE)
+            .map_err(system("watch the listening socket"))?;
+        let pid = i64::from(std::process::id());
+        let watcher = if options.scan { Watcher::new(settings, pid, now) } else { Watcher::server(pid) };
+        let mut notify = Notify::from_environment();
+        let next_watchdog = notify.watchdog_interval().map(|interval| now + interval / 2);
+        notify.status("starting");
+        Ok(Daemon {
+            options,
+            uevents: Uevents { receive_buffer: monitor.as_ref().map_or(0, Monitor::receive_buffer), ..Uevents::default() },
+            poll,
+            signals,
+            listener,
+            monitor,
+            watches,
+            clients: Clients::new(FIRST_CLIENT),
+            pool: Pool::new(FIRST_READER),
+            scope,
+            watcher,
+            notify,
+            started: now,
+            unwatched: 0,
+            unwatched_logged: false,
+            uevents_pending: false,
+            notices_pending: false,
+            status_told: (String::new(), Duration::ZERO),
+            next_watchdog,
+            stopping: None,
+            idle_since: Some(now),
+        })
+    }
+
+    fn main_loop(&mut self, pid_file: &mut PidFile) -> Result<(), Error> {
+        self.watch_directories();
+        let mut events = Events::with_capacity(1024);
+        loop {
+            let now = clock::now();
+            let more = self.run_effects(now) || self.clients.have_more() || self.uevents_pending || self.notices_pending;
+            if self.is_over(now) {
+                if self.stopping.is_none() {
+                    self.stop(now, pid_file);
+                }
+                return Ok(());
+            }
+            self.tell_systemd(now);
+            let timeout = if more { Some(Duration::ZERO) } else { self.timeout(now) };
+            match self.poll.poll(&mut events, timeout) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(system("wait for events")(error)),
+                Ok(()) | Err(_) => {}
+            }
+            let now = clock::now();
+            for event in &events {
+                self.handle(now, Event::from(event.token()), pid_file);
+            }
+            self.continue_turn(now);
+            if self.watcher.poll_timeout().is_some_and(|at| at <= now) {
+                self.watcher.handle_timeout(now);
+            }
+        }
+    }
+
+    fn handle(&mut self, now: Duration, event: Event, pid_file: &mut PidFile) {
+        match event {
+            Event::Signal => self.handle_signals(now, pid_file),
+            Event::Connection => self.clients.accept(now, &mut self.listener, self.poll.registry()),
+            Event::Uevent => self.uevents_pending = true,
+            Event::Notice => self.notices_pending = true,
+            Event::Client(token) => self.clients.ready(token),
+            Event::Reader(token) => {
+                let mut happenings = Vec::new();
+                self.pool.handle_ready(self.poll.registry(), token, &mut happenings);
+                self.pass_on(now, happenings);
+            }
+        }
+    }
+
+    /// The part of each turn that is bounded, so that no flood starves anybody.
+    fn continue_turn(&mut self, now: Duration) {
+        if self.uevents_pending {
+            self.drain_uevents(now, EVENTS_PER_TURN);
+        }
+        if self.notices_pending {
+            self.drain_notices(now, EVENTS_PER_TURN);
+        }
+        if self.clients.wants_accept(now) {
+            self.clients.accept(now, &mut self.listener, self.poll.registry());
+        }
+        let registry = self.poll.registry();
+        let mut answer = |message: &[u8]| self.watcher.handle_request(now, message);
+        while let Some((token, call)) = self.clients.serve(now, registry, &mut answer) {
+            self.handle_call(now, token, &call);
+        }
+        for settle in self.clients.take_given_up() {
+            self.watcher.handle(now, watcher::Event::Unsettle(settle));
+        }
+    }
+
+    fn handle_signals(&mut self, now: Duration, pid_file: &mut PidFile) {
+        while let Some(signal) = self.signals.receive() {
+            match signal {
+                Signal::Child => {
+                    let mut happenings = Vec::new();
+                    self.pool.reap(&mut happenings);
+                    self.pass_on(now, happenings);
+                }
+                Signal::Hangup => self.reload(now),
+                Signal::Terminate => {
+                    if self.stopping.is_none() {
+                        self.stop(now, pid_file);
+                    }
+                }
+            }
+        }
+    }
+
+    /// SIGHUP: the configuration again, and every device again.
+    fn reload(&mut self, now: Duration) {
+        match load_settings(self.options) {
+            Ok(settings) => {
+                log::info!("configuration read, looking at all devices again");
+                self.scope.configure(&settings);
+                self.watch_directories();
+                self.watcher.reconfigure(settings, now);
+            }
+            Err(error) => log::error!("{error}; the configuration stays as it was"),
+        }
+    }
+
+    fn stop(&mut self, now: Duration, pid_file: &mut PidFile) {
+        log::info!("shutting down");
+        // First what a supervisor and the next instance look at: the process itself may be killed
+        // a moment later.
+        self.listener.remove();
+        pid_file.remove();
+        self.notify.stopping();
+        let _ = self.poll.registry().deregister(self.listener.source());
+        self.clients.finish(self.poll.registry());
+        self.stopping = Some(now + SHUTDOWN_GRACE);
+    }
+
+    fn is_over(&mut self, now: Duration) -> bool {
+        if let Some(until) = self.stopping {
+            return self.clients.is_empty() || now >= until;
+        }
+        self.idle_since = if self.clients.is_empty() { self.idle_since.or(Some(now)) } else { None };
+        let limit = self.options.idle_exit.zip(self.idle_since);
+        limit.is_some_and(|(limit, since)| now >= since + limit)
+    }
+
+    fn timeout(&self, now: Duration) -> Option<Duration> {
+        let idle = self.options.idle_exit.zip(self.idle_since).map(|(limit, since)| since + limit);
+        let due = [self.watcher.poll_timeout(), self.clients.poll_timeout(), self.next_watchdog, self.stopping, idle];
+        due.into_iter().flatten().min().map(|at| at.saturating_sub(now))
+    }
+
+    fn run_effects(&mut self, now: Duration) -> bool {
+        for _ in 0..EFFECTS_PER_TURN {
+            match self.watcher.poll_effect(now) {
+                Some(effect) => self.run_effect(now, effect),
+                None => return false,
+            }
+        }
+        true
+    }
+
+    fn run_effect(&mut self, now: Duration, effect: Effect) {
+        match effect {
+            Effect::Enumerate => {
+                let present = self.scope.enumerate();
+                self.watcher.handle(now, watcher::Event::Resync(present));
+            }
+            Effect::Examine(devno) => {
+                let found = self.scope.examine(devno);
+                self.watcher.handle(now, watcher::Event::Facts { devno, found });
+            }
+            Effect::Watch { devno, path } => self.watch(devno, Path::new(&path)),
+            Effect::Unwatch(devno) => {
+                if let Some(watches) = &mut self.watches {
+                    watches.unwatch(devno);
+                }
+            }
+            Effect::Open { job, devno, path, length } => {
+                let expect = if scope::is_image(devno) { reader::Expect::File } else { reader::Expect::Device(devno) };
+                let open = reader::Open { path: path.into(), expect, first: length };
+                if let Err(error) = self.pool.open(self.poll.registry(), job, open) {
+                    self.watcher.no_reader(now, job, error.raw_os_error().unwrap_or(0));
+                }
+            }
+            Effect::Read { job, range } => {
+                if self.pool.read(job, (range.offset, range.length)).is_err() {
+                    self.pool.abandon(self.poll.registry(), job);
+                    self.watcher.handle(now, watcher::Event::ReaderDied(job));
+                }
+            }
+            Effect::Close(job) => self.pool.close(self.poll.registry(), job),
+            Effect::Abandon(job) => self.pool.abandon(self.poll.registry(), job),
+            Effect::Settled { id, quarantined } => {
+                let names = quarantined.iter().map(|devno| self.device_name(*devno)).collect::<Vec<_>>();
+                self.clients.settled(id, api::reply(serde_json::json!({ "quarantined": names })));
+            }
+            Effect::Ready => {
+                self.notify.ready();
+                log::info!("ready");
+            }
+            Effect::Report(report) => log_report(&report),
+        }
+    }
+
+    fn pass_on(&mut self, now: Duration, happenings: Vec<Happening>) {
+        for happening in happenings {
+            let event = match happening {
+                Happening::Reply(job, reader::Reply::Opened(result)) => {
+                    let opened = |opened: reader::Opened| watcher::Opened {
+                        size: opened.size,
+                        diskseq: opened.diskseq,
+                        head: opened.head,
+                    };
+                    watcher::Event::Opened { job, result: result.map(opened) }
+                }
+                Happening::Reply(job, reader::Reply::Data { diskseq, bytes, .. }) => {
+                    watcher::Event::Data { job, diskseq, result: bytes }
+                }
+                Happening::Died(job) => watcher::Event::ReaderDied(job),
+                Happening::Released(job) => watcher::Event::ReaderReleased(job),
+            };
+            self.watcher.handle(now, event);
+        }
+    }
+
+    fn drain_uevents(&mut self, now: Duration, limit: usize) {
+        self.uevents_pending = false;
+        let Some(monitor) = &mut self.monitor else { return };
+        for _ in 0..limit {
+            match monitor.receive() {
+                Received::Event(event) => {
+                    self.uevents.seen += 1;
+                    if let Some(cause) = meaning(&event) {
+                        self.watcher.handle(now, watcher::Event::Touched { devno: event.devno, cause });
+                    }
+                }
+                Received::Drained => return,
+                Received::Lost => {
+                    self.uevents.lost += 1;
+                    self.watcher.handle(now, watcher::Event::Lost("uevents"));
+                }
+                Received::Failed(error) => {
+                    self.uevents.failed += 1;
+                    log::debug!("a uevent could not be received: {error}");
+                }
+            }
+        }
+        self.uevents_pending = true;
+    }
+
+    fn drain_notices(&mut self, now: Duration, limit: usize) {
+        self.notices_pending = false;
+        let Some(watches) = &mut self.watches else { return };
+        for _ in 0..limit {
+            let (devno, cause) = match watches.receive() {
+                Notice::Written(devno) => (Some(devno), Cause::Written),
+                Notice::NodeGone(devno) => (Some(devno), Cause::Node),
+                Notice::Named { directory, name, .. } => (self.scope.named(&directory.join(name)), Cause::Node),
+                Notice::Lost => {
+                    self.watcher.handle(now, watcher::Event::Lost("inotify events"));
+                    (None, Cause::Node)
+                }
+                Notice::Failed(error) => {
+                    log::debug!("a notice of inotify could not be read: {error}");
+                    (None, Cause::Node)
+                }
+                Notice::Drained => return,
+            };
+            if let Some(devno) = devno {
+                self.watcher.handle(now, watcher::Event::Touched { devno, cause });
+            }
+        }
+        self.notices_pending = true;
+    }
+
+    fn watch(&mut self, devno: DevNo, path: &Path) {
+        let Some(watches) = &mut self.watches else { return };
+        if let Err(error) = watches.watch(devno, path) {
+            self.unwatched += 1;
+            // The read that follows will say if the node is gone.
+            if error.kind() != io::ErrorKind::NotFound && !self.unwatched_logged {
+                self.unwatched_logged = true;
+                log::warn!("{}: writes to it are not noticed: inotify: {error}", path.display());
+            }
+        }
+    }
+
+    fn watch_directories(&mut self) {
+        let Some(watches) = &mut self.watches else { return };
+        for directory in self.scope.directories() {
+            if let Err(error) = watches.watch_directory(&directory) {
+                log::warn!("{}: new nodes in it are not noticed: inotify: {error}", directory.display());
+            }
+        }
+    }
+
+    fn handle_call(&mut self, now: Duration, token: Token, message: &[u8]) {
+        let reply = match api::parse(message) {
+            Err(reply) => reply,
+            Ok(api::Call::Status) => {
+                let status = api::status(&self.watcher, &self.process(now));
+                api::reply(serde_json::json!({ "status": status }))
+            }
+            Ok(api::Call::Show(thing)) => {
+                let devno = self.scope.resolve(Path::new(&thing));
+                let shown = api::show(&self.watcher, &self.process(now), &thing, devno);
+                if shown.is_empty() { api::not_found(&thing) } else { api::reply(serde_json::json!({ "shown": shown })) }
+            }
+            Ok(api::Call::Dump) => {
+                let dump = self.watcher.cache().dump_reply();
+                let text = dump.strip_suffix(crate::cache::TERMINATOR).unwrap_or(&dump);
+                api::reply(serde_json::json!({ "text": String::from_utf8_lossy(text) }))
+            }
+            Ok(api::Call::Rescan(_) | api::Call::Settle) if !self.watcher.is_scanning() => api::not_scanning(),
+            Ok(api::Call::Rescan(devices)) => self.rescan(now, &devices),
+            Ok(api::Call::Settle) => return self.settle(now, token),
+        };
+        self.clients.reply(token, crate::protocol::Reply::Own(reply));
+    }
+
+    fn rescan(&mut self, now: Duration, devices: &[String]) -> Vec<u8> {
+        let mut devnos = BTreeMap::new();
+        for name in devices {
+            match self.scope.resolve(Path::new(name)).or_else(|| DevNo::parse(name)) {
+                Some(devno) if self.scope.covers(devno) => devnos.insert(devno, name),
+                _ => return api::not_found(name),
+            };
+        }
+        if devices.is_empty() {
+            self.watcher.rescan_all();
+        }
+        for devno in devnos.keys() {
+            self.watcher.handle(now, watcher::Event::Touched { devno: *devno, cause: Cause::Asked });
+        }
+        api::reply(serde_json::json!({ "devices": devices }))
+    }
+
+    /// Events queue in the process that causes them, synchronously: what happened before this
+    /// call was sent is in the queues now.
+    fn settle(&mut self, now: Duration, token: Token) {
+        self.drain_uevents(now, usize::MAX);
+        self.drain_notices(now, usize::MAX);
+        let id = self.clients.wait_for_settle(token);
+        self.watcher.handle(now, watcher::Event::Settle(id));
+    }
+
+    fn process(&self, now: Duration) -> Process {
+        let counts = self.pool.counts();
+        Process {
+            now,
+            started: self.started,
+            clients: self.clients.len(),
+            uevents: self.monitor.as_ref().map(|_| self.uevents.clone()),
+            readers_busy: counts.busy,
+            readers_idle: counts.idle,
+            readers_abandoned: self.pool.abandoned().map(|(_, pid)| pid).collect(),
+            node_watches_failed: self.unwatched,
+        }
+    }
+
+    fn device_name(&self, devno: DevNo) -> String {
+        self.watcher.devices().get(&devno).map_or_else(|| devno.to_string(), watcher::Device::path)
+    }
+
+    fn tell_systemd(&mut self, now: Duration) {
+        if self.next_watchdog.is_some_and(|at| at <= now) {
+            self.notify.watchdog();
+            self.next_watchdog = self.notify.watchdog_interval().map(|interval| now + interval / 2);
+        }
+        if self.notify.is_listening() && now >= self.status_told.1 + STATUS_INTERVAL && self.stopping.is_none() {
+            let cache = self.watcher.cache();
+            let quarantined = self.watcher.devices().values().filter(|device| device.quarantine.is_some()).count();
+            let status = format!(
+                "{}: {} devices, {} PVs, {} VGs, {quarantined} quarantined",
+                self.watcher.state().as_str(),
+                self.watcher.devices().len(),
+                cache.pv_count(),
+                cache.vg_count(),
+            );
+            if status != self.status_told.0 {
+                self.notify.status(&status);
+                self.status_told.0 = status;
+            }
+            self.status_told.1 = now;
+        }
+    }
+}
+
+/// What a uevent asks for. The facts are read from sysfs afterwards, so an event that comes late
+/// or twice does no harm:
+///
+/// | action | meaning |
+/// |---|---|
+/// | add, online | there may be a PV: look, and read it |
+/// | change | its size, table, backing file or content may have changed: look, and read it |
+/// | move | it has another name: look, and read it by that |
+/// | remove, offline | look; if it is gone or has no size, its PV is gone |
+/// | bind, unbind | about drivers; the disk's own events follow or went before |
+fn meaning(event: &Uevent) -> Option<Cause> {
+    match event.action {
+        Action::Add => Some(Cause::Uevent("add")),
+        Action::Change => Some(Cause::Uevent("change")),
+        Action::Remove => Some(Cause::Uevent("remove")),
+        Action::Move => Some(Cause::Uevent("move")),
+        Action::Online => Some(Cause::Uevent("online")),
+        Action::Offline => Some(Cause::Uevent("offline")),
+        Action::Bind | Action::Unbind => None,
+        Action::Other => Some(Cause::Uevent("of an unknown kind")),
+    }
+}
+
+fn log_report(report: &Report) {
+    let level = match report.level() {
+        Level::Warn => log::Level::Warn,
+        Level::Info => log::Level::Info,
+        Level::Debug => log::Level::Debug,
+    };
+    log::log!(level, "{report}");
+}
+
+fn register(registry: &mio::Registry, source: &impl AsRawFd, token: Token) -> io::Result<()> {
+    registry.register(&mut SourceFd(&source.as_raw_fd()), token, Interest::READABLE)
+}
+
+/// Without uevents, as in some containers, images and inotify still work.
+fn open_monitor(registry: &mio::Registry) -> Option<Monitor> {
+    let open = || {
+        let monitor = Monitor::open(monitor::receive_buffer_wanted())?;
+        register(registry, &monitor, UEVENTS)?;
+        Ok(monitor)
+    };
+    open().inspect_err(|error: &io::Error| log::warn!("kernel uevents cannot be received: {error}")).ok()
+}
+
+fn open_watches(registry: &mio::Registry) -> Option<Watches> {
+    let open = || {
+        let watches = Watches::open()?;
+        register(registry, &watches, NOTICES)?;
+        Ok(watches)
+    };
+    open().inspect_err(|error: &io::Error| log::warn!("inotify is not to be had: {error}")).ok()
+}

@@ -1,0 +1,161 @@
+//! Which devices there are for us: all of the machine, or those given with `--devices`. An image
+//! file stands for a device; it has a number of major 0, which no block device has.
+
+use super::Options;
+use crate::conf::Settings;
+use crate::device::{Facts, Present};
+use crate::devno::DevNo;
+use crate::sys::{names, sysfs};
+use std::collections::BTreeMap;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+const IMAGE_MAJOR: u32 = 0;
+
+pub fn is_image(devno: DevNo) -> bool {
+    devno.major == IMAGE_MAJOR
+}
+
+pub struct Scope {
+    /// Given with `--devices`, made absolute; empty for the whole machine.
+    only: Vec<PathBuf>,
+    /// By which of `only` each block device was found last.
+    found: BTreeMap<DevNo, usize>,
+    /// Whether filters look at names, so that all of a device's have to be known.
+    need_aliases: bool,
+    aliases: names::Aliases,
+}
+
+impl Scope {
+    pub fn new(options: &Options, settings: &Settings) -> Scope {
+        let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        let mut scope = Scope {
+            only: options.devices.iter().map(absolute).collect(),
+            found: BTreeMap::new(),
+            need_aliases: false,
+            aliases: names::Aliases::default(),
+        };
+        scope.configure(settings);
+        scope
+    }
+
+    pub fn configure(&mut self, settings: &Settings) {
+        self.need_aliases = settings.filter.global.is_some();
+    }
+
+    /// Whose changes of names concern us.
+    pub fn directories(&self) -> Vec<PathBuf> {
+        let mut directories = if self.only.is_empty() {
+            if self.need_aliases { names::directories() } else { vec![PathBuf::from("/dev")] }
+        } else {
+            self.only.iter().filter_map(|path| path.parent()).map(Path::to_owned).collect()
+        };
+        directories.sort();
+        directories.dedup();
+        directories
+    }
+
+    pub fn enumerate(&mut self) -> Vec<Present> {
+        if self.need_aliases {
+            self.aliases = names::Aliases::read();
+        }
+        if self.only.is_empty() {
+            return sysfs::enumerate().unwrap_or_else(|error| {
+                log::error!("the devices present cannot be listed: {error}");
+                Vec::new()
+            });
+        }
+        self.found.clear();
+        let mut present = Vec::new();
+        for index in 0..self.only.len() {
+            let Some(devno) = self.devno_of(index) else { continue };
+            self.found.entry(devno).or_insert(index);
+            if let Some((facts, _)) = self.examine(devno) {
+                present.push(Present { devno, facts });
+            }
+        }
+        present
+    }
+
+    /// What the kernel says of the device now, and its names; `None` if it is gone or none of ours.
+    pub fn examine(&mut self, devno: DevNo) -> Option<(Facts, Vec<String>)> {
+        if is_image(devno) {
+            let path = self.only.get(usize::try_from(devno.minor).ok()?)?;
+            return Some((image_facts(path)?, vec![path.to_string_lossy().into_owned()]));
+        }
+        let given = if self.only.is_empty() { None } else { Some(self.given_path(devno)?) };
+        let facts = sysfs::facts(devno).ok().flatten()?;
+        let node = names::node_of(&facts.name);
+        let mut names = vec![node];
+        if let Some(given) = given {
+            let given = given.to_string_lossy().into_owned();
+            names.retain(|name| *name != given);
+            names.insert(0, given);
+        }
+        if self.need_aliases {
+            names.extend(self.aliases.of(devno).filter(|alias| !names.contains(alias)).cloned().collect::<Vec<_>>());
+        }
+        Some((facts, names))
+    }
+
+    /// The path of `--devices` that leads to the device now.
+    fn given_path(&mut self, devno: DevNo) -> Option<PathBuf> {
+        let leads_there = |index: &usize| block_devno(&self.only[*index]) == Some(devno);
+        let index = self.found.get(&devno).copied().filter(leads_there);
+        let index = index.or_else(|| (0..self.only.len()).find(leads_there))?;
+        self.found.insert(devno, index);
+        Some(self.only[index].clone())
+    }
+
+    fn devno_of(&self, index: usize) -> Option<DevNo> {
+        let path = &self.only[index];
+        match std::fs::metadata(path) {
+            Ok(metadata) if metadata.file_type().is_block_device() => Some(DevNo::from_dev_t(metadata.rdev())),
+            Ok(metadata) if metadata.is_dir() => None,
+            // An image that is not there yet may come.
+            Ok(_) | Err(_) => Some(DevNo::new(IMAGE_MAJOR, u32::try_from(index).ok()?)),
+        }
+    }
+
+    /// The device whose name this is, or was.
+    pub fn named(&mut self, path: &Path) -> Option<DevNo> {
+        if let Some(index) = self.only.iter().position(|only| only == path) {
+            return self.devno_of(index);
+        }
+        if !self.only.is_empty() {
+            return None;
+        }
+        let devno = block_devno(path);
+        if self.need_aliases {
+            return self.aliases.update(path, devno).or(devno);
+        }
+        devno
+    }
+
+    /// The device that somebody means by a path.
+    pub fn resolve(&self, path: &Path) -> Option<DevNo> {
+        let absolute = std::path::absolute(path).ok()?;
+        let given = self.only.iter().position(|only| *only == absolute);
+        given.and_then(|index| self.devno_of(index)).or_else(|| block_devno(path))
+    }
+
+    pub fn covers(&mut self, devno: DevNo) -> bool {
+        self.examine(devno).is_some()
+    }
+}
+
+fn block_devno(path: &Path) -> Option<DevNo> {
+    let metadata = std::fs::metadata(path).ok()?;
+    metadata.file_type().is_block_device().then(|| DevNo::from_dev_t(metadata.rdev()))
+}
+
+/// A file's inode number is its incarnation. What is neither a file nor a block device has no
+/// size to go by, and is read to see.
+fn image_facts(path: &Path) -> Option<Facts> {
+    let metadata = std::fs::metadata(path).ok()?;
+    if metadata.is_dir() || metadata.file_type().is_block_device() {
+        return None;
+    }
+    let size = if metadata.is_file() { metadata.len() } else { u64::MAX };
+    Some(Facts { name: path.to_string_lossy().into_owned(), size, diskseq: Some(metadata.ino()), ..Facts::default() })
+}

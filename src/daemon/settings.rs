@@ -1,0 +1,83 @@
+//! Reading the configuration files.
+
+use super::Options;
+use crate::conf::{self, Settings};
+use crate::text::{self, Section};
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug)]
+pub enum Error {
+    Read { path: PathBuf, error: io::Error },
+    Parse { path: PathBuf, error: text::Error },
+    Settings(conf::Error),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Read { path, error } => write!(f, "{}: {error}", path.display()),
+            Error::Parse { path, error } => write!(f, "{}: {error}", path.display()),
+            Error::Settings(error) => write!(f, "configuration: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// `lvm.conf`, the files of the host's tags, `lvmlocal.conf`, and the file given with `--config`,
+/// each laid over those before it. Only the last has to exist.
+pub fn load(options: &Options) -> Result<Settings, Error> {
+    let directory = &options.system_dir;
+    let mut conf = Section::default();
+    let main = read(&directory.join("lvm.conf"))?;
+    lay_over(&mut conf, main.as_deref(), &directory.join("lvm.conf"))?;
+    let mut files = Vec::new();
+    for tag in conf::host_tags(&conf, &hostname()) {
+        files.push(directory.join(format!("lvm_{tag}.conf")));
+    }
+    files.push(directory.join("lvmlocal.conf"));
+    let mut texts = Vec::new();
+    for path in files {
+        texts.push((read(&path)?, path));
+    }
+    if let Some(path) = &options.config {
+        let text = read(path)?.ok_or_else(|| Error::Read { path: path.clone(), error: io::ErrorKind::NotFound.into() })?;
+        texts.push((Some(text), path.clone()));
+    }
+    for (text, path) in &texts {
+        lay_over(&mut conf, text.as_deref(), path)?;
+    }
+    let settings = Settings::read(&conf).map_err(Error::Settings)?;
+    for setting in &settings.unknown {
+        log::warn!("configuration: {setting} is not a setting");
+    }
+    Ok(settings)
+}
+
+fn lay_over<'a>(conf: &mut Section<'a>, text: Option<&'a [u8]>, path: &Path) -> Result<(), Error> {
+    match text.map(text::parse) {
+        None => Ok(()),
+        // An empty file, or one of comments only, says nothing.
+        Some(Err(text::Error { kind: text::ErrorKind::Empty, .. })) => Ok(()),
+        Some(Err(error)) => Err(Error::Parse { path: path.to_owned(), error }),
+        Some(Ok(section)) => {
+            conf.merge(section);
+            Ok(())
+        }
+    }
+}
+
+/// `None` if there is no such file.
+fn read(path: &Path) -> Result<Option<Vec<u8>>, Error> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::Read { path: path.to_owned(), error }),
+    }
+}
+
+fn hostname() -> String {
+    nix::sys::utsname::uname().map_or_else(|_| String::new(), |name| name.nodename().to_string_lossy().into_owned())
+}

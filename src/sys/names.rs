@@ -1,0 +1,86 @@
+//! The names of block devices below `/dev`.
+
+use crate::devno::DevNo;
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+const DEV: &str = "/dev";
+/// Links are never followed to directories, so this is far more than any real tree has.
+const DEPTH_MAX: usize = 8;
+
+/// The node of a kernel name; a `!` in it stands for a slash.
+pub fn node_of(name: &str) -> String {
+    format!("{DEV}/{}", name.replace('!', "/"))
+}
+
+/// Every name of each device: nodes and links to them.
+#[derive(Debug, Default)]
+pub struct Aliases {
+    by_devno: BTreeMap<DevNo, Vec<String>>,
+    by_name: BTreeMap<String, DevNo>,
+}
+
+impl Aliases {
+    pub fn read() -> Aliases {
+        let mut aliases = Aliases::default();
+        walk(Path::new(DEV), 0, &mut |path, is_directory| {
+            if !is_directory && let Some(devno) = devno_at(path) {
+                aliases.insert(path.to_string_lossy().into_owned(), devno);
+            }
+        });
+        aliases
+    }
+
+    pub fn of(&self, devno: DevNo) -> impl Iterator<Item = &String> {
+        self.by_devno.get(&devno).into_iter().flatten()
+    }
+
+    /// Notes what a name stands for now. The device whose names have changed, if any have.
+    pub fn update(&mut self, path: &Path, devno: Option<DevNo>) -> Option<DevNo> {
+        let name = path.to_string_lossy().into_owned();
+        let before = self.by_name.remove(&name);
+        if let Some(names) = before.and_then(|before| self.by_devno.get_mut(&before)) {
+            names.retain(|other| *other != name);
+        }
+        if let Some(devno) = devno {
+            self.insert(name, devno);
+        }
+        devno.or(before)
+    }
+
+    fn insert(&mut self, name: String, devno: DevNo) {
+        self.by_devno.entry(devno).or_default().push(name.clone());
+        self.by_name.insert(name, devno);
+    }
+}
+
+/// `/dev` and the directories in it.
+pub fn directories() -> Vec<PathBuf> {
+    let mut directories = vec![PathBuf::from(DEV)];
+    walk(Path::new(DEV), 0, &mut |path, is_directory| {
+        if is_directory {
+            directories.push(path.to_owned());
+        }
+    });
+    directories
+}
+
+fn devno_at(path: &Path) -> Option<DevNo> {
+    let metadata = fs::metadata(path).ok()?;
+    metadata.file_type().is_block_device().then(|| DevNo::from_dev_t(metadata.rdev()))
+}
+
+fn walk(directory: &Path, depth: usize, visit: &mut dyn FnMut(&Path, bool)) {
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    for entry in entries.flatten() {
+        let Ok(kind) = entry.file_type() else { continue };
+        if kind.is_block_device() || kind.is_symlink() {
+            visit(&entry.path(), false);
+        } else if kind.is_dir() && depth < DEPTH_MAX {
+            visit(&entry.path(), true);
+            walk(&entry.path(), depth + 1, visit);
+        }
+    }
+}
