@@ -1,5 +1,5 @@
 use super::{Refusal, VgText};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 
 /// Below this many entries, dead ones are not worth looking for.
@@ -11,7 +11,7 @@ const KEPT_UNPRUNED: usize = 16;
 /// are never more than twice as many entries as there were texts in use, or [`KEPT_UNPRUNED`].
 #[derive(Debug, Default)]
 pub struct TextCache {
-    texts: HashMap<(u32, usize), Weak<VgText>>,
+    texts: BTreeMap<(u32, usize), Weak<VgText>>,
     prune_at: usize,
 }
 

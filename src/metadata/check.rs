@@ -95,9 +95,9 @@ impl Part<'_> {
 }
 
 /// Reads the section of a VG by all rules, until one is broken.
-pub(super) fn check(vg: &Section) -> (Option<Problem>, Vec<Warning>) {
+pub(super) fn check(name: &[u8], vg: &Section) -> (Option<Problem>, Vec<Warning>) {
     let mut checker = Checker::default();
-    let problem = checker.vg(vg).err();
+    let problem = checker.vg(Part("VG", name), vg).err();
     (problem, checker.warnings)
 }
 
@@ -118,8 +118,7 @@ struct UsedExtents {
 }
 
 impl<'s> Checker<'s> {
-    fn vg(&mut self, vg: &'s Section) -> Result<(), Problem> {
-        let part = Part("VG", b"");
+    fn vg(&mut self, part: Part, vg: &'s Section) -> Result<(), Problem> {
         check_flags(part, vg, &[VG_STATUS])?;
         for key in ["extent_size", "max_lv", "max_pv"] {
             number(vg, key).ok_or_else(|| part.lacks(key))?;

@@ -99,7 +99,7 @@ impl VgText {
         let name = key.to_vec();
         let pvids = vg.section("physical_volumes").into_iter().flat_map(Section::sections);
         let pvids = pvids.filter_map(|(_, pv)| id(pv)).collect();
-        let (unreadable, warnings) = check::check(vg);
+        let (unreadable, warnings) = check::check(&name, vg);
         let body = Body { text: Rc::clone(&text), range };
         Ok(VgText { name, vgid, seqno, body, pvids, unreadable, warnings })
     }

@@ -113,10 +113,10 @@ fn names() {
 fn status_flags_must_be_known_and_other_flags_need_not() {
     let unknown = |part: &str| format!("{part}: unknown status flag NEW");
     let flag = ProblemKind::StatusFlag;
-    check_unreadable("\"RESIZEABLE\"", "\"NEW\"", flag, &unknown("VG "));
+    check_unreadable("\"RESIZEABLE\"", "\"NEW\"", flag, &unknown("VG vg"));
     check_unreadable("[\"ALLOCATABLE\"]", "[\"NEW\"]", flag, &unknown("PV pv0"));
     check_unreadable("0001\" status = [\"READ\"", "0001\" status = [\"NEW\"", flag, &unknown("LV lin"));
-    check_unreadable("\"RESIZEABLE\"", "\"resizeable\"", flag, "VG : unknown status flag resizeable");
+    check_unreadable("\"RESIZEABLE\"", "\"resizeable\"", flag, "VG vg: unknown status flag resizeable");
     check_readable("\"WRITE_LOCKED\"", "\"NEW\"");
     check_readable("0001\" status = [\"READ\"", "0001\" status = [\"RESHAPE\"");
     check_readable("[\"ALLOCATABLE\"]", "\"MISSING\"");
@@ -125,13 +125,13 @@ fn status_flags_must_be_known_and_other_flags_need_not() {
 #[test]
 fn structure() {
     for (from, to, detail) in [
-        ("status = [\"RESIZEABLE\", \"READ\"]", "", "VG : status is missing or of the wrong kind"),
-        ("[\"RESIZEABLE\", \"READ\"]", "[1]", "VG : status is missing or of the wrong kind"),
-        ("[\"WRITE_LOCKED\"]", "[1]", "VG : flags is missing or of the wrong kind"),
-        ("extent_size = 8192", "", "VG : extent_size is missing or of the wrong kind"),
-        ("max_lv = 0", "max_lv = \"0\"", "VG : max_lv is missing or of the wrong kind"),
-        ("max_pv = 0", "max_pv = 0 tags = [1]", "VG : tags is missing or of the wrong kind"),
-        ("physical_volumes", "other", "VG : physical_volumes is missing or of the wrong kind"),
+        ("status = [\"RESIZEABLE\", \"READ\"]", "", "VG vg: status is missing or of the wrong kind"),
+        ("[\"RESIZEABLE\", \"READ\"]", "[1]", "VG vg: status is missing or of the wrong kind"),
+        ("[\"WRITE_LOCKED\"]", "[1]", "VG vg: flags is missing or of the wrong kind"),
+        ("extent_size = 8192", "", "VG vg: extent_size is missing or of the wrong kind"),
+        ("max_lv = 0", "max_lv = \"0\"", "VG vg: max_lv is missing or of the wrong kind"),
+        ("max_pv = 0", "max_pv = 0 tags = [1]", "VG vg: tags is missing or of the wrong kind"),
+        ("physical_volumes", "other", "VG vg: physical_volumes is missing or of the wrong kind"),
         ("pv0 {", "pvx {} pv0 {", "PV pvx: it is empty"),
         ("pv0 {", "pvx = 1 pv0 {", "PV pvx: it is empty"),
         ("id = \"PV0", "id = \"PV", "PV pv0: id is missing or of the wrong kind"),
@@ -179,6 +179,12 @@ fn structure() {
 
 #[test]
 fn what_lvm_reads_over() {
+    let first =
+        "segment1 { start_extent = 0 extent_count = 2 type = \"striped\" stripe_count = 1 stripes = [\"pv0\", 0] }\n";
+    let (before, behind) = GOOD.split_once(first).unwrap();
+    let (second, _) = behind.split_once(" }\ntwo").unwrap();
+    assert!(before.ends_with("segment_count = 2\n"));
+    check_readable(&format!("{first}{second}"), &format!("{second} {first}"));
     check_readable("logical_volumes {", "other { pv9 { } } logical_volumes {");
     check_readable("segment_count = 2", "segment_count = 2 later {}");
     check_readable("\"raid1\"", "\"raid1+RESHAPE+REMOVE_AFTER_RESHAPE\"");

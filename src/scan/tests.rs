@@ -341,6 +341,7 @@ fn scan_while_committing(commits: i64) -> (Verdict, Vec<ByteRange>) {
 fn an_area_rewritten_meanwhile_is_read_again_but_not_for_ever() {
     assert_eq!(summary(&scan_while_committing(0).0), ("pv", Some(1), vec![]));
     assert_eq!(summary(&scan_while_committing(1).0), ("pv", Some(2), vec![]));
+    assert_eq!(summary(&scan_while_committing(2).0), ("pv", Some(3), vec![]));
     let (verdict, reads) = scan_while_committing(1000);
     assert_eq!(summary(&verdict).0, "pv");
     assert!(reads.len() <= 1 + 2 * 4, "{reads:?}");
