@@ -17,7 +17,7 @@ use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, getsockname, getsockopt, listen, socket,
     sockopt,
 };
-use nix::sys::stat::{Mode, umask};
+use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::geteuid;
 
 /// A burst of uevents starts a command each, and each connects.
@@ -35,8 +35,7 @@ pub struct Listener {
 
 impl Listener {
     /// Makes a socket that only our own user can connect to. What is at the path already stays,
-    /// unless it is a socket of ours that nobody listens to. Changes the umask for a moment, so
-    /// no other thread may be creating files.
+    /// unless it is a socket of ours that nobody listens to.
     pub fn bind(path: &Path) -> io::Result<Listener> {
         make(path).map_err(|error| io::Error::new(error.kind(), format!("socket {}: {error}", path.display())))
     }
@@ -59,24 +58,19 @@ fn make(path: &Path) -> io::Result<Listener> {
     // another start is about to replace. So starts take turns.
     let _turn = lock_directory(path)?;
     let socket = new_socket()?;
-    if let Err(error) = bind_private(&socket, &address) {
+    // Linux makes the file with the socket's own mode, less the umask.
+    fchmod(&socket, Mode::S_IRWXU)?;
+    if let Err(error) = bind(socket.as_raw_fd(), &address) {
         if error != Errno::EADDRINUSE {
             return Err(error.into());
         }
         remove_stale(path, &address)?;
-        bind_private(&socket, &address)?;
+        bind(socket.as_raw_fd(), &address)?;
     }
     let made = identity(&fs::symlink_metadata(path)?);
     listen(&socket, Backlog::new(BACKLOG)?)?;
     let listener = UnixListener::from_std(std::os::unix::net::UnixListener::from(socket));
     Ok(Listener { listener, path: path.to_owned(), made: Some(made) })
-}
-
-fn bind_private(socket: &OwnedFd, address: &UnixAddr) -> nix::Result<()> {
-    let before = umask(Mode::S_IRWXG | Mode::S_IRWXO);
-    let result = bind(socket.as_raw_fd(), address);
-    umask(before);
-    result
 }
 
 /// `Err` says why what is at the path has to stay.
@@ -183,22 +177,12 @@ fn adopt(socket: OwnedFd, path: &Path) -> Option<Listener> {
 mod tests {
     use super::*;
     use std::os::unix::net::{UnixListener as StdListener, UnixStream};
-    use std::sync::Mutex;
-
-    /// The umask belongs to the whole test program.
-    static UMASK: Mutex<()> = Mutex::new(());
-
-    fn bind(path: &Path) -> io::Result<Listener> {
-        let _turn = UMASK.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        Listener::bind(path)
-    }
 
     fn refusal(path: &Path) -> String {
-        bind(path).err().expect("refused").to_string()
+        Listener::bind(path).err().expect("refused").to_string()
     }
 
     fn make_stale(path: &Path) {
-        let _turn = UMASK.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         drop(StdListener::bind(path).unwrap());
         fs::set_permissions(path, fs::Permissions::from_mode(0o700)).unwrap();
     }
@@ -207,7 +191,7 @@ mod tests {
     fn a_new_socket_is_private_and_removed_at_the_end() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("socket");
-        let listener = bind(&path).unwrap();
+        let listener = Listener::bind(&path).unwrap();
         assert_eq!(fs::symlink_metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
         UnixStream::connect(&path).unwrap();
         assert!(listener.listener.accept().is_ok());
@@ -221,11 +205,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("socket");
         make_stale(&path);
-        let first = bind(&path).unwrap();
+        let first = Listener::bind(&path).unwrap();
         assert!(refusal(&path).contains("another daemon answers"));
         // Somebody else replaces it: not ours to remove any more.
         fs::remove_file(&path).unwrap();
-        let second = bind(&path).unwrap();
+        let second = Listener::bind(&path).unwrap();
         first.remove().unwrap();
         UnixStream::connect(&path).unwrap();
         second.remove().unwrap();
@@ -238,7 +222,7 @@ mod tests {
         let path = directory.path().join("socket");
         let address = UnixAddr::new(&path).unwrap();
         let busy = new_socket().unwrap();
-        nix::sys::socket::bind(busy.as_raw_fd(), &address).unwrap();
+        bind(busy.as_raw_fd(), &address).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
         listen(&busy, Backlog::new(0).unwrap()).unwrap();
         let _waiting = UnixStream::connect(&path).unwrap();
