@@ -14,9 +14,13 @@ const CLOSE_RANGE_CLOEXEC: libc::c_long = 1 << 2;
 /// Makes every descriptor from 3 on close-on-exec, those that were open before the program began
 /// too: a reader that inherited one of them would keep it open for as long as its device hangs.
 pub fn set_close_on_exec() -> io::Result<()> {
-    if close_range(CLOSE_RANGE_CLOEXEC).is_ok() {
-        return Ok(());
+    match close_range(CLOSE_RANGE_CLOEXEC) {
+        Ok(()) => Ok(()),
+        Err(_) => set_close_on_exec_by_list(),
     }
+}
+
+fn set_close_on_exec_by_list() -> io::Result<()> {
     for descriptor in open_descriptors()? {
         // SAFETY: F_SETFD changes one flag of a descriptor and no memory; a number that is not
         // open any more gives EBADF.
@@ -59,4 +63,20 @@ fn open_descriptors() -> io::Result<Vec<RawFd>> {
         }
     }
     Ok(descriptors)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+
+    #[test]
+    fn both_ways_mark_every_descriptor() {
+        for mark in [set_close_on_exec, set_close_on_exec_by_list] {
+            let file = std::fs::File::open("/dev/null").unwrap();
+            fcntl(&file, FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
+            mark().unwrap();
+            assert_eq!(fcntl(&file, FcntlArg::F_GETFD), Ok(FdFlag::FD_CLOEXEC.bits()));
+        }
+    }
 }

@@ -2,8 +2,16 @@
 //!
 //! They may use the pure modules, never the reverse, and they decide nothing.
 
+pub mod daemonize;
 pub mod descriptors;
+pub mod inotify;
+pub mod log;
 pub mod monitor;
+pub mod notify;
+pub mod pid_file;
 pub mod reader;
+pub mod signal;
+pub mod socket;
+pub mod sysfs;
 #[cfg(test)]
 pub mod testing;

@@ -1,0 +1,268 @@
+//! What `/sys` says about block devices, without opening any of them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use nix::libc;
+
+use crate::device::{Facts, Present};
+use crate::devno::DevNo;
+
+/// Reads `/sys`, with the names of drivers remembered.
+///
+/// A device has a handful of files of which each costs three system calls, and start-up asks
+/// about thousands of devices. So `uevent`, which has most of it, is read first, and the files of
+/// a driver only for that driver's devices.
+pub struct Sysfs {
+    sys: PathBuf,
+    proc_devices: PathBuf,
+    drivers: BTreeMap<u32, String>,
+}
+
+impl Default for Sysfs {
+    fn default() -> Sysfs {
+        Sysfs::new()
+    }
+}
+
+impl Sysfs {
+    pub fn new() -> Sysfs {
+        Sysfs::with_paths("/sys".into(), "/proc/devices".into())
+    }
+
+    fn with_paths(sys: PathBuf, proc_devices: PathBuf) -> Sysfs {
+        Sysfs { sys, proc_devices, drivers: BTreeMap::new() }
+    }
+
+    /// `None` when there is no such device, also when it went while we looked.
+    pub fn facts(&mut self, devno: DevNo) -> io::Result<Option<Facts>> {
+        let directory = self.sys.join(format!("dev/block/{devno}"));
+        Ok(self.look(&directory)?.map(|present| present.facts))
+    }
+
+    /// Every block device that has a number.
+    pub fn enumerate(&mut self) -> io::Result<Vec<Present>> {
+        self.read_drivers()?;
+        let class = self.sys.join("class/block");
+        let entries = fs::read_dir(&class).map_err(|error| explain(&class, &error))?;
+        let mut found = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(|error| explain(&class, &error))?;
+            found.extend(self.look(&entry.path())?);
+        }
+        Ok(found)
+    }
+
+    fn look(&mut self, directory: &Path) -> io::Result<Option<Present>> {
+        let (Some(uevent), Some(size)) = (read(directory, "uevent")?, read(directory, "size")?) else {
+            return Ok(None);
+        };
+        let uevent: BTreeMap<&str, &str> = uevent.lines().filter_map(|line| line.split_once('=')).collect();
+        let number = |key| uevent.get(key).and_then(|value| value.parse().ok());
+        // The paths that NVMe hides have no number, except before Linux 5.15 (see `hidden`).
+        let (Some(major), Some(minor), Some(name)) = (number("MAJOR"), number("MINOR"), uevent.get("DEVNAME")) else {
+            return Ok(None);
+        };
+        let partition = uevent.get("DEVTYPE") == Some(&"partition");
+        let driver = self.driver(major)?;
+        let mut facts = Facts {
+            name: (*name).to_owned(),
+            // Sectors of 512 bytes, whatever the size of the device's blocks.
+            size: size.parse::<u64>().unwrap_or(0).saturating_mul(512),
+            diskseq: uevent.get("DISKSEQ").and_then(|text| text.parse().ok()),
+            partition,
+            ..Facts::default()
+        };
+        if partition {
+            // The directory is a link, so `..` is the disk's.
+            facts.diskseq = read(directory, "../diskseq")?.and_then(|text| text.parse().ok());
+        } else if driver.as_deref() == Some("loop") {
+            facts.loop_backed = Some(directory.join("loop/backing_file").try_exists()?);
+        } else if driver.as_deref() == Some("device-mapper") {
+            facts.dm_uuid = read(directory, "dm/uuid")?;
+            facts.dm_suspended = read(directory, "dm/suspended")?.as_deref() == Some("1");
+        } else if matches!(driver.as_deref(), Some("md" | "mdp")) {
+            facts.md_array_state = read(directory, "md/array_state")?;
+        } else if is_nvme_path(name) {
+            facts.hidden = read(directory, "hidden")?.as_deref() == Some("1");
+        }
+        facts.driver = driver;
+        Ok(Some(Present { devno: DevNo::new(major, minor), facts }))
+    }
+
+    /// `None` for a number that no driver has claimed. Drivers come and go with their modules, so
+    /// an unknown number is looked up again.
+    fn driver(&mut self, major: u32) -> io::Result<Option<String>> {
+        if !self.drivers.contains_key(&major) {
+            self.read_drivers()?;
+        }
+        Ok(self.drivers.get(&major).cloned())
+    }
+
+    fn read_drivers(&mut self) -> io::Result<()> {
+        let text = fs::read_to_string(&self.proc_devices).map_err(|error| explain(&self.proc_devices, &error))?;
+        self.drivers = parse_drivers(&text);
+        Ok(())
+    }
+}
+
+/// The part "Block devices:" of `/proc/devices`: a number and a name on each line.
+fn parse_drivers(text: &str) -> BTreeMap<u32, String> {
+    let lines = text.lines().skip_while(|line| *line != "Block devices:").skip(1);
+    lines
+        .filter_map(|line| line.trim_start().split_once(' '))
+        .filter_map(|(major, name)| Some((major.parse().ok()?, name.trim().to_owned())))
+        .collect()
+}
+
+/// `nvme0c1n1`: controller 1's path to namespace 1 of subsystem 0.
+fn is_nvme_path(name: &str) -> bool {
+    name.strip_prefix("nvme").is_some_and(|rest| rest.contains('c'))
+}
+
+/// A file without its newline. `None` when it is not there, or not any more.
+fn read(directory: &Path, name: &str) -> io::Result<Option<String>> {
+    let path = directory.join(name);
+    match fs::read_to_string(&path) {
+        Ok(text) => Ok(Some(text.trim_end_matches('\n').to_owned())),
+        // A file opened before its device went says ENODEV.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV | libc::ENOTDIR)) => Ok(None),
+        Err(error) => Err(explain(&path, &error)),
+    }
+}
+
+fn explain(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::testing::{LOOP_SIZE, LoopDevice, needs};
+    use std::os::unix::fs::symlink;
+    use tempfile::TempDir;
+
+    const PROC_DEVICES: &str = "Character devices:\n  8 not-this\n\nBlock devices:\n  7 loop\n  8 sd\n  9 md\n\
+                                252 device-mapper\n259 blkext\n";
+
+    /// A made-up `/sys` with devices as `(path below devices, files)`.
+    struct Tree(TempDir);
+
+    impl Tree {
+        fn new(devices: &[(&str, &[(&str, &str)])]) -> Tree {
+            let tree = Tree(tempfile::tempdir().unwrap());
+            let root = tree.0.path();
+            fs::write(root.join("proc_devices"), PROC_DEVICES).unwrap();
+            fs::create_dir_all(root.join("class/block")).unwrap();
+            fs::create_dir_all(root.join("dev/block")).unwrap();
+            for (path, files) in devices {
+                let directory = root.join("devices").join(path);
+                for (name, contents) in *files {
+                    let file = directory.join(name);
+                    fs::create_dir_all(file.parent().unwrap()).unwrap();
+                    fs::write(file, contents).unwrap();
+                }
+                let name = directory.file_name().unwrap();
+                symlink(&directory, root.join("class/block").join(name)).unwrap();
+            }
+            tree
+        }
+
+        fn sysfs(&self) -> Sysfs {
+            Sysfs::with_paths(self.0.path().to_owned(), self.0.path().join("proc_devices"))
+        }
+
+        fn only(&self) -> Present {
+            match <[Present; 1]>::try_from(self.sysfs().enumerate().unwrap()) {
+                Ok([present]) => present,
+                Err(found) => panic!("{found:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_partition_has_its_disks_diskseq() {
+        let tree = Tree::new(&[
+            ("sda", &[("uevent", "MAJOR=8\nMINOR=0\nDEVNAME=sda\nDEVTYPE=disk\nDISKSEQ=5\n"), ("size", "100\n")]),
+            ("sda/sda1", &[("uevent", "MAJOR=8\nMINOR=1\nDEVNAME=sda1\nDEVTYPE=partition\n"), ("size", "10\n")]),
+        ]);
+        fs::write(tree.0.path().join("devices/sda/diskseq"), "5\n").unwrap();
+        let mut found = tree.sysfs().enumerate().unwrap();
+        found.sort_by_key(|present| present.devno);
+        let disk =
+            Facts { name: "sda".into(), size: 51_200, diskseq: Some(5), driver: Some("sd".into()), ..Facts::default() };
+        assert_eq!(found[0], Present { devno: DevNo::new(8, 0), facts: disk.clone() });
+        let partition = Facts { name: "sda1".into(), size: 5120, partition: true, ..disk };
+        assert_eq!(found[1], Present { devno: DevNo::new(8, 1), facts: partition });
+    }
+
+    #[test]
+    fn drivers_have_their_own_files() {
+        let dm = Tree::new(&[(
+            "dm-0",
+            &[
+                ("uevent", "MAJOR=252\nMINOR=0\nDEVNAME=dm-0\nDEVTYPE=disk\n"),
+                ("size", "8\n"),
+                ("dm/uuid", "LVM-abc\n"),
+                ("dm/suspended", "1\n"),
+            ],
+        )]);
+        let facts = dm.only().facts;
+        assert_eq!((facts.dm_uuid.as_deref(), facts.dm_suspended), (Some("LVM-abc"), true));
+        assert_eq!((facts.md_array_state, facts.loop_backed, facts.diskseq), (None, None, None));
+
+        let md = [("uevent", "MAJOR=9\nMINOR=1\nDEVNAME=md1\n"), ("size", "8"), ("md/array_state", "clean\n")];
+        assert_eq!(Tree::new(&[("md1", &md)]).only().facts.md_array_state.as_deref(), Some("clean"));
+
+        let hidden = [("uevent", "MAJOR=259\nMINOR=3\nDEVNAME=nvme0c0n1\n"), ("size", "8"), ("hidden", "1\n")];
+        assert!(Tree::new(&[("nvme0c0n1", &hidden)]).only().facts.hidden);
+
+        let free = [("uevent", "MAJOR=7\nMINOR=1\nDEVNAME=loop1\n"), ("size", "0\n")];
+        assert_eq!(Tree::new(&[("loop1", &free)]).only().facts.loop_backed, Some(false));
+    }
+
+    #[test]
+    fn what_has_gone_or_has_no_number_is_not_there() {
+        let tree = Tree::new(&[
+            ("half", &[("uevent", "MAJOR=8\nMINOR=0\nDEVNAME=sda\n")]),
+            ("unnumbered", &[("uevent", "DEVNAME=nvme0c0n1\n"), ("size", "8\n")]),
+        ]);
+        symlink("/nowhere", tree.0.path().join("class/block/gone")).unwrap();
+        assert_eq!(tree.sysfs().enumerate().unwrap(), []);
+        assert_eq!(tree.sysfs().facts(DevNo::new(8, 0)).unwrap(), None);
+    }
+
+    #[test]
+    fn a_driver_loaded_later_is_found() {
+        let tree = Tree::new(&[("x", &[("uevent", "MAJOR=240\nMINOR=0\nDEVNAME=x\n"), ("size", "8\n")])]);
+        let mut sysfs = tree.sysfs();
+        assert_eq!(sysfs.enumerate().unwrap()[0].facts.driver, None);
+        fs::write(tree.0.path().join("proc_devices"), "Block devices:\n240 new one\n").unwrap();
+        symlink("../../devices/x", tree.0.path().join("dev/block/240:0")).unwrap();
+        assert_eq!(sysfs.facts(DevNo::new(240, 0)).unwrap().unwrap().driver.as_deref(), Some("new one"));
+    }
+
+    #[test]
+    fn a_real_loop_device_comes_and_goes() {
+        let Some(device) = needs("a_real_loop_device", LoopDevice::create(65)) else { return };
+        let mut sysfs = Sysfs::new();
+        let facts = sysfs.facts(device.devno()).unwrap().unwrap();
+        let expected = Facts {
+            name: "loop65".into(),
+            size: LOOP_SIZE,
+            diskseq: Some(device.diskseq()),
+            driver: Some("loop".into()),
+            loop_backed: Some(true),
+            ..Facts::default()
+        };
+        assert_eq!(facts, expected);
+        let present = Present { devno: device.devno(), facts };
+        assert!(sysfs.enumerate().unwrap().contains(&present));
+        device.detach();
+        let facts = sysfs.facts(device.devno()).unwrap().unwrap();
+        assert_eq!((facts.size, facts.loop_backed), (0, Some(false)));
+        assert_eq!(sysfs.facts(DevNo::new(7, 1_000_000)).unwrap(), None);
+    }
+}
