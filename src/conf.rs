@@ -17,6 +17,9 @@ pub struct Settings {
     /// `pvwatch/reread_interval`, seconds: read all PVs again that often, to see what other hosts
     /// wrote. 0, the default, is never.
     pub reread_interval: Option<Duration>,
+    /// `pvwatch/receive_buffer`, bytes: room for uevents that have not been looked at. Read at
+    /// start only.
+    pub receive_buffer: usize,
     /// Settings in our section that mean nothing to us.
     pub unknown: Vec<String>,
 }
@@ -49,8 +52,12 @@ const DEFAULT_RETRY_MAX: Duration = Duration::from_secs(60);
 /// An hour is longer than anybody waits for a disk, a year is a mistyped number.
 const SECONDS_MAX: i64 = 365 * 24 * 3600;
 
+/// Half a million uevents of loop devices; the kernel takes it only as they come.
+const RECEIVE_BUFFER: usize = 128 << 20;
+const RECEIVE_BUFFER_MAX: usize = 1 << 30;
+
 const OWN_SECTION: &str = "pvwatch";
-const OWN_SETTINGS: [&str; 3] = ["read_deadline", "retry_max", "reread_interval"];
+const OWN_SETTINGS: [&str; 4] = ["read_deadline", "retry_max", "reread_interval", "receive_buffer"];
 
 impl Settings {
     /// Reads the settings from the merged configuration.
@@ -68,6 +75,7 @@ impl Settings {
             read_deadline: seconds(conf, "pvwatch/read_deadline", 1)?.unwrap_or(DEFAULT_READ_DEADLINE),
             retry_max: seconds(conf, "pvwatch/retry_max", 1)?.unwrap_or(DEFAULT_RETRY_MAX),
             reread_interval: seconds(conf, "pvwatch/reread_interval", 0)?.filter(|interval| !interval.is_zero()),
+            receive_buffer: receive_buffer(conf)?,
             unknown: unknown_settings(conf),
         })
     }
@@ -86,6 +94,16 @@ fn seconds(conf: &Section, setting: &'static str, least: i64) -> Result<Option<D
             Ok(Some(Duration::from_secs(value.unsigned_abs())))
         }
         (Some(_), _) => Err(Error::Value { setting, expected: "a number of seconds" }),
+    }
+}
+
+fn receive_buffer(conf: &Section) -> Result<usize, Error> {
+    let setting = "pvwatch/receive_buffer";
+    let value = conf.int(setting).and_then(|value| usize::try_from(value).ok());
+    match (conf.item(setting), value) {
+        (None, _) => Ok(RECEIVE_BUFFER),
+        (Some(_), Some(bytes)) if bytes <= RECEIVE_BUFFER_MAX => Ok(bytes),
+        (Some(_), _) => Err(Error::Value { setting, expected: "a number of bytes, at most 1 GiB" }),
     }
 }
 

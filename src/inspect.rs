@@ -24,6 +24,19 @@ pub fn to_json(device: &str, size: u64, verdict: &Verdict) -> Value {
     })
 }
 
+/// The object of a device that could not be opened, or did not answer in time.
+pub fn not_read_json(device: &str, error: &std::io::Error) -> Value {
+    let code = if error.kind() == std::io::ErrorKind::TimedOut { "timed-out" } else { "open-error" };
+    json!({
+        "device": device,
+        "size": null,
+        "verdict": "unreadable",
+        "pv": null,
+        "vg": null,
+        "findings": [{ "code": code, "detail": error.to_string() }],
+    })
+}
+
 fn pv_json(pv: &Pv) -> Value {
     json!({
         "id": pv.id.to_string(),

@@ -6,7 +6,7 @@ mod status;
 
 use serde_json::{Map, Value, json};
 
-pub use status::{Process, show, status};
+pub use status::{Process, Uevents, show, status};
 
 /// The first byte of a call.
 pub const FIRST_BYTE: u8 = b'{';
@@ -37,8 +37,8 @@ pub enum Call {
 
 /// Reads a call. `Err` holds the reply to one that needs no daemon to be answered, or is wrong.
 pub fn parse(message: &[u8]) -> Result<Call, Vec<u8>> {
-    let call: Map<String, Value> =
-        serde_json::from_slice(message).map_err(|_| error("org.varlink.service.InvalidParameter", json!({"parameter": "call"})))?;
+    let call: Map<String, Value> = serde_json::from_slice(message)
+        .map_err(|_| error("org.varlink.service.InvalidParameter", json!({"parameter": "call"})))?;
     let method = call.get("method").and_then(Value::as_str).unwrap_or_default();
     let none = Map::new();
     let parameters = call.get("parameters").and_then(Value::as_object).unwrap_or(&none);
@@ -119,7 +119,10 @@ mod tests {
     #[test]
     fn calls() {
         assert_eq!(parse(br#"{"method":"io.pvwatch.Status"}"#), Ok(Call::Status));
-        assert_eq!(parse(br#"{"method":"io.pvwatch.Show","parameters":{"thing":"vg0"}}"#), Ok(Call::Show("vg0".into())));
+        assert_eq!(
+            parse(br#"{"method":"io.pvwatch.Show","parameters":{"thing":"vg0"}}"#),
+            Ok(Call::Show("vg0".into()))
+        );
         assert_eq!(parse(br#"{"method":"io.pvwatch.Rescan","parameters":{}}"#), Ok(Call::Rescan(vec![])));
     }
 

@@ -198,7 +198,7 @@ fn show_device(watcher: &Watcher, process: &Process, devno: DevNo, device: &Devi
             "vg": owner.map(|vg| json!({
                 "name": text(vg.name()), "id": text(vg.vgid), "seqno": vg.seqno(), "status": status_word(vg.status()),
             })),
-            "own_seqno": pv.metadata().map(|text| text.seqno),
+            "own_seqno": pv.metadata_to_serve().map(|text| text.seqno),
             "duplicate_of": watcher.duplicate_of(devno).map(|other| watcher.devices().get(&other)
                 .map_or_else(|| other.to_string(), Device::path)),
             "stale": device.is_stale(),

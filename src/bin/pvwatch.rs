@@ -1,8 +1,248 @@
+//! The command: asks the daemon, or looks for itself.
+
+use lexopt::Arg::{Long, Short, Value as Positional};
+use lexopt::ValueExt;
+use pvwatch::client::{self, Error};
+use pvwatch::sys::reader;
+use pvwatch::{inspect, probe, words};
+use serde_json::{Value, json};
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
+
+const HELP: &str = "\
+Usage: pvwatch [options] COMMAND
+
+  status [VG|PVID|DEV]    the daemon's state, or all about one thing
+  dump                    everything in the cache
+  rescan [DEV...]         read these devices again, or all
+  settle [--timeout S]    wait until everything that has happened is in the cache
+  inspect DEV|IMAGE...    what is on it, with every problem; asks no daemon
+
+  -s, --socket PATH       the daemon's socket (LVM_LVMETAD_SOCKET,
+                          default /run/lvm/lvmetad.socket)
+      --json              print JSON
+      --timeout SECONDS   give up after that long
+  -V, --version           print the version
+  -h, --help              print this
+
+Exit status: 0 done, 1 failed, 2 usage, 3 not found, 4 daemon not reachable, 5 timed out.
+";
+
+const DEFAULT_SOCKET: &str = "/run/lvm/lvmetad.socket";
+/// For everything but `settle`, which waits as long as it takes.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+/// For one device.
+const INSPECT_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Exit statuses.
+const FAILED: u8 = 1;
+const USAGE: u8 = 2;
+const NOT_FOUND: u8 = 3;
+const UNREACHABLE: u8 = 4;
+const TIMED_OUT: u8 = 5;
+
+struct Arguments {
+    command: String,
+    operands: Vec<String>,
+    socket: PathBuf,
+    json: bool,
+    timeout: Option<Duration>,
+}
+
+/// What to say on standard error, and the exit status.
+struct Failure(String, u8);
+
+impl From<lexopt::Error> for Failure {
+    fn from(error: lexopt::Error) -> Failure {
+        usage(error.to_string())
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        let status = match error {
+            Error::Unreachable { .. } => UNREACHABLE,
+            Error::TimedOut => TIMED_OUT,
+            Error::NotFound(_) => NOT_FOUND,
+            Error::Refused(_) => FAILED,
+        };
+        Failure(error.to_string(), status)
+    }
+}
+
+fn usage(error: impl Into<String>) -> Failure {
+    Failure(format!("{}\nTry 'pvwatch --help'.", error.into()), USAGE)
+}
 
 fn main() -> ExitCode {
-    if let Some(code) = pvwatch::sys::reader::run_if_reader() {
-        return code;
+    if let Some(status) = reader::run_if_reader() {
+        return status;
     }
-    ExitCode::SUCCESS
+    match run() {
+        Ok(status) => ExitCode::from(status),
+        Err(Failure(error, status)) => {
+            eprintln!("pvwatch: {error}");
+            ExitCode::from(status)
+        }
+    }
+}
+
+fn run() -> Result<u8, Failure> {
+    let Some(arguments) = parse()? else { return Ok(0) };
+    match arguments.command.as_str() {
+        "status" => status(&arguments),
+        "dump" => dump(&arguments),
+        "rescan" => rescan(&arguments),
+        "settle" => settle(&arguments),
+        "inspect" => inspect(&arguments),
+        other => Err(usage(format!("{other}: no such command"))),
+    }
+}
+
+fn parse() -> Result<Option<Arguments>, Failure> {
+    let socket = std::env::var_os("LVM_LVMETAD_SOCKET").filter(|socket| !socket.is_empty());
+    let mut arguments = Arguments {
+        command: String::new(),
+        operands: Vec::new(),
+        socket: socket.map_or_else(|| DEFAULT_SOCKET.into(), PathBuf::from),
+        json: false,
+        timeout: None,
+    };
+    let mut parser = lexopt::Parser::from_env();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Short('s') | Long("socket") => arguments.socket = parser.value()?.into(),
+            Long("json") => arguments.json = true,
+            Long("timeout") => arguments.timeout = Some(seconds(&parser.value()?.string()?)?),
+            Short('V') | Long("version") => {
+                print(&format!("pvwatch {}\n", env!("CARGO_PKG_VERSION")))?;
+                return Ok(None);
+            }
+            Short('h') | Long("help") => {
+                print(HELP)?;
+                return Ok(None);
+            }
+            Positional(value) if arguments.command.is_empty() => arguments.command = value.string()?,
+            Positional(value) => arguments.operands.push(value.string()?),
+            _ => return Err(argument.unexpected().into()),
+        }
+    }
+    if arguments.command.is_empty() { Err(usage("a command is needed")) } else { Ok(Some(arguments)) }
+}
+
+fn seconds(text: &str) -> Result<Duration, Failure> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds.ok_or_else(|| usage(format!("--timeout {text}: not a number of seconds")))
+}
+
+/// A reader that has gone away is no error of ours.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure(format!("standard output: {error}"), FAILED))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn print_json(value: &Value) -> Result<(), Failure> {
+    print(&format!("{value:#}\n"))
+}
+
+impl Arguments {
+    fn call(&self, method: &str, parameters: &Value) -> Result<Value, Failure> {
+        let timeout = self.timeout.or((method != "Settle").then_some(DEFAULT_TIMEOUT));
+        Ok(client::call(&self.socket, method, parameters, timeout)?)
+    }
+
+    fn no_operands(&self) -> Result<(), Failure> {
+        match self.operands.first() {
+            Some(operand) => Err(usage(format!("{}: '{}' takes no operands", operand, self.command))),
+            None => Ok(()),
+        }
+    }
+}
+
+fn status(arguments: &Arguments) -> Result<u8, Failure> {
+    match &arguments.operands[..] {
+        [] => {
+            let status = arguments.call("Status", &json!({}))?;
+            if arguments.json { print_json(&status["status"])? } else { print(&words::status(&status["status"]))? }
+        }
+        [thing] => {
+            let shown = arguments.call("Show", &json!({"thing": thing}))?;
+            let things = shown["shown"].as_array().map_or(&[][..], Vec::as_slice);
+            if arguments.json { print_json(&shown["shown"])? } else { print(&words::shown(things))? }
+        }
+        [_, more, ..] => return Err(usage(format!("{more}: one thing at a time"))),
+    }
+    Ok(0)
+}
+
+fn dump(arguments: &Arguments) -> Result<u8, Failure> {
+    arguments.no_operands()?;
+    let dump = arguments.call("Dump", &json!({}))?;
+    if arguments.json {
+        print_json(&dump)?
+    } else {
+        print(dump["text"].as_str().unwrap_or_default())?
+    }
+    Ok(0)
+}
+
+fn rescan(arguments: &Arguments) -> Result<u8, Failure> {
+    let absolute = |operand: &String| match std::path::absolute(operand) {
+        Ok(path) if operand.contains('/') || path.exists() => path.to_string_lossy().into_owned(),
+        _ => operand.clone(),
+    };
+    let devices = arguments.operands.iter().map(absolute).collect::<Vec<_>>();
+    let reply = arguments.call("Rescan", &json!({"devices": devices}))?;
+    if arguments.json {
+        print_json(&reply)?;
+    }
+    Ok(0)
+}
+
+fn settle(arguments: &Arguments) -> Result<u8, Failure> {
+    arguments.no_operands()?;
+    let reply = arguments.call("Settle", &json!({}))?;
+    if arguments.json {
+        print_json(&reply)?;
+    } else {
+        for device in reply["quarantined"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+            print(&format!("quarantined: {device}\n"))?;
+        }
+    }
+    Ok(0)
+}
+
+fn inspect(arguments: &Arguments) -> Result<u8, Failure> {
+    if arguments.operands.is_empty() {
+        return Err(usage("inspect: a device or an image is needed"));
+    }
+    let deadline = arguments.timeout.unwrap_or(INSPECT_DEADLINE);
+    let mut results = Vec::new();
+    let mut worst = 0;
+    for name in &arguments.operands {
+        match probe::probe(Path::new(name), deadline) {
+            Ok((size, verdict)) if arguments.json => results.push(inspect::to_json(name, size, &verdict)),
+            Ok((size, verdict)) => print(&inspect::to_text(name, size, &verdict))?,
+            Err(error) => {
+                eprintln!("pvwatch: {name}: {error}");
+                worst = worst.max(match error.kind() {
+                    std::io::ErrorKind::NotFound => NOT_FOUND,
+                    std::io::ErrorKind::TimedOut => TIMED_OUT,
+                    _ => FAILED,
+                });
+                results.push(inspect::not_read_json(name, &error));
+            }
+        }
+    }
+    if arguments.json {
+        print_json(&Value::Array(results))?;
+    }
+    Ok(worst)
 }

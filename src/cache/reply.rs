@@ -232,6 +232,7 @@ fn clear_missing(pv: &mut Section) {
 fn mark_missing(pv: &mut Section) {
     let missing = Scalar::Str(Cow::Borrowed(MISSING));
     match pv.0.iter_mut().find(|node| &*node.key == b"status").map(|node| &mut node.item) {
+        Some(Item::Value(value)) if strings(Some(value)).contains(&MISSING) => {}
         Some(Item::Value(value)) => {
             let mut scalars = vec![missing];
             scalars.extend(value.scalars().iter().cloned());

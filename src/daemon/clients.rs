@@ -5,9 +5,8 @@ use crate::api;
 use crate::cache;
 use crate::protocol::frame::{Frames, MESSAGE_MAX, TooLarge};
 use crate::protocol::{self, Reply};
-use crate::sys::socket::Listener;
 use crate::watcher::SettleId;
-use mio::net::UnixStream;
+use mio::net::{UnixListener, UnixStream};
 use mio::{Interest, Registry, Token};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, Read, Write};
@@ -113,11 +112,11 @@ impl Clients {
         [self.accept_again, self.next_sweep.filter(|_| !self.clients.is_empty())].into_iter().flatten().min()
     }
 
-    pub fn accept(&mut self, now: Duration, listener: &mut Listener, registry: &Registry) {
+    pub fn accept(&mut self, now: Duration, listener: &UnixListener, registry: &Registry) {
         self.accept_again = None;
         loop {
             match listener.accept() {
-                Ok(stream) if self.clients.len() < CLIENTS_MAX => self.add(now, stream, registry),
+                Ok((stream, _)) if self.clients.len() < CLIENTS_MAX => self.add(now, stream, registry),
                 Ok(_refused) => {
                     self.refused += 1;
                     if self.refused.is_power_of_two() {
@@ -228,7 +227,11 @@ impl Clients {
                 return if client.is_hung_up(&mut self.chunk) { Advance::Gone } else { Advance::Waiting };
             }
             if answered {
-                return if client.readable || client.frames.is_partial() { Advance::Answered } else { Advance::Waiting };
+                return if client.readable || client.frames.is_partial() {
+                    Advance::Answered
+                } else {
+                    Advance::Waiting
+                };
             }
             match client.frames.next(client.terminator()) {
                 Ok(Some(message)) if client.protocol == Some(Protocol::Lvmetad) => {

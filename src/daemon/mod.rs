@@ -9,19 +9,19 @@ use crate::api::{self, Process, Uevents};
 use crate::devno::DevNo;
 use crate::sys::daemonize;
 use crate::sys::inotify::{Notice, Watches};
-use crate::sys::monitor::{self, Monitor, Received};
-use crate::sys::notify::Notify;
+use crate::sys::monitor::{Monitor, Received};
+use crate::sys::notify;
 use crate::sys::pid_file::PidFile;
 use crate::sys::reader::{self, Happening, Pool};
 use crate::sys::signal::{Signal, Signals};
-use crate::sys::{clock, socket};
+use crate::sys::{clock, descriptors, pid_file, socket};
 use crate::uevent::{Action, Uevent};
 use crate::watcher::{self, Cause, Effect, Level, Report, Watcher};
 use clients::Clients;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use scope::Scope;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::os::fd::AsRawFd;
@@ -51,17 +51,16 @@ pub struct Options {
 /// Why the daemon cannot do its job.
 #[derive(Debug)]
 pub enum Error {
-    /// Another instance holds the pid file.
-    PidFileLocked(PathBuf),
+    PidFile(pid_file::Error),
     Settings(settings::Error),
-    Socket(String),
+    Socket(io::Error),
     System { doing: &'static str, error: io::Error },
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::PidFileLocked(path) => write!(f, "{}: locked by another instance", path.display()),
+            Error::PidFile(error) => write!(f, "{error}"),
             Error::Settings(error) => write!(f, "{error}"),
             Error::Socket(error) => write!(f, "{error}"),
             Error::System { doing, error } => write!(f, "cannot {doing}: {error}"),
@@ -117,7 +116,7 @@ const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Runs until a signal, or idleness, ends it.
 pub fn run(options: &Options) -> Result<(), Error> {
-    socket::close_on_exec().map_err(system("mark inherited descriptors close-on-exec"))?;
+    descriptors::set_close_on_exec().map_err(system("mark inherited descriptors close-on-exec"))?;
     let handed_over = socket::adopt_systemd(&options.socket);
     let settings = load_settings(options).map_err(Error::Settings)?;
     let ready = if options.foreground {
@@ -125,38 +124,41 @@ pub fn run(options: &Options) -> Result<(), Error> {
     } else {
         Some(daemonize::background().map_err(system("start in the background"))?)
     };
-    let mut pid_file = PidFile::create(&options.pid_file).map_err(|error| match error {
-        crate::sys::pid_file::Error::Locked => Error::PidFileLocked(options.pid_file.clone()),
-        crate::sys::pid_file::Error::Io(error) => {
-            Error::Socket(format!("pid file {}: {error}", options.pid_file.display()))
-        }
-    })?;
+    let pid_file = PidFile::create(&options.pid_file).map_err(Error::PidFile)?;
     let mut daemon = match Daemon::new(options, settings, handed_over) {
         Ok(daemon) => daemon,
         Err(error) => {
-            pid_file.remove();
+            remove_file_of("pid file", pid_file.remove());
             return Err(error);
         }
     };
+    daemon.pid_file = Some(pid_file);
     if let Some(ready) = ready {
-        ready.announce();
+        ready.announce().map_err(system("tell the starting process"))?;
     }
     log::info!("listening on {}", options.socket.display());
-    daemon.main_loop(&mut pid_file)
+    daemon.main_loop()
+}
+
+fn remove_file_of(what: &str, result: io::Result<()>) {
+    if let Err(error) = result {
+        log::warn!("the {what} could not be removed: {error}");
+    }
 }
 
 struct Daemon<'o> {
     options: &'o Options,
     poll: Poll,
     signals: Signals,
-    listener: socket::Listener,
+    /// `None` once we are stopping.
+    listener: Option<socket::Listener>,
+    pid_file: Option<PidFile>,
     monitor: Option<Monitor>,
     watches: Option<Watches>,
     clients: Clients,
     pool: Pool,
     scope: Scope,
     watcher: Watcher,
-    notify: Notify,
     started: Duration,
     uevents: Uevents,
     unwatched: u64,
@@ -166,6 +168,7 @@ struct Daemon<'o> {
     uevents_pending: bool,
     notices_pending: bool,
     status_told: (String, Duration),
+    watchdog: Option<Duration>,
     next_watchdog: Option<Duration>,
     stopping: Option<Duration>,
     idle_since: Option<Duration>,
@@ -187,67 +190,73 @@ impl<'o> Daemon<'o> {
         let mut watches = None;
         let scope = Scope::new(options, &settings);
         if options.scan {
-            monitor = open_monitor(registry);
+            monitor = open_monitor(registry, settings.receive_buffer);
             watches = open_watches(registry);
         }
         let mut listener = match handed_over {
             Some(listener) => listener,
-            None => socket::Listener::bind(&options.socket).map_err(|error| Error::Socket(error.to_string()))?,
+            None => socket::Listener::bind(&options.socket).map_err(Error::Socket)?,
         };
         registry
-            .register(listener.source(), LISTENER, Interest::READABLE)
+            .register(&mut listener.listener, LISTENER, Interest::READABLE)
             .map_err(system("watch the listening socket"))?;
         let pid = i64::from(std::process::id());
         let watcher = if options.scan { Watcher::new(settings, pid, now) } else { Watcher::server(pid) };
-        let mut notify = Notify::from_environment();
-        let next_watchdog = notify.watchdog_interval().map(|interval| now + interval / 2);
-        notify.status("starting");
+        let watchdog = notify::watchdog();
+        notify::status("starting");
         Ok(Daemon {
             options,
-            uevents: Uevents { receive_buffer: monitor.as_ref().map_or(0, Monitor::receive_buffer), ..Uevents::default() },
+            uevents: Uevents {
+                receive_buffer: monitor.as_ref().map_or(0, Monitor::receive_buffer),
+                ..Uevents::default()
+            },
             poll,
             signals,
-            listener,
+            listener: Some(listener),
+            pid_file: None,
             monitor,
             watches,
             clients: Clients::new(FIRST_CLIENT),
             pool: Pool::new(FIRST_READER),
             scope,
             watcher,
-            notify,
             started: now,
             unwatched: 0,
             unwatched_logged: false,
             uevents_pending: false,
             notices_pending: false,
             status_told: (String::new(), Duration::ZERO),
-            next_watchdog,
+            watchdog,
+            next_watchdog: watchdog.map(|interval| now + interval),
             stopping: None,
             idle_since: Some(now),
         })
     }
 
-    fn main_loop(&mut self, pid_file: &mut PidFile) -> Result<(), Error> {
+    fn main_loop(&mut self) -> Result<(), Error> {
         self.watch_directories();
         let mut events = Events::with_capacity(1024);
         loop {
             let now = clock::now();
-            let more = self.run_effects(now) || self.clients.have_more() || self.uevents_pending || self.notices_pending;
+            let more =
+                self.run_effects(now) || self.clients.have_more() || self.uevents_pending || self.notices_pending;
             if self.is_over(now) {
                 if self.stopping.is_none() {
-                    self.stop(now, pid_file);
+                    self.stop(now);
                 }
                 return Ok(());
             }
             self.tell_systemd(now);
             let timeout = if more { Some(Duration::ZERO) } else { self.timeout(now) };
             match self.poll.poll(&mut events, timeout) {
-                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(system("wait for events")(error)),
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                    return Err(system("wait for events")(error));
+                }
                 Ok(()) | Err(_) => {}
             }
             let now = clock::now();
             for event in &events {
-                self.handle(now, Event::from(event.token()), pid_file);
+                self.handle(now, Event::from(event.token()));
             }
             self.continue_turn(now);
             if self.watcher.poll_timeout().is_some_and(|at| at <= now) {
@@ -256,10 +265,10 @@ impl<'o> Daemon<'o> {
         }
     }
 
-    fn handle(&mut self, now: Duration, event: Event, pid_file: &mut PidFile) {
+    fn handle(&mut self, now: Duration, event: Event) {
         match event {
-            Event::Signal => self.handle_signals(now, pid_file),
-            Event::Connection => self.clients.accept(now, &mut self.listener, self.poll.registry()),
+            Event::Signal => self.handle_signals(now),
+            Event::Connection => self.accept(now),
             Event::Uevent => self.uevents_pending = true,
             Event::Notice => self.notices_pending = true,
             Event::Client(token) => self.clients.ready(token),
@@ -268,6 +277,17 @@ impl<'o> Daemon<'o> {
                 self.pool.handle_ready(self.poll.registry(), token, &mut happenings);
                 self.pass_on(now, happenings);
             }
+        }
+    }
+
+    fn serve_clients(&mut self, now: Duration) -> Option<(Token, Vec<u8>)> {
+        let mut answer = |message: &[u8]| self.watcher.handle_request(now, message);
+        self.clients.serve(now, self.poll.registry(), &mut answer)
+    }
+
+    fn accept(&mut self, now: Duration) {
+        if let Some(listener) = &self.listener {
+            self.clients.accept(now, &listener.listener, self.poll.registry());
         }
     }
 
@@ -280,11 +300,9 @@ impl<'o> Daemon<'o> {
             self.drain_notices(now, EVENTS_PER_TURN);
         }
         if self.clients.wants_accept(now) {
-            self.clients.accept(now, &mut self.listener, self.poll.registry());
+            self.accept(now);
         }
-        let registry = self.poll.registry();
-        let mut answer = |message: &[u8]| self.watcher.handle_request(now, message);
-        while let Some((token, call)) = self.clients.serve(now, registry, &mut answer) {
+        while let Some((token, call)) = self.serve_clients(now) {
             self.handle_call(now, token, &call);
         }
         for settle in self.clients.take_given_up() {
@@ -292,7 +310,7 @@ impl<'o> Daemon<'o> {
         }
     }
 
-    fn handle_signals(&mut self, now: Duration, pid_file: &mut PidFile) {
+    fn handle_signals(&mut self, now: Duration) {
         while let Some(signal) = self.signals.receive() {
             match signal {
                 Signal::Child => {
@@ -300,10 +318,10 @@ impl<'o> Daemon<'o> {
                     self.pool.reap(&mut happenings);
                     self.pass_on(now, happenings);
                 }
-                Signal::Hangup => self.reload(now),
-                Signal::Terminate => {
+                Signal::HangUp => self.reload(now),
+                Signal::Terminate | Signal::Interrupt | Signal::Quit | Signal::Alarm => {
                     if self.stopping.is_none() {
-                        self.stop(now, pid_file);
+                        self.stop(now);
                     }
                 }
             }
@@ -323,14 +341,18 @@ impl<'o> Daemon<'o> {
         }
     }
 
-    fn stop(&mut self, now: Duration, pid_file: &mut PidFile) {
+    fn stop(&mut self, now: Duration) {
         log::info!("shutting down");
         // First what a supervisor and the next instance look at: the process itself may be killed
         // a moment later.
-        self.listener.remove();
-        pid_file.remove();
-        self.notify.stopping();
-        let _ = self.poll.registry().deregister(self.listener.source());
+        if let Some(mut listener) = self.listener.take() {
+            let _ = self.poll.registry().deregister(&mut listener.listener);
+            remove_file_of("socket", listener.remove());
+        }
+        if let Some(pid_file) = self.pid_file.take() {
+            remove_file_of("pid file", pid_file.remove());
+        }
+        notify::stopping();
         self.clients.finish(self.poll.registry());
         self.stopping = Some(now + SHUTDOWN_GRACE);
     }
@@ -396,7 +418,7 @@ impl<'o> Daemon<'o> {
                 self.clients.settled(id, api::reply(serde_json::json!({ "quarantined": names })));
             }
             Effect::Ready => {
-                self.notify.ready();
+                notify::ready();
                 log::info!("ready");
             }
             Effect::Report(report) => log_report(&report),
@@ -505,7 +527,11 @@ impl<'o> Daemon<'o> {
             Ok(api::Call::Show(thing)) => {
                 let devno = self.scope.resolve(Path::new(&thing));
                 let shown = api::show(&self.watcher, &self.process(now), &thing, devno);
-                if shown.is_empty() { api::not_found(&thing) } else { api::reply(serde_json::json!({ "shown": shown })) }
+                if shown.is_empty() {
+                    api::not_found(&thing)
+                } else {
+                    api::reply(serde_json::json!({ "shown": shown }))
+                }
             }
             Ok(api::Call::Dump) => {
                 let dump = self.watcher.cache().dump_reply();
@@ -520,18 +546,18 @@ impl<'o> Daemon<'o> {
     }
 
     fn rescan(&mut self, now: Duration, devices: &[String]) -> Vec<u8> {
-        let mut devnos = BTreeMap::new();
+        let mut devnos = BTreeSet::new();
         for name in devices {
             match self.scope.resolve(Path::new(name)).or_else(|| DevNo::parse(name)) {
-                Some(devno) if self.scope.covers(devno) => devnos.insert(devno, name),
+                Some(devno) if self.scope.covers(devno) => devnos.insert(devno),
                 _ => return api::not_found(name),
             };
         }
         if devices.is_empty() {
             self.watcher.rescan_all();
         }
-        for devno in devnos.keys() {
-            self.watcher.handle(now, watcher::Event::Touched { devno: *devno, cause: Cause::Asked });
+        for devno in devnos {
+            self.watcher.handle(now, watcher::Event::Touched { devno, cause: Cause::Asked });
         }
         api::reply(serde_json::json!({ "devices": devices }))
     }
@@ -565,10 +591,10 @@ impl<'o> Daemon<'o> {
 
     fn tell_systemd(&mut self, now: Duration) {
         if self.next_watchdog.is_some_and(|at| at <= now) {
-            self.notify.watchdog();
-            self.next_watchdog = self.notify.watchdog_interval().map(|interval| now + interval / 2);
+            notify::alive();
+            self.next_watchdog = self.watchdog.map(|interval| now + interval);
         }
-        if self.notify.is_listening() && now >= self.status_told.1 + STATUS_INTERVAL && self.stopping.is_none() {
+        if now >= self.status_told.1 + STATUS_INTERVAL && self.stopping.is_none() {
             let cache = self.watcher.cache();
             let quarantined = self.watcher.devices().values().filter(|device| device.quarantine.is_some()).count();
             let status = format!(
@@ -579,7 +605,7 @@ impl<'o> Daemon<'o> {
                 cache.vg_count(),
             );
             if status != self.status_told.0 {
-                self.notify.status(&status);
+                notify::status(&status);
                 self.status_told.0 = status;
             }
             self.status_told.1 = now;
@@ -624,9 +650,9 @@ fn register(registry: &mio::Registry, source: &impl AsRawFd, token: Token) -> io
 }
 
 /// Without uevents, as in some containers, images and inotify still work.
-fn open_monitor(registry: &mio::Registry) -> Option<Monitor> {
+fn open_monitor(registry: &mio::Registry, receive_buffer: usize) -> Option<Monitor> {
     let open = || {
-        let monitor = Monitor::open(monitor::receive_buffer_wanted())?;
+        let monitor = Monitor::open(receive_buffer)?;
         register(registry, &monitor, UEVENTS)?;
         Ok(monitor)
     };

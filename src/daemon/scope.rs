@@ -5,7 +5,8 @@ use super::Options;
 use crate::conf::Settings;
 use crate::device::{Facts, Present};
 use crate::devno::DevNo;
-use crate::sys::{names, sysfs};
+use crate::sys::names;
+use crate::sys::sysfs::Sysfs;
 use std::collections::BTreeMap;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -24,6 +25,7 @@ pub struct Scope {
     /// Whether filters look at names, so that all of a device's have to be known.
     need_aliases: bool,
     aliases: names::Aliases,
+    sysfs: Sysfs,
 }
 
 impl Scope {
@@ -34,6 +36,7 @@ impl Scope {
             found: BTreeMap::new(),
             need_aliases: false,
             aliases: names::Aliases::default(),
+            sysfs: Sysfs::new(),
         };
         scope.configure(settings);
         scope
@@ -60,7 +63,7 @@ impl Scope {
             self.aliases = names::Aliases::read();
         }
         if self.only.is_empty() {
-            return sysfs::enumerate().unwrap_or_else(|error| {
+            return self.sysfs.enumerate().unwrap_or_else(|error| {
                 log::error!("the devices present cannot be listed: {error}");
                 Vec::new()
             });
@@ -84,7 +87,7 @@ impl Scope {
             return Some((image_facts(path)?, vec![path.to_string_lossy().into_owned()]));
         }
         let given = if self.only.is_empty() { None } else { Some(self.given_path(devno)?) };
-        let facts = sysfs::facts(devno).ok().flatten()?;
+        let facts = self.sysfs.facts(devno).ok().flatten()?;
         let node = names::node_of(&facts.name);
         let mut names = vec![node];
         if let Some(given) = given {

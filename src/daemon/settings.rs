@@ -43,7 +43,8 @@ pub fn load(options: &Options) -> Result<Settings, Error> {
         texts.push((read(&path)?, path));
     }
     if let Some(path) = &options.config {
-        let text = read(path)?.ok_or_else(|| Error::Read { path: path.clone(), error: io::ErrorKind::NotFound.into() })?;
+        let text =
+            read(path)?.ok_or_else(|| Error::Read { path: path.clone(), error: io::ErrorKind::NotFound.into() })?;
         texts.push((Some(text), path.clone()));
     }
     for (text, path) in &texts {

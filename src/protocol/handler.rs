@@ -218,7 +218,7 @@ impl<'m> Request<'_, 'm> {
             return failed("Ignore PV without PV metadata");
         }
         let Some(pvid) = self.str("pvmeta/id") else { return failed("Ignore PV without PV UUID") };
-        let Some(device) = self.int("pvmeta/device").filter(|&device| device != 0) else {
+        let Some(device) = self.int("pvmeta/device") else {
             return failed("Ignore PV without device");
         };
         let metadata = match message.node("metadata") {

@@ -2,11 +2,13 @@
 //!
 //! They may use the pure modules, never the reverse, and they decide nothing.
 
+pub mod clock;
 pub mod daemonize;
 pub mod descriptors;
 pub mod inotify;
 pub mod log;
 pub mod monitor;
+pub mod names;
 pub mod notify;
 pub mod pid_file;
 pub mod reader;

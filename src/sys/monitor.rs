@@ -5,14 +5,15 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::socket::{getsockopt, setsockopt, sockopt};
 
 use crate::devno::DevNo;
 use crate::uevent::{Action, Uevent};
 
 /// Room for more than 100,000 events of usual size: what a big storage array sends while the
 /// daemon is busy. The kernel accounts for what is queued and does not reserve it.
-pub const RECEIVE_BUFFER: usize = 128 << 20;
+#[cfg(test)]
+const RECEIVE_BUFFER: usize = 128 << 20;
 
 pub struct Monitor {
     socket: udev::MonitorSocket,
@@ -31,7 +32,7 @@ pub enum Received {
 
 impl Monitor {
     /// Listens to the kernel's own events, not to udevd's: they come without udevd, and before it.
-    /// `receive_buffer` in bytes, usually `RECEIVE_BUFFER`.
+    /// `receive_buffer` in bytes.
     pub fn open(receive_buffer: usize) -> io::Result<Monitor> {
         let socket = udev::MonitorBuilder::new_kernel()?.match_subsystem("block")?.listen()?;
         // Above net.core.rmem_max only root may go; anybody else gets what there is.
@@ -39,6 +40,11 @@ impl Monitor {
             setsockopt(&socket, sockopt::RcvBuf, &receive_buffer)?;
         }
         Ok(Monitor { socket })
+    }
+
+    /// The size that the kernel granted, which is twice what it was asked for; 0 if it does not say.
+    pub fn receive_buffer(&self) -> usize {
+        getsockopt(&self.socket, sockopt::RcvBuf).unwrap_or(0)
     }
 
     /// The next event. Ask until the answer is `Drained`.

@@ -26,7 +26,7 @@ impl Watcher {
         match &seen.content {
             Content::Pv(pv) => {
                 let (pvid, pvmeta) = (pv.id.hyphenated(), Section(pv.pvmeta(devno.to_dev_t())));
-                let text = pv.metadata().cloned();
+                let text = pv.metadata_to_serve().cloned();
                 self.found(devno, &pvid, &pvmeta, text.as_deref());
             }
             Content::NotAPv(_) => self.not_found(devno),
@@ -52,9 +52,9 @@ impl Watcher {
             Ok(found) => {
                 self.duplicates.remove(&devno);
                 if !known {
-                    let vg = text.map(|text| text.name.clone()).or_else(|| {
-                        (found.status != Status::Orphan).then(|| found.vgname.to_vec())
-                    });
+                    let vg = text
+                        .map(|text| text.name.clone())
+                        .or_else(|| (found.status != Status::Orphan).then(|| found.vgname.to_vec()));
                     self.report(Report::Found { device, pvid: pvid.to_vec(), vg });
                 }
             }
@@ -94,7 +94,14 @@ impl Watcher {
         self.device_resolved(devno);
     }
 
-    fn after_change(&mut self, now: Duration, devno: DevNo, before: Option<Key>, after: Option<Key>, vgids: BTreeSet<Id>) {
+    fn after_change(
+        &mut self,
+        now: Duration,
+        devno: DevNo,
+        before: Option<Key>,
+        after: Option<Key>,
+        vgids: BTreeSet<Id>,
+    ) {
         if before != after {
             self.changed_since_scan = true;
             if let Some(pvid) = &before {
@@ -135,7 +142,7 @@ impl Watcher {
 
     /// The metadata that was read from this device last, if it can be served.
     pub(super) fn text_of(&self, devno: DevNo) -> Option<&Rc<VgText>> {
-        self.devices.get(&devno)?.pv()?.metadata()
+        self.devices.get(&devno)?.pv()?.metadata_to_serve()
     }
 
     /// Notes which VG the device's text is of; a duplicate's counts for nothing.
@@ -185,12 +192,8 @@ impl Watcher {
                 }
             }
             Some((_, text)) => {
-                let new = NewMetadata {
-                    name: &text.name,
-                    vgid: &key,
-                    seqno: text.seqno,
-                    body: NewBody::Shared(&text.body),
-                };
+                let new =
+                    NewMetadata { name: &text.name, vgid: &key, seqno: text.seqno, body: NewBody::Shared(&text.body) };
                 if self.differs(&text, &key) {
                     // Metadata comes from a checked text with seqno > 0, or was refused before.
                     let _ = self.cache.vg_update(new);

@@ -194,7 +194,7 @@ impl Watcher {
         self.device_resolved(devno);
     }
 
-    fn quarantine(&mut self, now: Duration, devno: DevNo, reason: Reason) {
+    pub(super) fn quarantine(&mut self, now: Duration, devno: DevNo, reason: Reason) {
         let retry_max = self.settings.retry_max;
         let Some(device) = self.devices.get_mut(&devno) else { return };
         self.retries.retain(|(_, other)| *other != devno);

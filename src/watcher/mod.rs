@@ -47,13 +47,26 @@ pub enum Event {
     /// Everything there is, enumerated after subscribing to changes.
     Resync(Vec<Present>),
     /// Something happened to this device; look at it.
-    Touched { devno: DevNo, cause: Cause },
+    Touched {
+        devno: DevNo,
+        cause: Cause,
+    },
     /// What the kernel says of it now, and its names; `None` if there is no such device.
-    Facts { devno: DevNo, found: Option<(Facts, Vec<String>)> },
+    Facts {
+        devno: DevNo,
+        found: Option<(Facts, Vec<String>)>,
+    },
     /// Events were lost.
     Lost(&'static str),
-    Opened { job: JobId, result: Result<Opened, i32> },
-    Data { job: JobId, diskseq: Option<u64>, result: Result<Vec<u8>, i32> },
+    Opened {
+        job: JobId,
+        result: Result<Opened, i32>,
+    },
+    Data {
+        job: JobId,
+        diskseq: Option<u64>,
+        result: Result<Vec<u8>, i32>,
+    },
     ReaderDied(JobId),
     /// The reader of an abandoned job has exited at last.
     ReaderReleased(JobId),
@@ -76,14 +89,28 @@ pub enum Effect {
     Enumerate,
     Examine(DevNo),
     /// Watch the node for writers that close it; emitted before each read.
-    Watch { devno: DevNo, path: String },
+    Watch {
+        devno: DevNo,
+        path: String,
+    },
     Unwatch(DevNo),
-    Open { job: JobId, devno: DevNo, path: String, length: usize },
-    Read { job: JobId, range: ByteRange },
+    Open {
+        job: JobId,
+        devno: DevNo,
+        path: String,
+        length: usize,
+    },
+    Read {
+        job: JobId,
+        range: ByteRange,
+    },
     Close(JobId),
     /// Give the job's reader up; it may be stuck in the kernel.
     Abandon(JobId),
-    Settled { id: SettleId, quarantined: Vec<DevNo> },
+    Settled {
+        id: SettleId,
+        quarantined: Vec<DevNo>,
+    },
     /// Each device that was present at the start is scanned or quarantined, or its time is up.
     Ready,
     Report(Report),
@@ -294,7 +321,8 @@ impl Watcher {
             Push::Device(device) => self.distrust(DevNo::from_dev_t(device.cast_unsigned())),
             Push::Vg { vgid, pvids } => {
                 let devices = pvids.iter().filter_map(|pvid| self.cache.device_of(pvid));
-                let mut devnos = devices.map(|device| DevNo::from_dev_t(device.cast_unsigned())).collect::<BTreeSet<_>>();
+                let mut devnos =
+                    devices.map(|device| DevNo::from_dev_t(device.cast_unsigned())).collect::<BTreeSet<_>>();
                 if let Some(vgid) = Id::parse(&vgid) {
                     devnos.extend(self.holders.get(&vgid).into_iter().flatten());
                 }
@@ -338,6 +366,11 @@ impl Watcher {
         let timeout = OWN_UPDATE_TIMEOUT_SECS;
         self.cache.token.request_update(UPDATE_IN_PROGRESS, self.own_pid, timeout, OWN_COMMAND, now);
         self.first_scan = Some(FirstScan { until: now + self.settings.read_deadline, enumerated: false });
+    }
+
+    /// Looks at everything again.
+    pub fn rescan_all(&mut self) {
+        self.enumerate = self.scanning;
     }
 
     /// New settings, and everything is looked at again.

@@ -68,7 +68,11 @@ impl fmt::Display for Report {
             }
             Report::Gone { device, pvid } => write!(f, "{device} {}: PV gone", pvid.escape_ascii()),
             Report::Duplicate { device, pvid, other } => {
-                write!(f, "{device} {}: duplicate, the PV is on {other}; LVM 2.02 commands will scan", pvid.escape_ascii())
+                write!(
+                    f,
+                    "{device} {}: duplicate, the PV is on {other}; LVM 2.02 commands will scan",
+                    pvid.escape_ascii()
+                )
             }
             Report::Outdated { device, pvid, vgid } => {
                 write!(f, "{device} {}: holds outdated metadata of VG {vgid}", pvid.escape_ascii())

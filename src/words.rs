@@ -1,0 +1,219 @@
+//! The daemon's answers in plain words.
+
+use serde_json::Value;
+use std::fmt::Write;
+
+/// Appends a line. Names come from disks and clients: what a terminal might act on is escaped.
+macro_rules! line {
+    ($out:expr, $($arg:tt)*) => {{
+        $out.push_str(&printable(&format!($($arg)*)));
+        $out.push('\n');
+    }};
+}
+
+fn printable(text: &str) -> String {
+    text.chars().fold(String::new(), |mut out, char| {
+        if char.is_control() {
+            let _ = write!(out, "{}", char.escape_default());
+        } else {
+            out.push(char);
+        }
+        out
+    })
+}
+
+fn str<'v>(value: &'v Value, key: &str) -> &'v str {
+    value[key].as_str().unwrap_or_default()
+}
+
+fn list<'v>(value: &'v Value, key: &str) -> &'v [Value] {
+    value[key].as_array().map_or(&[], Vec::as_slice)
+}
+
+fn ago(value: &Value) -> String {
+    let seconds = value.as_f64().unwrap_or_default();
+    match seconds {
+        ..0.001 => "just now".to_owned(),
+        ..1.0 => format!("{:.0} ms ago", seconds * 1000.0),
+        ..120.0 => format!("{seconds:.1} s ago"),
+        ..7200.0 => format!("{:.0} min ago", seconds / 60.0),
+        _ => format!("{:.1} h ago", seconds / 3600.0),
+    }
+}
+
+pub fn status(status: &Value) -> String {
+    let mut out = String::new();
+    let (counts, flags, readers) = (&status["counts"], &status["flags"], &status["readers"]);
+    line!(out, "pvwatchd {} (pid {}), started {}", str(status, "version"), status["pid"], ago(&status["uptime"]));
+    line!(out, "state    {}, token \"{}\"", str(status, "state"), str(status, "token"));
+    line!(
+        out,
+        "counts   {} devices, {} PVs, {} VGs ({} partial), {} duplicates, {} clients",
+        counts["devices"],
+        counts["pvs"],
+        counts["vgs"],
+        counts["partial_vgs"],
+        counts["duplicates"],
+        counts["clients"]
+    );
+    if flags["global_disable"] == true || flags["global_invalid"] == true {
+        let reasons = list(flags, "disable_reason").iter().filter_map(Value::as_str).collect::<Vec<_>>();
+        line!(
+            out,
+            "flags    disabled {} ({}), invalid {}: LVM 2.02 commands do not use the cache",
+            flags["global_disable"],
+            reasons.join(", "),
+            flags["global_invalid"]
+        );
+    }
+    let events = &status["events"];
+    if events["seen"].is_null() {
+        line!(out, "events   {}", str(events, "source"));
+    } else {
+        line!(
+            out,
+            "events   {}: {} seen{}, lost {} times, {} failed",
+            str(events, "source"),
+            events["seen"],
+            if events["ever_arrived"] == true { "" } else { " (in some containers they cannot arrive)" },
+            events["lost"],
+            events["failed"]
+        );
+    }
+    if status["unwatched_nodes"].as_u64() > Some(0) {
+        line!(out, "         {} nodes could not be watched: writes to them are not noticed", status["unwatched_nodes"]);
+    }
+    line!(
+        out,
+        "readers  {} busy and {} idle of {}, {} abandoned; {} scans, {} resyncs",
+        readers["busy"],
+        readers["idle"],
+        readers["limit"],
+        list(readers, "abandoned").len(),
+        status["scans"],
+        status["resyncs"]
+    );
+    for device in list(status, "quarantined") {
+        quarantine(&mut out, device);
+    }
+    out
+}
+
+fn quarantine(out: &mut String, quarantine: &Value) {
+    let next = match quarantine["retry_in"].as_f64() {
+        _ if quarantine["reader_stuck"] == true => {
+            "tried again when its reader, stuck in the kernel, is gone".to_owned()
+        }
+        Some(seconds) => format!("tried again in {seconds:.1} s"),
+        None => "read again when it says that it is back".to_owned(),
+    };
+    let pvid = quarantine["pvid"].as_str().map_or_else(String::new, |pvid| format!(" (last known PV {pvid}, stale)"));
+    line!(
+        out,
+        "quarantined: {}{pvid}: {}; since {}, {} tries, {next}",
+        str(quarantine, "device"),
+        str(quarantine, "reason"),
+        ago(&quarantine["since"]),
+        quarantine["tries"]
+    );
+}
+
+pub fn shown(things: &[Value]) -> String {
+    let mut out = String::new();
+    for (index, thing) in things.iter().enumerate() {
+        if index > 0 {
+            out.push('\n');
+        }
+        match str(thing, "kind") {
+            "vg" => vg(&mut out, thing),
+            "device" => device(&mut out, thing),
+            _ => absent_pv(&mut out, thing),
+        }
+    }
+    out
+}
+
+fn vg(out: &mut String, vg: &Value) {
+    line!(out, "VG {} ({}), seqno {}: {}", str(vg, "name"), str(vg, "id"), vg["seqno"], str(vg, "status"));
+    for pv in list(vg, "pvs") {
+        match pv["device"].as_str() {
+            Some(device) if pv["stale"] == true => {
+                line!(out, "  PV {} on {device}, as it was last read", str(pv, "id"))
+            }
+            Some(device) => line!(out, "  PV {} on {device}", str(pv, "id")),
+            None => line!(out, "  PV {} is missing: no device that can be read holds it", str(pv, "id")),
+        }
+        if !pv["quarantine"].is_null() {
+            out.push_str("    ");
+            quarantine(out, &pv["quarantine"]);
+        }
+    }
+    for pvid in list(vg, "outdated").iter().filter_map(Value::as_str) {
+        line!(out, "  PV {pvid} holds outdated metadata of this VG");
+    }
+    if vg["invalid"] == true {
+        line!(out, "  somebody announced a change of it that is not in the cache yet");
+    }
+}
+
+fn device(out: &mut String, device: &Value) {
+    let verdict = match str(device, "verdict") {
+        "pv" => "a PV",
+        "not_a_pv" => "not a PV",
+        "ignored" => "not scanned",
+        "unreadable" => "not readable",
+        _ => "not read yet",
+    };
+    line!(out, "{} ({}), {} bytes: {verdict}", str(device, "device"), str(device, "devno"), device["size"]);
+    if let Some(why) = device["ignored"].as_str() {
+        line!(out, "  {why}");
+    }
+    let pv = &device["pv"];
+    if !pv.is_null() {
+        line!(out, "  PV {}{}", str(pv, "id"), if pv["stale"] == true { ", as it was last read" } else { "" });
+        if let Some(other) = pv["duplicate_of"].as_str() {
+            line!(out, "  it is a duplicate: the PV is on {other}");
+        }
+        let vg = &pv["vg"];
+        if vg.is_null() {
+            line!(out, "  in no VG that is known");
+        } else {
+            line!(out, "  in VG {} ({}), seqno {}, {}", str(vg, "name"), str(vg, "id"), vg["seqno"], str(vg, "status"));
+            if !pv["own_seqno"].is_null() && pv["own_seqno"] != vg["seqno"] {
+                line!(out, "  its own metadata is of seqno {}", pv["own_seqno"]);
+            }
+        }
+    }
+    line!(out, "  first seen {}, last looked at because of: {}", ago(&device["known_for"]), str(device, "cause"));
+    let read = &device["read"];
+    if !read.is_null() {
+        line!(
+            out,
+            "  last read {} because of: {}; content the same since {}",
+            ago(&read["ago"]),
+            str(read, "cause"),
+            ago(&read["same_for"])
+        );
+    }
+    if device["dirty"] == true {
+        line!(out, "  something happened to it since; it is about to be read");
+    }
+    for finding in list(device, "findings") {
+        line!(out, "  problem: {}: {}", str(finding, "code"), str(finding, "detail"));
+    }
+    if !device["quarantine"].is_null() {
+        out.push_str("  ");
+        quarantine(out, &device["quarantine"]);
+    }
+}
+
+fn absent_pv(out: &mut String, pv: &Value) {
+    let vgs = list(pv, "vgs").iter().filter_map(Value::as_str).collect::<Vec<_>>();
+    match pv["device"].as_str() {
+        Some(device) => line!(out, "PV {} on {device}, as a client has told", str(pv, "id")),
+        None => line!(out, "PV {} is missing: no device that can be read holds it", str(pv, "id")),
+    }
+    if !vgs.is_empty() {
+        line!(out, "  listed by VG {}", vgs.join(", "));
+    }
+}
