@@ -59,14 +59,19 @@ impl Cache {
     }
 
     pub fn vg_lookup(&mut self, uuid: Option<&[u8]>, name: Option<&[u8]>) -> Lookup {
-        let named = name.map_or(&[][..], |name| self.vgids_named(name));
-        let vgid = match (uuid, named) {
-            (None, []) => return Lookup::NotFound,
-            (None, [vgid]) => Rc::clone(vgid),
-            (None, _) => return Lookup::Multiple,
-            (Some(uuid), named) => match self.vgs.get_key_value(uuid) {
-                None if name.is_none() => return Lookup::NotFound,
-                Some((vgid, _)) if name.is_none() || named.contains(vgid) => Rc::clone(vgid),
+        let vgid = match (uuid, name) {
+            (None, None) => return Lookup::NotFound,
+            (None, Some(name)) => match self.vgids_named(name) {
+                [] => return Lookup::NotFound,
+                [vgid] => Rc::clone(vgid),
+                _ => return Lookup::Multiple,
+            },
+            (Some(uuid), name) => match (self.vgs.get_key_value(uuid), name) {
+                (Some((vgid, vg)), name) if name.is_none_or(|name| *vg.name == *name) => match &vg.reply {
+                    Some(reply) => return Lookup::Found(Rc::clone(reply)),
+                    None => Rc::clone(vgid),
+                },
+                (None, None) => return Lookup::NotFound,
                 _ => return Lookup::MappingIncomplete,
             },
         };

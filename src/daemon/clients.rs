@@ -109,7 +109,7 @@ impl Clients {
     }
 
     pub fn poll_timeout(&self) -> Option<Duration> {
-        [self.accept_again, self.next_sweep.filter(|_| !self.clients.is_empty())].into_iter().flatten().min()
+        [self.accept_again, self.next_sweep].into_iter().flatten().min()
     }
 
     pub fn accept(&mut self, now: Duration, listener: &UnixListener, registry: &Registry) {
@@ -153,7 +153,6 @@ impl Clients {
             progress: now,
         };
         self.clients.insert(token, client);
-        self.next_sweep.get_or_insert(now + SWEEP_INTERVAL);
         self.give_turn(token);
     }
 
@@ -186,7 +185,7 @@ impl Clients {
             let Some(token) = self.turn.pop_front() else { break };
             self.in_turn.remove(&token);
             match self.advance(now, token, registry, answer) {
-                Advance::Waiting => {}
+                Advance::Waiting => self.note_midway(now, token),
                 Advance::Answered => {
                     self.answered_this_turn += 1;
                     // It comes again behind the others.
@@ -324,15 +323,20 @@ impl Clients {
         }
     }
 
+    /// One that waits in the middle of something is looked at again; the others cost no timer.
+    fn note_midway(&mut self, now: Duration, token: usize) {
+        if self.clients.get(&token).is_some_and(Client::is_midway) {
+            self.next_sweep.get_or_insert(now + SWEEP_INTERVAL);
+        }
+    }
+
     fn sweep(&mut self, now: Duration, registry: &Registry) {
         if self.next_sweep.is_none_or(|at| at > now) {
             return;
         }
-        self.next_sweep = (!self.clients.is_empty()).then_some(now + SWEEP_INTERVAL);
-        let stalled = |client: &Client| {
-            let midway = client.reply.is_some() || client.frames.is_partial();
-            client.settle.is_none() && midway && now >= client.progress + STALLED_MAX
-        };
+        let midway = self.clients.values().any(Client::is_midway);
+        self.next_sweep = midway.then_some(now + SWEEP_INTERVAL);
+        let stalled = |client: &Client| client.is_midway() && now >= client.progress + STALLED_MAX;
         let tokens = self.clients.iter().filter(|(_, client)| stalled(client)).map(|(token, _)| *token);
         for token in tokens.collect::<Vec<_>>() {
             log::debug!("a client stood still in the middle of a message for {} s", STALLED_MAX.as_secs());
@@ -364,6 +368,11 @@ enum Advance {
 }
 
 impl Client {
+    /// It owes us the rest of a message, or has not taken a reply.
+    fn is_midway(&self) -> bool {
+        self.settle.is_none() && (self.reply.is_some() || self.frames.is_partial())
+    }
+
     /// Writes what the socket takes; true if nothing is left.
     fn flush(&mut self, now: Duration) -> io::Result<bool> {
         while let Some((reply, written)) = &mut self.reply {

@@ -111,7 +111,7 @@ const EFFECTS_PER_TURN: usize = 64;
 const EVENTS_PER_TURN: usize = 4096;
 /// A running shutdown waits that long for replies to be taken.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
-/// How often systemd is told what we are at, at most.
+/// How soon after a change systemd is told what we are at.
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Runs until a signal, or idleness, ends it.
@@ -167,7 +167,8 @@ struct Daemon<'o> {
     /// More is waiting in these than one turn takes.
     uevents_pending: bool,
     notices_pending: bool,
-    status_told: (String, Duration),
+    /// When systemd is told what has changed.
+    status_due: Option<Duration>,
     watchdog: Option<Duration>,
     next_watchdog: Option<Duration>,
     stopping: Option<Duration>,
@@ -225,7 +226,7 @@ impl<'o> Daemon<'o> {
             unwatched_logged: false,
             uevents_pending: false,
             notices_pending: false,
-            status_told: (String::new(), Duration::ZERO),
+            status_due: None,
             watchdog,
             next_watchdog: watchdog.map(|interval| now + interval),
             stopping: None,
@@ -368,7 +369,14 @@ impl<'o> Daemon<'o> {
 
     fn timeout(&self, now: Duration) -> Option<Duration> {
         let idle = self.options.idle_exit.zip(self.idle_since).map(|(limit, since)| since + limit);
-        let due = [self.watcher.poll_timeout(), self.clients.poll_timeout(), self.next_watchdog, self.stopping, idle];
+        let due = [
+            self.watcher.poll_timeout(),
+            self.clients.poll_timeout(),
+            self.next_watchdog,
+            self.status_due,
+            self.stopping,
+            idle,
+        ];
         due.into_iter().flatten().min().map(|at| at.saturating_sub(now))
     }
 
@@ -418,10 +426,14 @@ impl<'o> Daemon<'o> {
                 self.clients.settled(id, api::reply(serde_json::json!({ "quarantined": names })));
             }
             Effect::Ready => {
+                self.status_due = Some(now);
                 notify::ready();
                 log::info!("ready");
             }
-            Effect::Report(report) => log_report(&report),
+            Effect::Report(report) => {
+                self.status_due.get_or_insert(now + STATUS_INTERVAL);
+                log_report(&report);
+            }
         }
     }
 
@@ -594,7 +606,8 @@ impl<'o> Daemon<'o> {
             notify::alive();
             self.next_watchdog = self.watchdog.map(|interval| now + interval);
         }
-        if now >= self.status_told.1 + STATUS_INTERVAL && self.stopping.is_none() {
+        if self.status_due.is_some_and(|at| at <= now) && self.stopping.is_none() {
+            self.status_due = None;
             let cache = self.watcher.cache();
             let quarantined = self.watcher.devices().values().filter(|device| device.quarantine.is_some()).count();
             let status = format!(
@@ -604,11 +617,7 @@ impl<'o> Daemon<'o> {
                 cache.pv_count(),
                 cache.vg_count(),
             );
-            if status != self.status_told.0 {
-                notify::status(&status);
-                self.status_told.0 = status;
-            }
-            self.status_told.1 = now;
+            notify::status(&status);
         }
     }
 }

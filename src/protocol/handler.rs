@@ -8,7 +8,6 @@ use crate::cache::{
 use crate::text::{self, Message, Section, escape_into};
 use std::borrow::Cow;
 use std::cell::Cell;
-use std::io::Write;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -55,8 +54,9 @@ const OTHER_COMMAND_LVMETAD: &str = "another command has populated the lvmetad c
 const NONE: &[u8] = b"NONE";
 const SKIP: &[u8] = b"skip";
 
-/// Handles one message. `now` is the time of the monotonic clock.
-pub fn handle(cache: &mut Cache, now: Duration, message: &[u8]) -> (Reply, Vec<Push>) {
+/// Handles one message. `own_pid` is the daemon's, for clients that ask; `now` is the time of the
+/// monotonic clock.
+pub fn handle(cache: &mut Cache, own_pid: i64, now: Duration, message: &[u8]) -> (Reply, Vec<Push>) {
     let mut pushes = Vec::new();
     let stored_vg = Cell::new(None);
     let parsed = {
@@ -71,7 +71,8 @@ pub fn handle(cache: &mut Cache, now: Duration, message: &[u8]) -> (Reply, Vec<P
     };
     let reply = match parsed {
         Ok(message) => {
-            Request { cache, now, message: &message, stored_vg: stored_vg.take(), pushes: &mut pushes }.handle()
+            Request { cache, own_pid, now, message: &message, stored_vg: stored_vg.take(), pushes: &mut pushes }
+                .handle()
         }
         Err(error) => {
             log::debug!(target: "pvwatch::wire", "request does not parse: {error}");
@@ -84,6 +85,7 @@ pub fn handle(cache: &mut Cache, now: Duration, message: &[u8]) -> (Reply, Vec<P
 
 struct Request<'c, 'm> {
     cache: &'c mut Cache,
+    own_pid: i64,
     now: Duration,
     message: &'m Message<'m>,
     /// The VG whose stored metadata the message repeats.
@@ -182,7 +184,7 @@ impl<'m> Request<'_, 'm> {
             .int("global_invalid", flags.invalid.into())
             .int("global_disable", flags.disabled.into())
             .str("disable_reason", reasons.as_bytes())
-            .int("daemon_pid", std::process::id().into())
+            .int("daemon_pid", self.own_pid)
             .str("token", shown_token)
             .str("update_cmd", &update.cmd)
             .int("update_pid", update.pid)
@@ -429,7 +431,10 @@ impl Simple {
     }
 
     fn int(mut self, key: &str, value: i64) -> Simple {
-        writeln!(self.0, "{key} = {value}").expect("a Vec takes every write");
+        self.0.extend_from_slice(key.as_bytes());
+        self.0.extend_from_slice(b" = ");
+        self.0.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+        self.0.push(b'\n');
         self
     }
 

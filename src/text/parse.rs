@@ -170,9 +170,11 @@ impl<'a> Parser<'a, '_> {
     fn node(&mut self, first: u8, depth: usize, before: &Section<'a>) -> Result<Node<'a>, ErrorKind> {
         self.count_item()?;
         let key = self.key(first)?;
-        let levels = path_levels(&key);
-        let top = depth == 0 && levels.len() == 1;
-        let depth = depth + levels.len() - 1;
+        let path = memchr::memchr(b'/', &key).map(|_| path_levels(&key));
+        let more_levels = path.as_ref().map_or(0, |levels| levels.len() - 1);
+        let top_level = depth == 0;
+        let top = top_level && more_levels == 0;
+        let depth = depth + more_levels;
         if depth > MAX_DEPTH {
             return Err(ErrorKind::TooDeep);
         }
@@ -194,10 +196,13 @@ impl<'a> Parser<'a, '_> {
             }
             _ => return Err(ErrorKind::LoneKey),
         };
-        if depth + 1 == levels.len() {
+        if top_level {
             self.inside.push(inside);
         }
-        Ok(nest(key, &levels, item))
+        Ok(match path {
+            None => Node { key, item },
+            Some(levels) => nest(&key, &levels, item),
+        })
     }
 
     fn count_item(&mut self) -> Result<(), ErrorKind> {
@@ -354,8 +359,7 @@ fn integer(token: &str) -> Option<i64> {
     })
 }
 
-/// Where the levels of a path key stand in it; a plain key is its own only level. Leading and
-/// repeated slashes count for nothing, a trailing one makes an empty last level.
+/// Where the levels of a path key stand in it. Leading and repeated slashes count for nothing, a trailing one makes an empty last level.
 fn path_levels(key: &[u8]) -> Vec<std::ops::Range<usize>> {
     let mut levels = Vec::with_capacity(1);
     let mut start = 0;
@@ -369,9 +373,9 @@ fn path_levels(key: &[u8]) -> Vec<std::ops::Range<usize>> {
     levels
 }
 
-fn nest<'a>(key: Cow<'a, [u8]>, levels: &[std::ops::Range<usize>], item: Item<'a>) -> Node<'a> {
+fn nest<'a>(key: &Cow<'a, [u8]>, levels: &[std::ops::Range<usize>], item: Item<'a>) -> Node<'a> {
     let (first, deeper) = levels.split_first().expect("a key has at least one level");
-    let part = |range: &std::ops::Range<usize>| match &key {
+    let part = |range: &std::ops::Range<usize>| match key {
         Cow::Borrowed(bytes) => Cow::Borrowed(&bytes[range.clone()]),
         Cow::Owned(bytes) => Cow::Owned(bytes[range.clone()].to_vec()),
     };

@@ -52,7 +52,7 @@ fn write_value(value: &Value, out: &mut Vec<u8>) {
 
 fn write_scalar(scalar: &Scalar, out: &mut Vec<u8>) {
     match scalar {
-        Scalar::Int(value) => write!(out, "{value}").expect("a Vec takes every write"),
+        Scalar::Int(value) => out.extend_from_slice(itoa::Buffer::new().format(*value).as_bytes()),
         Scalar::Float(value) => write!(out, "{value:.6}").expect("a Vec takes every write"),
         Scalar::Str(bytes) => {
             out.push(b'"');

@@ -305,7 +305,7 @@ impl Watcher {
 
     /// Answers a message of lvmetad's protocol.
     pub fn handle_request(&mut self, now: Duration, message: &[u8]) -> Reply {
-        let (reply, pushes) = protocol::handle(&mut self.cache, now, message);
+        let (reply, pushes) = protocol::handle(&mut self.cache, self.own_pid, now, message);
         for push in pushes {
             self.changed_since_scan = true;
             if self.scanning {
