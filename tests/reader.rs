@@ -409,17 +409,17 @@ fn a_reader_that_talks_nonsense_is_killed() {
     let opened_fields = r"\001\003\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000";
     let cases = [
         // No message has this length.
-        r"printf 'hello, world' >&0; sleep 100".to_owned(),
+        r"printf 'hello, world' >&0; exec sleep 100".to_owned(),
         // A known length, an unknown message.
-        r"printf '\001\000\000\000\011' >&0; sleep 100".to_owned(),
+        r"printf '\001\000\000\000\011' >&0; exec sleep 100".to_owned(),
         // The end inside a message.
         r"printf '\005\000\000\000\002' >&0".to_owned(),
         // Closed, which nobody asked for.
-        r"printf '\001\000\000\000\005' >&0; sleep 100".to_owned(),
+        r"printf '\001\000\000\000\005' >&0; exec sleep 100".to_owned(),
         // 65 bytes instead of 64 at most.
-        format!(r"printf '\123\000\000\000{opened_fields}%065d' 0 >&0; sleep 100"),
+        format!(r"printf '\123\000\000\000{opened_fields}%065d' 0 >&0; exec sleep 100"),
         // The right answer, and then another.
-        format!(r"printf '\122\000\000\000{opened_fields}%064d\001\000\000\000\005' 0 >&0; sleep 100"),
+        format!(r"printf '\122\000\000\000{opened_fields}%064d\001\000\000\000\005' 0 >&0; exec sleep 100"),
     ];
     for text in cases {
         let (mut world, _directory) = script("nonsense", &text);
@@ -437,7 +437,7 @@ fn an_answer_in_pieces_is_put_together() {
     let (mut world, _directory) = script(
         "slow",
         r"printf '\005' >&0; sleep 0.05; printf '\000\000' >&0; sleep 0.05; printf '\000\002\015' >&0; sleep 0.05
-          printf '\000\000\000' >&0; sleep 100",
+          printf '\000\000\000' >&0; exec sleep 100",
     );
     world.open(1, Path::new("/x"), Expect::File, 64);
     assert_eq!(world.opened(1), Err(13));
