@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -398,9 +398,10 @@ fn a_reader_that_has_not_closed_gets_no_job() {
 fn script(name: &str, text: &str) -> (World, TempDir) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join(name);
-    let mut file = fs::File::create(&path).unwrap();
-    writeln!(file, "#!/bin/sh\n{text}").unwrap();
-    file.set_permissions(fs::Permissions::from_mode(0o755)).unwrap();
+    // Written by another process: a fork in another test would hold our descriptor for a moment,
+    // and a file that is open for writing is not executed (ETXTBSY).
+    let write = r#"printf '%s\n' '#!/bin/sh' "$1" > "$0" && chmod +x "$0""#;
+    assert!(Command::new("sh").args(["-c", write]).arg(&path).arg(text).status().unwrap().success());
     (World::with_executable(path), directory)
 }
 
@@ -412,6 +413,8 @@ fn a_reader_that_talks_nonsense_is_killed() {
         r"printf 'hello, world' >&0; exec sleep 100".to_owned(),
         // A known length, an unknown message.
         r"printf '\001\000\000\000\011' >&0; exec sleep 100".to_owned(),
+        // A length that no answer to this request has, and not even its bytes.
+        r"printf '\000\000\000\001\001' >&0; exec sleep 100".to_owned(),
         // The end inside a message.
         r"printf '\005\000\000\000\002' >&0".to_owned(),
         // Closed, which nobody asked for.

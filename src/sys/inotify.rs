@@ -218,6 +218,8 @@ mod tests {
         assert_eq!(drain(&mut watches), ["gone 8:0", "gone 8:16"]);
         fs::write(directory.path().join("c"), b"").unwrap();
         assert_eq!(drain(&mut watches), [""; 0]);
+        let kernels = fs::read_to_string(format!("/proc/self/fdinfo/{}", watches.as_raw_fd())).unwrap();
+        assert!(!kernels.contains("inotify wd"), "{kernels}");
         // The name is used again: a new watch, and the old one's end is not its end.
         fs::write(&a, b"").unwrap();
         watches.watch(A, &a).unwrap();
