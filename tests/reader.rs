@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -398,9 +398,10 @@ fn a_reader_that_has_not_closed_gets_no_job() {
 fn script(name: &str, text: &str) -> (World, TempDir) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join(name);
-    let mut file = fs::File::create(&path).unwrap();
-    writeln!(file, "#!/bin/sh\n{text}").unwrap();
-    file.set_permissions(fs::Permissions::from_mode(0o755)).unwrap();
+    // Written by another process: a fork in another test would hold our descriptor for a moment,
+    // and a file that is open for writing is not executed (ETXTBSY).
+    let write = r#"printf '%s\n' '#!/bin/sh' "$1" > "$0" && chmod +x "$0""#;
+    assert!(Command::new("sh").args(["-c", write]).arg(&path).arg(text).status().unwrap().success());
     (World::with_executable(path), directory)
 }
 
@@ -409,17 +410,19 @@ fn a_reader_that_talks_nonsense_is_killed() {
     let opened_fields = r"\001\003\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000";
     let cases = [
         // No message has this length.
-        r"printf 'hello, world' >&0; sleep 100".to_owned(),
+        r"printf 'hello, world' >&0; exec sleep 100".to_owned(),
         // A known length, an unknown message.
-        r"printf '\001\000\000\000\011' >&0; sleep 100".to_owned(),
-        // The end inside a message.
-        r"printf '\005\000\000\000\002' >&0".to_owned(),
+        r"printf '\001\000\000\000\011' >&0; exec sleep 100".to_owned(),
+        // A length that no answer to this request has, and not even its bytes.
+        r"printf '\000\000\000\001\001' >&0; exec sleep 100".to_owned(),
+        // The end inside a message. Not before the request has been sent.
+        r"sleep 0.2; printf '\005\000\000\000\002' >&0".to_owned(),
         // Closed, which nobody asked for.
-        r"printf '\001\000\000\000\005' >&0; sleep 100".to_owned(),
+        r"printf '\001\000\000\000\005' >&0; exec sleep 100".to_owned(),
         // 65 bytes instead of 64 at most.
-        format!(r"printf '\123\000\000\000{opened_fields}%065d' 0 >&0; sleep 100"),
+        format!(r"printf '\123\000\000\000{opened_fields}%065d' 0 >&0; exec sleep 100"),
         // The right answer, and then another.
-        format!(r"printf '\122\000\000\000{opened_fields}%064d\001\000\000\000\005' 0 >&0; sleep 100"),
+        format!(r"printf '\122\000\000\000{opened_fields}%064d\001\000\000\000\005' 0 >&0; exec sleep 100"),
     ];
     for text in cases {
         let (mut world, _directory) = script("nonsense", &text);
@@ -437,7 +440,7 @@ fn an_answer_in_pieces_is_put_together() {
     let (mut world, _directory) = script(
         "slow",
         r"printf '\005' >&0; sleep 0.05; printf '\000\000' >&0; sleep 0.05; printf '\000\002\015' >&0; sleep 0.05
-          printf '\000\000\000' >&0; sleep 100",
+          printf '\000\000\000' >&0; exec sleep 100",
     );
     world.open(1, Path::new("/x"), Expect::File, 64);
     assert_eq!(world.opened(1), Err(13));
