@@ -24,6 +24,9 @@ pub struct Uevent {
     pub name: String,
     /// Linux 5.15 and later; which incarnation of the disk the event is about.
     pub diskseq: Option<u64>,
+    /// Made by a write to the device's file `uevent` in sysfs, as udevd does when a writer has
+    /// closed a node.
+    pub synthetic: bool,
     /// The uevent's own counter, not a VG's seqno.
     pub seqnum: Option<u64>,
 }

@@ -90,6 +90,7 @@ fn decode(event: &udev::Event) -> Option<Uevent> {
         devno: DevNo::from_dev_t(event.devnum()?),
         name: event.sysname().to_string_lossy().into_owned(),
         diskseq: event.property_value("DISKSEQ").and_then(|text| text.to_str()?.parse().ok()),
+        synthetic: event.property_value("SYNTH_UUID").is_some(),
         seqnum: Some(event.sequence_number()).filter(|&seqnum| seqnum != 0),
     })
 }

@@ -149,7 +149,8 @@ impl<'a> Parser<'a, '_> {
         if depth > MAX_DEPTH {
             return Err(ErrorKind::TooDeep);
         }
-        let mut section = Section::default();
+        // A request has about this many fields.
+        let mut section = Section(Vec::with_capacity(if depth == 0 { 8 } else { 0 }));
         loop {
             match self.peek() {
                 None if depth == 0 => return Ok(section),
