@@ -1,6 +1,6 @@
 //! The other protocol on our sockets, for people and monitoring: Varlink (varlink.org), JSON
-//! objects that end with a NUL. A client's first byte tells which one it speaks: no message of
-//! lvmetad's can begin with a brace.
+//! objects that end with a NUL. The first byte of a message tells which protocol it is of: no
+//! request of lvmetad's can begin with a brace and be right.
 
 mod status;
 
@@ -10,7 +10,9 @@ pub use status::{Process, Uevents, show, status};
 
 /// The first byte of a call.
 pub const FIRST_BYTE: u8 = b'{';
-pub const TERMINATOR: &[u8] = b"\0";
+pub const TERMINATOR: u8 = 0;
+/// No call is longer; one that is is taken for a request of the other protocol.
+pub const CALL_MAX: usize = 1 << 20;
 
 const INTERFACE: &str = "io.pvwatch";
 const DESCRIPTION: &str = include_str!("io.pvwatch.varlink");
@@ -102,7 +104,7 @@ fn error(name: &str, parameters: Value) -> Vec<u8> {
 
 fn finish(message: &Value) -> Vec<u8> {
     let mut out = message.to_string().into_bytes();
-    out.extend_from_slice(TERMINATOR);
+    out.push(TERMINATOR);
     out
 }
 
@@ -112,7 +114,7 @@ mod tests {
 
     fn error_of(call: &str) -> String {
         let reply = parse(call.as_bytes()).expect_err(call);
-        let reply: Value = serde_json::from_slice(reply.strip_suffix(TERMINATOR).unwrap()).unwrap();
+        let reply: Value = serde_json::from_slice(reply.strip_suffix(&[TERMINATOR]).unwrap()).unwrap();
         reply["error"].as_str().unwrap_or_default().to_owned()
     }
 

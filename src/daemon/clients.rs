@@ -1,8 +1,6 @@
 //! The clients: bytes in, messages out, replies in, bytes out. Nothing one of them does holds up
 //! another: not half a message, not a reply that is never taken, not a thousand connections.
 
-use crate::api;
-use crate::cache;
 use crate::protocol::frame::{Frames, MESSAGE_MAX, TooLarge};
 use crate::protocol::{self, Reply};
 use crate::watcher::SettleId;
@@ -28,12 +26,6 @@ const REQUESTS_PER_TURN: usize = 64;
 const CHUNK: usize = 256 << 10;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Protocol {
-    Lvmetad,
-    Api,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum Closing {
     No,
     /// What it has sent is answered still.
@@ -45,8 +37,6 @@ enum Closing {
 struct Client {
     stream: UnixStream,
     frames: Frames,
-    /// Known with the first byte.
-    protocol: Option<Protocol>,
     /// The reply on its way, and how much of it is written. While there is one, nothing is read.
     reply: Option<(Reply, usize)>,
     /// A settle to be answered before anything else.
@@ -143,7 +133,6 @@ impl Clients {
         let client = Client {
             stream,
             frames: Frames::default(),
-            protocol: None,
             reply: None,
             settle: None,
             readable: true,
@@ -232,13 +221,15 @@ impl Clients {
                     Advance::Waiting
                 };
             }
-            match client.frames.next(client.terminator()) {
-                Ok(Some(message)) if client.protocol == Some(Protocol::Lvmetad) => {
-                    client.reply = Some((answer(message), 0));
+            if let Some(call) = client.frames.next_call() {
+                return Advance::Call(call.to_vec());
+            }
+            match client.frames.next_request() {
+                Ok(Some(request)) => {
+                    client.reply = Some((answer(request), 0));
                     answered = true;
                     continue;
                 }
-                Ok(Some(message)) => return Advance::Call(message.to_vec()),
                 Ok(None) => {}
                 Err(TooLarge) => {
                     client.refuse();
@@ -256,7 +247,7 @@ impl Clients {
                 Ok(length) => {
                     client.readable = length == self.chunk.len();
                     client.progress = now;
-                    client.receive(&self.chunk[..length]);
+                    client.frames.push(&self.chunk[..length]);
                     if others + client.frames.capacity() > BUFFERED_MAX {
                         client.refuse();
                     }
@@ -408,21 +399,6 @@ impl Client {
         }
     }
 
-    fn receive(&mut self, bytes: &[u8]) {
-        self.protocol.get_or_insert(match bytes.first() {
-            Some(&api::FIRST_BYTE) => Protocol::Api,
-            _ => Protocol::Lvmetad,
-        });
-        self.frames.push(bytes);
-    }
-
-    fn terminator(&self) -> &'static [u8] {
-        match self.protocol {
-            Some(Protocol::Api) => api::TERMINATOR,
-            Some(Protocol::Lvmetad) | None => cache::TERMINATOR,
-        }
-    }
-
     /// One last reply.
     fn refuse(&mut self) {
         log::warn!("a client's message is larger than {} MiB and was refused", MESSAGE_MAX >> 20);
@@ -435,7 +411,7 @@ impl Client {
         while self.readable {
             match self.stream.read(chunk) {
                 Ok(0) => return true,
-                Ok(length) => self.receive(&chunk[..length]),
+                Ok(length) => self.frames.push(&chunk[..length]),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.readable = false,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return true,

@@ -117,6 +117,7 @@ const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 /// Runs until a signal, or idleness, ends it.
 pub fn run(options: &Options) -> Result<(), Error> {
     descriptors::set_close_on_exec().map_err(system("mark inherited descriptors close-on-exec"))?;
+    descriptors::raise_limit().map_err(system("raise the limit of open descriptors"))?;
     let handed_over = socket::adopt_systemd(&options.socket);
     let settings = load_settings(options).map_err(Error::Settings)?;
     let ready = if options.foreground {

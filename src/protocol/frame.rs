@@ -1,5 +1,6 @@
 //! Messages end with `\n##\n`; there is no length field. The stream may be cut anywhere.
 
+use crate::api;
 use crate::cache::TERMINATOR;
 
 /// The largest message taken. A VG of 100,000 LVs is about 30 MB.
@@ -37,32 +38,41 @@ impl Frames {
         self.handled < self.bytes.len()
     }
 
-    pub fn first_byte(&self) -> Option<u8> {
-        self.bytes.get(self.handled).copied()
-    }
-
-    /// The next whole message without its terminator. A message ends at its terminator; where
-    /// that is one byte, as in the other protocol served here, give that.
-    pub fn next(&mut self, terminator: &[u8]) -> Result<Option<&[u8]>, TooLarge> {
-        match memchr::memmem::find(&self.bytes[self.searched..], terminator) {
+    /// The next request without its terminator.
+    pub fn next_request(&mut self) -> Result<Option<&[u8]>, TooLarge> {
+        match memchr::memmem::find(&self.bytes[self.searched..], TERMINATOR) {
             Some(at) => {
                 let message = self.handled..self.searched + at;
-                self.handled = message.end + terminator.len();
+                self.handled = message.end + TERMINATOR.len();
                 self.searched = self.handled;
                 if message.len() > MESSAGE_MAX { Err(TooLarge) } else { Ok(Some(&self.bytes[message])) }
             }
             None => {
                 self.forget_handled();
                 // The terminator may have begun.
-                self.searched = self.bytes.len().saturating_sub(terminator.len() - 1);
+                self.searched = self.bytes.len().saturating_sub(TERMINATOR.len() - 1);
                 if self.bytes.len() > MESSAGE_MAX { Err(TooLarge) } else { Ok(None) }
             }
         }
     }
 
-    /// The next message of lvmetad's protocol.
-    pub fn next_request(&mut self) -> Result<Option<&[u8]>, TooLarge> {
-        self.next(TERMINATOR)
+    /// The next message if it is a call of the other protocol served here: it begins with a brace
+    /// and ends with a NUL. No request can begin so and be right, so whichever end comes first
+    /// tells which it is.
+    pub fn next_call(&mut self) -> Option<&[u8]> {
+        let rest = &self.bytes[self.handled..];
+        if rest.first() != Some(&api::FIRST_BYTE) {
+            return None;
+        }
+        let rest = &rest[..rest.len().min(api::CALL_MAX)];
+        let length = memchr::memchr(api::TERMINATOR, rest)?;
+        if memchr::memmem::find(&rest[..length], TERMINATOR).is_some() {
+            return None;
+        }
+        let call = self.handled..self.handled + length;
+        self.handled = call.end + 1;
+        self.searched = self.handled;
+        Some(&self.bytes[call])
     }
 
     fn forget_handled(&mut self) {
@@ -109,6 +119,21 @@ mod tests {
             messages.extend(all(&mut frames));
         }
         assert_eq!(messages, expected);
+    }
+
+    #[test]
+    fn calls_and_requests_may_share_a_stream() {
+        let mut frames = Frames::default();
+        frames.push(b"{\"method\":\"a\"}\0request=\"hello\"\n##\n{ not=json }\n##\n{\"method\"");
+        assert_eq!(frames.next_call(), Some(&b"{\"method\":\"a\"}"[..]));
+        assert_eq!(frames.next_call(), None);
+        assert_eq!(frames.next_request(), Ok(Some(&b"request=\"hello\""[..])));
+        assert_eq!(frames.next_call(), None);
+        assert_eq!(frames.next_request(), Ok(Some(&b"{ not=json }"[..])));
+        assert_eq!(frames.next_call(), None);
+        assert_eq!(frames.next_request(), Ok(None));
+        frames.push(b":1}\0");
+        assert_eq!(frames.next_call(), Some(&b"{\"method\":1}"[..]));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::os::fd::RawFd;
 
 use nix::errno::Errno;
 use nix::libc;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 const FIRST: RawFd = 3;
 /// linux/close_range.h; libc's constant has the type of another wrapper.
@@ -25,6 +26,15 @@ fn set_close_on_exec_by_list() -> io::Result<()> {
         // SAFETY: F_SETFD changes one flag of a descriptor and no memory; a number that is not
         // open any more gives EBADF.
         Errno::result(unsafe { libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC) }).ok();
+    }
+    Ok(())
+}
+
+/// Raises the limit of open descriptors as far as we may: each client takes one.
+pub fn raise_limit() -> io::Result<()> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if soft < hard {
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
     }
     Ok(())
 }
