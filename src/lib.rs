@@ -1,4 +1,39 @@
-//! pvwatch.
+//! pvwatch finds LVM physical volumes by itself and serves what it knows of them.
+//!
+//! ```text
+//! kernel -> sys::monitor -> Event::Touched -> watcher: what is it now? (Effect::Examine)
+//!        -> Event::Facts -> filter: is it for us? -> Effect::Watch, Effect::Open
+//!        -> sys::reader fetches bytes -> scan asks for the next ones, and ends in a Verdict
+//!        -> watcher holds the cache to it: pv_found, pv_gone, vg_update
+//! client -> sys::socket -> daemon::clients -> protocol or api -> cache -> bytes
+//! ```
+//!
+//! Pure, without a file, socket, clock or environment:
+//!
+//! | module | what it knows |
+//! |---|---|
+//! | [`id`], [`devno`], [`device`], [`uevent`] | names of things, and what the kernel says of a device |
+//! | [`text`] | LVM's text format: metadata, `lvm.conf`, and lvmetad's messages |
+//! | [`ondisk`] | label, PV header and metadata area: bytes to structs |
+//! | [`metadata`] | the text of a VG, checked |
+//! | [`scan`] | one device: which bytes next, and at the end a verdict |
+//! | [`filter`], [`conf`] | which devices are scanned; the settings |
+//! | [`cache`] | PVs and VGs, and the replies made of them |
+//! | [`watcher`] | which device to scan when, and what follows; owns the cache |
+//! | [`protocol`], [`api`] | lvmetad's protocol and ours, on the same socket |
+//! | [`inspect`], [`words`] | JSON and plain words for people |
+//!
+//! The world: [`sys`], the only place with system calls and `unsafe`; [`daemon`], the loop, which
+//! decides nothing; [`client`] and [`probe`], the command's side.
+//!
+//! *Architecture invariant:* the pure modules do not know that there is a world; nothing in them
+//! names `sys`, `mio`, `nix` or a clock. Time is handed in.
+//!
+//! *Architecture invariant:* the daemon never opens a block device, since that may never return.
+//! Processes that can be given up do it (`sys::reader`).
+//!
+//! *Architecture invariant:* nothing read from a device or a socket can make the daemon panic,
+//! allocate without bound, or end.
 
 pub mod api;
 pub mod cache;

@@ -8,7 +8,7 @@ const KEPT_UNPRUNED: usize = 16;
 /// The texts in use, so that one that is on a hundred PVs is parsed and kept once.
 ///
 /// It holds none of them alive, and entries of texts that are gone are dropped in time: there
-/// are never more than twice as many entries as there were texts in use, or [`KEPT_UNPRUNED`].
+/// are never more than twice as many entries as there were texts in use, or a small number.
 #[derive(Debug, Default)]
 pub struct TextCache {
     texts: BTreeMap<(u32, usize), Weak<VgText>>,
