@@ -6,10 +6,21 @@ use std::os::fd::RawFd;
 
 use nix::errno::Errno;
 use nix::libc;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 const FIRST: RawFd = 3;
 /// linux/close_range.h; libc's constant has the type of another wrapper.
 const CLOSE_RANGE_CLOEXEC: libc::c_long = 1 << 2;
+
+/// Allows as many descriptors as we may have. What a login shell and systemd set, 1024, is for
+/// programs that use select(2).
+pub fn raise_limit() -> io::Result<()> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if soft < hard {
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    }
+    Ok(())
+}
 
 /// Makes every descriptor from 3 on close-on-exec, those that were open before the program began
 /// too: a reader that inherited one of them would keep it open for as long as its device hangs.
