@@ -6,6 +6,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use std::fs;
+use std::time::Duration;
 
 #[test]
 fn a_vg_is_found_and_its_token_needs_no_refill() {
@@ -124,6 +125,25 @@ fn a_disk_that_hangs_is_quarantined_and_comes_back() {
     fs::rename(&new, &hangs).unwrap();
     wait_until("it to be back", || daemon.settle().is_empty());
     assert!(daemon.vg("vg").unwrap().is_complete());
+}
+
+#[test]
+#[ignore = "the watcher tries again as soon as the reader is gone, and not at retry_in"]
+fn a_disk_that_hangs_is_tried_again_with_longer_and_longer_waits() {
+    let world = World::new();
+    let hangs = world.path("hangs");
+    mkfifo(&hangs, Mode::S_IRWXU).unwrap();
+    world.configure("pvwatch { read_deadline=1 }");
+    let daemon = world.watch(&[&hangs]);
+    // The process that hung on it can be killed, but that says nothing of the disk.
+    wait_until("the second try", || daemon.status()["quarantined"][0]["tries"] == 2);
+    // The third comes two seconds later.
+    for _ in 0..10 {
+        std::thread::sleep(Duration::from_millis(100));
+        let status = daemon.status();
+        assert_eq!(status["readers"]["busy"], 0, "{status}");
+    }
+    assert_eq!(daemon.settle(), [hangs.to_str().unwrap()], "at once");
 }
 
 #[test]

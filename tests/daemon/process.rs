@@ -36,6 +36,14 @@ fn help_and_version() {
 }
 
 #[test]
+fn nobody_has_to_read_the_help() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let status = World::new().command().arg("-h").stdout(writer).status().unwrap();
+    assert_eq!(status.code(), Some(0));
+}
+
+#[test]
 fn a_wrong_command_line_says_what_is_wrong() {
     let world = World::new();
     for (arguments, status, reason) in [
