@@ -76,6 +76,7 @@ impl World {
         let (start, mut out, mut events) = (Instant::now(), Vec::new(), mio::Events::with_capacity(16));
         while !enough(&self.pool, &out) && start.elapsed() < patience {
             match self.poll.poll(&mut events, Some(Duration::from_millis(5))) {
+                // A child of a test beside this one has exited.
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
                 result => result.unwrap(),
             }

@@ -83,7 +83,7 @@ fn main() -> ExitCode {
     match run() {
         Ok(status) => ExitCode::from(status),
         Err(Failure(error, status)) => {
-            eprintln!("pvwatch: {error}");
+            complain(&error);
             ExitCode::from(status)
         }
     }
@@ -148,6 +148,11 @@ fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// Nor is one who does not hear what is wrong.
+fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr(), "pvwatch: {text}");
+}
+
 fn print_json(value: &Value) -> Result<(), Failure> {
     print(&format!("{value:#}\n"))
 }
@@ -173,6 +178,8 @@ fn status(arguments: &Arguments) -> Result<u8, Failure> {
             if arguments.json { print_json(&status["status"])? } else { print(&words::status(&status["status"]))? }
         }
         [thing] => {
+            // No VG has a slash in its name. The daemon is in another directory than we are.
+            let thing = if thing.contains('/') { absolute(thing) } else { thing.clone() };
             let shown = arguments.call("Show", &json!({"thing": thing}))?;
             let things = shown["shown"].as_array().map_or(&[][..], Vec::as_slice);
             if arguments.json { print_json(&shown["shown"])? } else { print(&words::shown(things))? }
@@ -180,6 +187,10 @@ fn status(arguments: &Arguments) -> Result<u8, Failure> {
         [_, more, ..] => return Err(usage(format!("{more}: one thing at a time"))),
     }
     Ok(0)
+}
+
+fn absolute(path: &str) -> String {
+    std::path::absolute(path).map_or_else(|_| path.to_owned(), |path| path.to_string_lossy().into_owned())
 }
 
 fn dump(arguments: &Arguments) -> Result<u8, Failure> {
@@ -194,11 +205,9 @@ fn dump(arguments: &Arguments) -> Result<u8, Failure> {
 }
 
 fn rescan(arguments: &Arguments) -> Result<u8, Failure> {
-    let absolute = |operand: &String| match std::path::absolute(operand) {
-        Ok(path) if operand.contains('/') || path.exists() => path.to_string_lossy().into_owned(),
-        _ => operand.clone(),
-    };
-    let devices = arguments.operands.iter().map(absolute).collect::<Vec<_>>();
+    let is_path = |operand: &str| operand.contains('/') || Path::new(operand).exists();
+    let device = |operand: &String| if is_path(operand) { absolute(operand) } else { operand.clone() };
+    let devices = arguments.operands.iter().map(device).collect::<Vec<_>>();
     let reply = arguments.call("Rescan", &json!({"devices": devices}))?;
     if arguments.json {
         print_json(&reply)?;
@@ -231,7 +240,7 @@ fn inspect(arguments: &Arguments) -> Result<u8, Failure> {
             Ok((size, verdict)) if arguments.json => results.push(inspect::to_json(name, size, &verdict)),
             Ok((size, verdict)) => print(&inspect::to_text(name, size, &verdict))?,
             Err(error) => {
-                eprintln!("pvwatch: {name}: {error}");
+                complain(&format!("{name}: {error}"));
                 worst = worst.max(match error.kind() {
                     std::io::ErrorKind::NotFound => NOT_FOUND,
                     std::io::ErrorKind::TimedOut => TIMED_OUT,

@@ -4,6 +4,7 @@ use lexopt::ValueExt;
 use pvwatch::daemon::{self, Error, Options};
 use pvwatch::sys::{log, pid_file, reader};
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -57,7 +58,8 @@ fn main() -> ExitCode {
     }
     match parse() {
         Ok(Command::Print(text)) => {
-            print!("{text}");
+            // Whoever does not want to read it is no error.
+            let _ = std::io::stdout().write_all(text.as_bytes());
             ExitCode::SUCCESS
         }
         Ok(Command::Run { options, log_levels }) => {
@@ -65,7 +67,7 @@ fn main() -> ExitCode {
             run(&options)
         }
         Err(Usage(error, status)) => {
-            eprintln!("pvwatchd: {error}\nTry 'pvwatchd --help'.");
+            let _ = writeln!(std::io::stderr(), "pvwatchd: {error}\nTry 'pvwatchd --help'.");
             ExitCode::from(status)
         }
     }

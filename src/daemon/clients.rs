@@ -63,6 +63,7 @@ pub struct Clients {
     settles: BTreeMap<SettleId, usize>,
     given_up: Vec<SettleId>,
     accept_again: Option<Duration>,
+    accept_failures: u64,
     next_sweep: Option<Duration>,
     refused: u64,
 }
@@ -80,6 +81,7 @@ impl Clients {
             settles: BTreeMap::new(),
             given_up: Vec::new(),
             accept_again: None,
+            accept_failures: 0,
             next_sweep: None,
             refused: 0,
         }
@@ -116,7 +118,13 @@ impl Clients {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
-                    log::warn!("a connection could not be accepted: {error}");
+                    self.accept_failures += 1;
+                    if self.accept_failures.is_power_of_two() {
+                        log::warn!(
+                            "a connection could not be accepted, as {} before: {error}",
+                            self.accept_failures - 1
+                        );
+                    }
                     self.accept_again = Some(now + ACCEPT_AGAIN_AFTER);
                     return;
                 }

@@ -117,7 +117,9 @@ const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 /// Runs until a signal, or idleness, ends it.
 pub fn run(options: &Options) -> Result<(), Error> {
     descriptors::set_close_on_exec().map_err(system("mark inherited descriptors close-on-exec"))?;
-    descriptors::raise_limit().map_err(system("raise the limit of open descriptors"))?;
+    if let Err(error) = descriptors::raise_limit() {
+        log::debug!("the limit of open descriptors stays as it is: {error}");
+    }
     let handed_over = socket::adopt_systemd(&options.socket);
     let settings = load_settings(options).map_err(Error::Settings)?;
     let ready = if options.foreground {
@@ -162,9 +164,8 @@ struct Daemon<'o> {
     watcher: Watcher,
     started: Duration,
     uevents: Uevents,
+    /// Nodes that could not be watched; the first is logged.
     unwatched: u64,
-    /// Devices whose node could not be watched, logged once.
-    unwatched_logged: bool,
     /// More is waiting in these than one turn takes.
     uevents_pending: bool,
     notices_pending: bool,
@@ -224,7 +225,6 @@ impl<'o> Daemon<'o> {
             watcher,
             started: now,
             unwatched: 0,
-            unwatched_logged: false,
             uevents_pending: false,
             notices_pending: false,
             status_due: None,
@@ -398,12 +398,18 @@ impl<'o> Daemon<'o> {
                 self.watcher.handle(now, watcher::Event::Resync(present));
             }
             Effect::Examine(devno) => {
+                // Before the look: of an image only its writers tell, also when it is too small.
+                if let Some(path) = self.scope.image(devno) {
+                    self.watch(devno, &path);
+                }
                 let found = self.scope.examine(devno);
                 self.watcher.handle(now, watcher::Event::Facts { devno, found });
             }
             Effect::Watch { devno, path } => self.watch(devno, Path::new(&path)),
             Effect::Unwatch(devno) => {
-                if let Some(watches) = &mut self.watches {
+                if !scope::is_image(devno)
+                    && let Some(watches) = &mut self.watches
+                {
                     watches.unwatch(devno);
                 }
             }
@@ -511,12 +517,15 @@ impl<'o> Daemon<'o> {
 
     fn watch(&mut self, devno: DevNo, path: &Path) {
         let Some(watches) = &mut self.watches else { return };
-        if let Err(error) = watches.watch(devno, path) {
-            self.unwatched += 1;
-            // The read that follows will say if the node is gone.
-            if error.kind() != io::ErrorKind::NotFound && !self.unwatched_logged {
-                self.unwatched_logged = true;
-                log::warn!("{}: writes to it are not noticed: inotify: {error}", path.display());
+        match watches.watch(devno, path) {
+            Ok(()) => {}
+            // The look that follows will say that it is gone.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                self.unwatched += 1;
+                if self.unwatched == 1 {
+                    log::warn!("{}: writes to it are not noticed: inotify: {error}", path.display());
+                }
             }
         }
     }

@@ -83,8 +83,8 @@ impl Scope {
     /// What the kernel says of the device now, and its names; `None` if it is gone or none of ours.
     pub fn examine(&mut self, devno: DevNo) -> Option<(Facts, Vec<String>)> {
         if is_image(devno) {
-            let path = self.only.get(usize::try_from(devno.minor).ok()?)?;
-            return Some((image_facts(path)?, vec![path.to_string_lossy().into_owned()]));
+            let path = self.image(devno)?;
+            return Some((image_facts(&path)?, vec![path.to_string_lossy().into_owned()]));
         }
         let given = if self.only.is_empty() { None } else { Some(self.given_path(devno)?) };
         let facts = self.sysfs.facts(devno).ok().flatten()?;
@@ -108,6 +108,11 @@ impl Scope {
         let index = index.or_else(|| (0..self.only.len()).find(leads_there))?;
         self.found.insert(devno, index);
         Some(self.only[index].clone())
+    }
+
+    /// The path of an image.
+    pub fn image(&self, devno: DevNo) -> Option<PathBuf> {
+        is_image(devno).then(|| self.only.get(usize::try_from(devno.minor).ok()?).cloned())?
     }
 
     fn devno_of(&self, index: usize) -> Option<DevNo> {

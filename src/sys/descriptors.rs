@@ -12,6 +12,16 @@ const FIRST: RawFd = 3;
 /// linux/close_range.h; libc's constant has the type of another wrapper.
 const CLOSE_RANGE_CLOEXEC: libc::c_long = 1 << 2;
 
+/// Allows as many descriptors as we may have. What a login shell and systemd set, 1024, is for
+/// programs that use select(2).
+pub fn raise_limit() -> io::Result<()> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if soft < hard {
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    }
+    Ok(())
+}
+
 /// Makes every descriptor from 3 on close-on-exec, those that were open before the program began
 /// too: a reader that inherited one of them would keep it open for as long as its device hangs.
 pub fn set_close_on_exec() -> io::Result<()> {
@@ -26,15 +36,6 @@ fn set_close_on_exec_by_list() -> io::Result<()> {
         // SAFETY: F_SETFD changes one flag of a descriptor and no memory; a number that is not
         // open any more gives EBADF.
         Errno::result(unsafe { libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC) }).ok();
-    }
-    Ok(())
-}
-
-/// Raises the limit of open descriptors as far as we may: each client takes one.
-pub fn raise_limit() -> io::Result<()> {
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    if soft < hard {
-        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
     }
     Ok(())
 }

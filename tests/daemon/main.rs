@@ -1,0 +1,13 @@
+//! The daemon as a real process: on private sockets, with image files, and with loop devices,
+//! the kernel's events and Debian's LVM where there are any.
+
+mod clients;
+mod images;
+mod loops;
+mod lvm;
+mod process;
+
+#[path = "../common/mod.rs"]
+mod common;
+// The helpers of the unit tests name `DevNo` as the library does.
+use pvwatch::devno;
