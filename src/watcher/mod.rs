@@ -19,7 +19,7 @@ mod outdated;
 mod report;
 mod settle;
 
-use crate::cache::{Cache, Status, UPDATE_IN_PROGRESS};
+use crate::cache::{Cache, Key, Status, UPDATE_IN_PROGRESS};
 use crate::conf::Settings;
 use crate::device::{Facts, Present};
 use crate::devno::DevNo;
@@ -28,6 +28,7 @@ use crate::metadata::TextCache;
 use crate::protocol::{self, Push, Reply};
 use crate::scan::ByteRange;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
 use std::time::Duration;
 
 pub use device::{Cause, Content, Device, Quarantine, Reason, Seen};
@@ -173,6 +174,11 @@ pub struct Watcher {
     /// The same the other way round.
     indexed: BTreeMap<DevNo, Id>,
     duplicates: BTreeSet<DevNo>,
+    /// VGs that may not be what the disks say: a client told us of them, or they could not be
+    /// held to the disks before all their devices were read.
+    doubtful: BTreeSet<Key>,
+    /// Something has happened since the doubtful VGs were looked at.
+    doubts_due: bool,
     /// Second looks, taken before a PV is reported outdated.
     second_looks: BTreeSet<(Duration, DevNo)>,
     retries: BTreeSet<(Duration, DevNo)>,
@@ -233,6 +239,8 @@ impl Watcher {
             holders: BTreeMap::new(),
             indexed: BTreeMap::new(),
             duplicates: BTreeSet::new(),
+            doubtful: BTreeSet::new(),
+            doubts_due: false,
             second_looks: BTreeSet::new(),
             retries: BTreeSet::new(),
             unquiet: BTreeSet::new(),
@@ -320,6 +328,7 @@ impl Watcher {
         match push {
             Push::Device(device) => self.distrust(DevNo::from_dev_t(device.cast_unsigned())),
             Push::Vg { vgid, pvids } => {
+                self.doubt(Rc::clone(&vgid));
                 let devices = pvids.iter().filter_map(|pvid| self.cache.device_of(pvid));
                 let mut devnos =
                     devices.map(|device| DevNo::from_dev_t(device.cast_unsigned())).collect::<BTreeSet<_>>();
@@ -513,6 +522,7 @@ impl Watcher {
             return Some(Effect::Examine(devno));
         }
         self.start_jobs(now);
+        self.resolve_doubts(now);
         self.end_first_scan(now);
         self.answer_settles();
         self.effects.pop_front()

@@ -16,6 +16,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 const SEEDS: u64 = 400;
 const STEPS: u64 = 60;
 
+/// No more failures are looked for.
+const SHOWN: usize = 12;
+
 /// Seeds that have failed once.
 const REGRESSIONS: [u64; 0] = [];
 
@@ -39,7 +42,6 @@ fn run(seed: u64, steps: u64) -> (Vec<String>, Result<(), String>) {
 
 /// The failure of a seed, with a schedule whose tail is cut.
 fn failure(seed: u64) -> Option<String> {
-    run(seed, STEPS).1.err()?;
     let steps = (0..=STEPS).find(|steps| run(seed, *steps).1.is_err()).unwrap_or(STEPS);
     let (schedule, result) = run(seed, steps);
     let problem = result.err().unwrap_or_default();
@@ -54,9 +56,11 @@ fn the_cache_comes_to_say_what_is_on_the_disks() {
         Some(seed) => vec![seed],
         None => REGRESSIONS.into_iter().chain(0..number("PVWATCH_SEEDS").unwrap_or(SEEDS)).collect(),
     };
-    let failed = seeds.into_iter().find_map(failure);
+    let failed = seeds.into_iter().filter_map(|seed| Some((seed, run(seed, STEPS).1.err()?))).take(SHOWN).collect::<Vec<_>>();
+    let shortest = failed.first().and_then(|(seed, _)| failure(*seed));
     let _ = std::panic::take_hook();
-    if let Some(failure) = failed {
-        panic!("{failure}");
+    if let Some(shortest) = shortest {
+        let list = failed.iter().map(|(seed, problem)| format!("seed {seed}: {problem}\n")).collect::<String>();
+        panic!("{list}\n{shortest}");
     }
 }
