@@ -25,6 +25,7 @@ const REGRESSIONS: [u64; 0] = [];
 fn run(seed: u64, steps: u64) -> (Vec<String>, Result<(), String>) {
     let mut sim = Sim::new(seed);
     let result = catch_unwind(AssertUnwindSafe(|| {
+        sim.populate();
         sim.pump();
         for _ in 0..steps {
             sim.step();

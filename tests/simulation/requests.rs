@@ -50,6 +50,8 @@ impl Sim {
                 _ => requests.push(noise(&mut self.rng)),
             }
         }
+        // Any of these can make us look at everything we know.
+        self.reasons += 20 * requests.len() as u64;
         self.log(&format!("client: {}", requests.join(" ; ").replace('\n', " ")));
         self.send(&requests);
     }
