@@ -192,6 +192,10 @@ impl Sim {
     fn closed(&mut self, devno: DevNo) {
         if self.world.disks.get(&devno).is_some_and(|disk| disk.watched) {
             self.announce(devno, Cause::Written);
+            if self.allowed(Kind::Udevd) {
+                let at = self.soon(1200);
+                self.schedule(at, Pending::Event(Event::Touched { devno, cause: Cause::Echo }));
+            }
         } else if self.watcher.devices().get(&devno).is_some_and(|device| device.seen.is_some()) {
             // Only what happens before the first read goes unseen.
             self.lost = true;
