@@ -343,7 +343,7 @@ impl Watcher {
                 devnos.into_iter().for_each(|devno| self.distrust(devno));
             }
             // The refill that this belongs to is checked at its end.
-            Push::Cleared if self.cache.token.is_updating() => {}
+            Push::Cleared if self.cache.token.is_updating() && !self.is_own_update() => {}
             Push::Cleared | Push::Invalidated => self.distrust_all(),
             Push::UpdateBegun => {}
             Push::UpdateEnded => {
@@ -398,6 +398,10 @@ impl Watcher {
         self.cache.token.request_update(UPDATE_IN_PROGRESS, self.own_pid, timeout, OWN_COMMAND, now);
         self.first_scan = Some(FirstScan { until: now + self.settings.read_deadline, enumerated: false });
         self.enumerate = true;
+    }
+
+    fn is_own_update(&self) -> bool {
+        self.cache.token.is_updating() && self.cache.token.update().pid == self.own_pid
     }
 
     /// Looks at everything again.
@@ -616,7 +620,7 @@ impl Watcher {
         }
         self.first_scan = None;
         let pending = self.unquiet.len();
-        if self.cache.token.is_updating() && self.cache.token.update().pid == self.own_pid {
+        if self.is_own_update() {
             let token = self.settings.token.clone();
             self.cache.token.set(&token);
             self.changed_since_scan = false;

@@ -87,7 +87,11 @@ pub fn check(watcher: &mut Watcher, now: Duration, world: &World, expect: &Expec
         let reply = text::parse(&reply).map_err(|error| format!("vg_lookup: {error}"))?;
         let text = texts.iter().find(|text| is_served(&reply, text));
         let Some(text) = text else {
-            return Err(format!("VG {id} is not the newest on disk, {:?}, but {:?}", texts, reply.int("metadata/seqno")));
+            return Err(format!(
+                "VG {id} is not the newest on disk, {:?}, but {:?}",
+                texts,
+                reply.int("metadata/seqno")
+            ));
         };
         if !vg_list.contains(&(uuid.clone().into_bytes(), Some(name(text.name).into_bytes()))) {
             return Err(format!("VG {id} is not in vg_list by its name"));
@@ -142,9 +146,9 @@ fn check_outdated(
 ) -> Result<(), String> {
     let shown = reply.section("metadata/outdated_pvs").map(Section::sections).into_iter().flatten();
     let shown = shown.map(|(key, _)| key.to_vec()).collect::<BTreeSet<_>>();
-    let older = chosen.iter().filter(|(_, (_, content))| {
-        content.text().is_some_and(|own| own.id == text.id && own.seqno < text.seqno)
-    });
+    let older = chosen
+        .iter()
+        .filter(|(_, (_, content))| content.text().is_some_and(|own| own.id == text.id && own.seqno < text.seqno));
     let older = older.map(|(pv, _)| pvid(*pv).hyphenated()).collect::<BTreeSet<_>>();
     if let Some(wrong) = shown.difference(&older).next() {
         return Err(format!("VG {} lists {} as outdated, and it is not", text.id, wrong.escape_ascii()));
@@ -158,7 +162,12 @@ fn check_outdated(
 }
 
 /// A PV is in a VG that lists it; if its own metadata names one of these, in that.
-fn check_owner(pv: u8, own: Option<u8>, owner: Option<&str>, members: &BTreeMap<u8, BTreeSet<u8>>) -> Result<(), String> {
+fn check_owner(
+    pv: u8,
+    own: Option<u8>,
+    owner: Option<&str>,
+    members: &BTreeMap<u8, BTreeSet<u8>>,
+) -> Result<(), String> {
     let listing = members.iter().filter(|(_, pvs)| pvs.contains(&pv)).map(|(id, _)| *id);
     let mut listing = listing.filter(|id| own.is_none_or(|own| own == *id)).map(|id| hyphenated(vgid(id)));
     let right = match owner {
