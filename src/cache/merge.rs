@@ -2,7 +2,7 @@
 //! the command that has just written it.
 
 use super::body;
-use super::{Cache, Key, NewBody, NewMetadata, Owner, Vg};
+use super::{Cache, Key, KnowsBy, NewBody, NewMetadata, Owner, Vg};
 use crate::metadata::Body;
 use std::cmp::Ordering;
 use std::rc::Rc;
@@ -37,12 +37,12 @@ impl Cache {
         };
         match new.seqno.cmp(&old.seqno) {
             Ordering::Less => {
-                if self.believes_outdated {
+                if self.knows_by == KnowsBy::Hearsay {
                     self.mark_outdated(new.vgid, pvid);
                 }
             }
             Ordering::Greater => {
-                if self.believes_outdated {
+                if self.knows_by == KnowsBy::Hearsay {
                     // Everybody of the old metadata, the source too. Looks wrong and is
                     // harmless: clients ignore outdated PVs that are members.
                     for old_pvid in old.pvids.clone() {
@@ -109,6 +109,7 @@ impl Cache {
             reply: None,
         };
         self.names.entry(name).or_default().insert(0, Rc::clone(&vgid));
+        self.note_listed(&vgid, &vg.pvids);
         self.vgs.insert(Rc::clone(&vgid), vg);
         self.metadata_changed();
         self.assign(&vgid);
@@ -134,9 +135,30 @@ impl Cache {
             self.names.entry(name).or_default().insert(0, vgid);
         }
         self.metadata_changed();
+        let (vgid, vg) = self.vgs.get_key_value(new.vgid).expect("stored above");
+        let (vgid, pvids) = (Rc::clone(vgid), vg.pvids.clone());
+        self.forget_listed(&vgid, &old_pvids);
+        self.note_listed(&vgid, &pvids);
         self.orphan(&old_pvids);
-        let vgid = Rc::clone(self.vgs.get_key_value(new.vgid).expect("stored above").0);
+        self.settle_owners(&old_pvids, None);
         self.assign(&vgid);
+    }
+
+    fn note_listed(&mut self, vgid: &Key, pvids: &[Key]) {
+        for pvid in pvids {
+            self.listed_by.entry(Rc::clone(pvid)).or_default().insert(Rc::clone(vgid));
+        }
+    }
+
+    fn forget_listed(&mut self, vgid: &[u8], pvids: &[Key]) {
+        for pvid in pvids {
+            if let Some(vgids) = self.listed_by.get_mut(pvid) {
+                vgids.remove(vgid);
+                if vgids.is_empty() {
+                    self.listed_by.remove(pvid);
+                }
+            }
+        }
     }
 
     fn listed_pvids(&self, body: &NewBody) -> Box<[Key]> {
@@ -147,8 +169,12 @@ impl Cache {
     /// Makes the VG the owner of the PVs it lists, and drops VGs that lose their last PV by it.
     /// The owners of such a VG's other PVs are left as they are; they count as orphans.
     fn assign(&mut self, vgid: &Key) {
+        let pvids = self.vgs[vgid].pvids.clone();
+        if self.knows_by == KnowsBy::Disks {
+            return self.settle_owners(&pvids, Some(vgid));
+        }
         let mut previous = Vec::new();
-        for pvid in self.vgs[vgid].pvids.clone() {
+        for pvid in pvids {
             if let Some(Owner::Vg(other)) = self.owners.insert(pvid, Owner::Vg(Rc::clone(vgid)))
                 && other != *vgid
                 && !previous.contains(&other)
@@ -157,12 +183,47 @@ impl Cache {
             }
         }
         for other in previous {
-            self.drop_reply(&other);
             self.drop_vg_if_empty(&other, false);
         }
     }
 
+    /// Where the disks are known, a PV that VGs list is in the one that its own metadata names;
+    /// else in the new one; else it stays; else it is in any.
+    pub(super) fn settle_owners(&mut self, pvids: &[Key], new: Option<&Key>) {
+        if self.knows_by == KnowsBy::Hearsay {
+            return;
+        }
+        for pvid in pvids {
+            let before = self.owner(pvid).cloned();
+            let owner = self.listed_by.get(pvid).and_then(|vgids| {
+                let named = self.pvs.get(pvid).and_then(|pv| pv.named.as_ref());
+                let preferred = [named, new, before.as_ref()].into_iter().flatten();
+                preferred.filter_map(|vgid| vgids.get(vgid)).chain(vgids.first()).next().cloned()
+            });
+            if owner != before {
+                self.pv_list = None;
+                for vgid in [&owner, &before].into_iter().flatten() {
+                    self.drop_reply(vgid);
+                }
+            }
+            match owner {
+                Some(vgid) => self.owners.insert(Rc::clone(pvid), Owner::Vg(vgid)),
+                None => self.owners.remove(pvid),
+            };
+        }
+    }
+
+    /// A PV that another has taken the device of is in no VG, as far as one can hear.
+    pub(super) fn forget_owner(&mut self, pvid: &Key) {
+        if self.knows_by == KnowsBy::Hearsay {
+            self.owners.remove(pvid);
+        }
+    }
+
     pub(super) fn orphan(&mut self, pvids: &[Key]) {
+        if self.knows_by == KnowsBy::Disks {
+            return;
+        }
         for pvid in pvids {
             self.owners.insert(Rc::clone(pvid), Owner::Orphan);
         }
@@ -171,7 +232,7 @@ impl Cache {
 
     /// Forgets a VG none of whose listed PVs is both present and owned by it.
     pub(super) fn drop_vg_if_empty(&mut self, vgid: &Key, orphan_pvs: bool) {
-        let Some(vg) = self.vgs.get(vgid) else { return };
+        let Some(vg) = self.vgs.get(vgid).filter(|_| self.knows_by == KnowsBy::Hearsay) else { return };
         let holds = |pvid: &Key| self.pvs.contains_key(pvid) && self.owner(pvid) == Some(vgid);
         if vg.pvids.iter().any(holds) {
             return;
@@ -186,6 +247,7 @@ impl Cache {
     pub(super) fn forget_vg(&mut self, vgid: &[u8]) {
         if let Some(vg) = self.vgs.remove(vgid) {
             self.forget_name(&vg.name, vgid);
+            self.forget_listed(vgid, &vg.pvids);
             self.with_outdated.remove(vgid);
             self.metadata_changed();
         }

@@ -62,6 +62,8 @@ struct Pv {
     meta: Rc<[u8]>,
     /// Whether a metadata area of it is in use; without one it cannot hold outdated metadata.
     has_used_mda: bool,
+    /// The VG that its own metadata was of when it was found.
+    named: Option<Key>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,6 +160,21 @@ pub enum Lookup {
 #[derive(Debug, PartialEq, Eq)]
 pub struct BadUpdate;
 
+/// Where a cache has its knowledge from. That decides what metadata proves:
+///
+/// | | hearsay | disks |
+/// |---|---|---|
+/// | a PV whose metadata is older than the stored | is outdated | is, when [`Cache::mark_outdated`] says so: while a command writes one PV after the other, all of them are fine |
+/// | a PV that several VGs list | is in the VG stored last, and present in all | is in the one that its own metadata names, and missing in the others |
+/// | a VG none of whose PVs is present and its own | is dropped | stays until [`Cache::vg_remove`]: some device holds it |
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum KnowsBy {
+    /// A cache server knows what it is told and nothing else: exactly lvmetad.
+    Hearsay,
+    #[default]
+    Disks,
+}
+
 #[derive(Debug, Default)]
 pub struct Cache {
     pvs: BTreeMap<Key, Pv>,
@@ -167,15 +184,11 @@ pub struct Cache {
     vgs: BTreeMap<Key, Vg>,
     /// Several VGs may share a name; the one added last stands first.
     names: BTreeMap<Key, Vec<Key>>,
-    /// Whether metadata older than the stored is proof enough that its PV is outdated. A pure
-    /// cache server has nothing better. A daemon that can read the disks looks twice before it
-    /// says so with [`Cache::mark_outdated`]: while some PVs of a VG are written and others are
-    /// not yet, all of them are fine.
-    believes_outdated: bool,
+    /// The VGs whose metadata lists this PV.
+    listed_by: BTreeMap<Key, BTreeSet<Key>>,
+    knows_by: KnowsBy,
     /// VGs with a list of outdated PVs.
     with_outdated: BTreeSet<Key>,
-    /// VGs whose rendered reply shows this PV although they do not own it.
-    also_shown_by: BTreeMap<Key, Vec<Key>>,
     flags: Flags,
     pub token: Token,
     pv_list: Option<Rc<[u8]>>,
@@ -185,7 +198,7 @@ pub struct Cache {
 impl Cache {
     /// The cache of a daemon that knows what it is told and nothing else.
     pub fn of_server() -> Cache {
-        Cache { believes_outdated: true, ..Cache::default() }
+        Cache { knows_by: KnowsBy::Hearsay, ..Cache::default() }
     }
 
     /// The cache of a daemon that reads the disks itself.
@@ -284,7 +297,7 @@ impl Cache {
             if let Some(vgid) = owner.filter(|vgid| *vgid != reply.vgid) {
                 self.drop_vg_if_empty(&vgid, true);
             }
-            self.owners.remove(&other);
+            self.forget_owner(&other);
         }
         self.check();
         Ok(reply)
@@ -295,6 +308,8 @@ impl Cache {
         let seqno = new.seqno;
         let seqno_before = self.vgs.get(new.vgid).map_or(seqno, |vg| vg.seqno);
         self.merge_from_pv(pvid, &new);
+        self.pvs.get_mut(pvid).expect("it was just stored").named = Some(Rc::clone(&vgid));
+        self.settle_owners(std::slice::from_ref(pvid), None);
         Found {
             status: self.status(&vgid),
             changed: changed || seqno_before != seqno,
@@ -306,6 +321,8 @@ impl Cache {
     }
 
     fn found_without_metadata(&mut self, pvid: &Key, changed: bool) -> Found {
+        self.pvs.get_mut(pvid).expect("it was just stored").named = None;
+        self.settle_owners(std::slice::from_ref(pvid), None);
         let owner = self.owner(pvid).cloned();
         let vg = owner.as_ref().and_then(|vgid| Some((vgid, self.vgs.get(vgid)?)));
         let orphan = || Rc::from(ORPHAN);
@@ -322,9 +339,15 @@ impl Cache {
     fn status(&self, vgid: &[u8]) -> Status {
         match self.vgs.get(vgid) {
             None => Status::Orphan,
-            Some(vg) if vg.pvids.iter().all(|pvid| self.pvs.contains_key(pvid)) => Status::Complete,
+            Some(vg) if vg.pvids.iter().all(|pvid| self.is_member(vgid, pvid)) => Status::Complete,
             Some(_) => Status::Partial,
         }
+    }
+
+    /// Whether a PV that the VG lists is there for it.
+    fn is_member(&self, vgid: &[u8], pvid: &Key) -> bool {
+        let is_its_own = || self.owner(pvid).is_some_and(|owner| **owner == *vgid);
+        self.pvs.contains_key(pvid) && (self.knows_by == KnowsBy::Hearsay || is_its_own())
     }
 
     pub fn pv_gone(&mut self, uuid: Option<&[u8]>, device: Option<i64>) -> Result<Key, NotGone> {
@@ -351,7 +374,7 @@ impl Cache {
 
     pub fn pv_clear_all(&mut self) {
         let (token, flags) = (std::mem::take(&mut self.token), std::mem::take(&mut self.flags));
-        *self = Cache { token, flags, believes_outdated: self.believes_outdated, ..Cache::default() };
+        *self = Cache { token, flags, knows_by: self.knows_by, ..Cache::default() };
     }
 
     pub fn vg_update(&mut self, new: NewMetadata) -> Result<(), BadUpdate> {
@@ -375,6 +398,7 @@ impl Cache {
             let pvids = vg.pvids.clone();
             self.forget_vg(vgid);
             self.orphan(&pvids);
+            self.settle_owners(&pvids, None);
         }
         self.check();
     }
@@ -478,6 +502,7 @@ impl Cache {
             device: found.device,
             meta: reply::pvmeta_text(found.pvmeta),
             has_used_mda: ["mda0/ignore", "mda1/ignore"].iter().any(|path| found.pvmeta.int(path) == Some(0)),
+            named: None,
         };
         self.devices.insert(found.device, Rc::clone(pvid));
         self.pvs.insert(Rc::clone(pvid), pv);
@@ -501,13 +526,12 @@ impl Cache {
         }
     }
 
-    /// Drops the replies that show this PV: its VG's, and those that list it as outdated.
+    /// Drops the replies that show this PV.
     fn presence_changed(&mut self, pvid: &Key) {
         self.pv_list = None;
-        if let Some(Owner::Vg(vgid)) = self.owners.get(pvid).cloned() {
-            self.drop_reply(&vgid);
-        }
-        for vgid in self.also_shown_by.remove(pvid).unwrap_or_default() {
+        let outdated_in = self.with_outdated.iter().filter(|vgid| self.vgs[*vgid].outdated.contains(pvid));
+        let listed_by = self.listed_by.get(pvid).into_iter().flatten();
+        for vgid in listed_by.chain(outdated_in).cloned().collect::<Vec<_>>() {
             self.drop_reply(&vgid);
         }
     }
@@ -544,9 +568,17 @@ impl Cache {
             }
         }
         debug_assert_eq!(self.names.values().map(Vec::len).sum::<usize>(), self.vgs.len());
+        let mut listings = 0;
         for (vgid, vg) in &self.vgs {
             debug_assert!(vg.seqno > 0, "{}", vgid.escape_ascii());
+            let listed = vg.pvids.iter().collect::<BTreeSet<_>>();
+            listings += listed.len();
+            for pvid in listed {
+                debug_assert!(self.listed_by[pvid].contains(vgid), "{}", vgid.escape_ascii());
+                debug_assert!(self.knows_by == KnowsBy::Hearsay || self.owner(pvid).is_some());
+            }
         }
+        debug_assert_eq!(self.listed_by.values().map(BTreeSet::len).sum::<usize>(), listings);
     }
 }
 
@@ -586,8 +618,8 @@ impl<'a> VgView<'a> {
     }
 
     pub fn missing(&self) -> impl Iterator<Item = &'a Key> {
-        let cache = self.cache;
-        self.vg.pvids.iter().filter(|pvid| !cache.pvs.contains_key(*pvid))
+        let (cache, vgid) = (self.cache, self.vgid);
+        self.vg.pvids.iter().filter(move |pvid| !cache.is_member(vgid, pvid))
     }
 
     pub fn status(&self) -> Status {

@@ -83,23 +83,19 @@ impl Cache {
         if let Some(reply) = &vg.reply {
             return Rc::clone(reply);
         }
-        let reply = self.render_vg(vg);
-        let shown = vg.pvids.iter().chain(&vg.outdated).filter(|pvid| self.owner(pvid) != Some(vgid));
-        for pvid in shown.cloned().collect::<Vec<_>>() {
-            self.also_shown_by.entry(pvid).or_default().push(Rc::clone(vgid));
-        }
+        let reply = self.render_vg(vgid, vg);
         self.vgs.get_mut(vgid).expect("just looked up").reply = Some(Rc::clone(&reply));
         reply
     }
 
     /// The metadata as stored, with the present PVs' `pvmeta` put in front of their fields and
     /// the absent ones marked `MISSING`.
-    fn render_vg(&self, vg: &Vg) -> Rc<[u8]> {
+    fn render_vg(&self, vgid: &Key, vg: &Vg) -> Rc<[u8]> {
         let mut metadata = body::parse(&vg.body);
         for pv in body::physical_volumes(&mut metadata) {
             let Some(pvid) = pv.str("id") else { continue };
-            match self.pvs.get(pvid) {
-                Some(present) => {
+            match self.pvs.get_key_value(pvid).filter(|(pvid, _)| self.is_member(vgid, pvid)) {
+                Some((_, present)) => {
                     let mut fields = parse_pvmeta(&present.meta).0;
                     fields.retain(|field| !matches!(&*field.key, b"id" | b"dev_size"));
                     clear_missing(pv);

@@ -236,6 +236,9 @@ impl<'m> Request<'_, 'm> {
         let pvmeta = message.section("pvmeta").expect("pvmeta/id was found in it");
         let metadata = metadata.as_ref().map(Metadata::borrow);
         self.pushes.push(Push::Device(device));
+        if let Some(metadata) = &metadata {
+            self.pushes.push(Push::Vg { vgid: metadata.vgid.into(), pvids: vec![pvid.into()] });
+        }
         match self.cache.pv_found(FoundPv { pvid, device, pvmeta, metadata }) {
             Ok(found) => Simple::ok()
                 .str("status", status_word(found.status).as_bytes())

@@ -1,6 +1,6 @@
 //! Holding the cache to what the disks say.
 
-use super::device::{Content, Device};
+use super::device::Content;
 use super::{Cause, Report, Watcher};
 use crate::cache::{FoundPv, Key, NewBody, NewMetadata, Status};
 use crate::devno::DevNo;
@@ -82,7 +82,8 @@ impl Watcher {
         let pvid = self.cache.pvid_on(wire_device(devno)).cloned();
         let vgids = self.vgids_of(devno, pvid.as_ref());
         self.not_found(devno);
-        self.retries.retain(|(_, other)| *other != devno);
+        self.drop_retry(devno);
+        self.drop_second_look(devno);
         if let Some(device) = self.devices.get_mut(&devno) {
             device.seen = None;
             device.quarantine = None;
@@ -94,6 +95,13 @@ impl Watcher {
         self.device_resolved(devno);
     }
 
+    /// A device that cannot be read keeps its place, whatever a client said of it meanwhile.
+    pub(super) fn serve_last_known(&mut self, now: Duration, devno: DevNo) {
+        if self.devices.get(&devno).is_some_and(|device| device.pv().is_some()) {
+            self.apply(now, devno);
+        }
+    }
+
     fn after_change(
         &mut self,
         now: Duration,
@@ -102,14 +110,13 @@ impl Watcher {
         after: Option<Key>,
         vgids: BTreeSet<Id>,
     ) {
+        self.doubts_due = true;
         if before != after {
             self.changed_since_scan = true;
             if let Some(pvid) = &before {
                 self.wake_duplicates(pvid);
+                self.cache.clear_outdated(pvid, None);
             }
-        }
-        if self.duplicates.is_empty() {
-            self.cache.duplicates_resolved();
         }
         if let Some(pvid) = &after {
             let older_of = self.text_of(devno).filter(|text| self.is_older(text)).map(|text| text.vgid.hyphenated());
@@ -186,10 +193,10 @@ impl Watcher {
         let key = vgid.hyphenated();
         match self.newest(vgid) {
             None => {
-                if self.cache.vg(&key).is_some() && self.is_quiet_vg(vgid) {
+                if self.cache.vg(&key).is_some() && self.may_go_back(vgid) {
                     self.cache.vg_remove(&key);
-                    self.report_vg(vgid);
                 }
+                self.report_vg(vgid);
             }
             Some((_, text)) => {
                 let new =
@@ -211,17 +218,50 @@ impl Watcher {
 
     /// Whether the cached VG is to be replaced: by newer metadata at once, by anything else only
     /// when all its devices have been read since they last changed.
-    fn differs(&self, text: &VgText, key: &[u8]) -> bool {
+    fn differs(&mut self, text: &VgText, key: &[u8]) -> bool {
         let Some(cached) = self.cache.vg(key) else { return text.seqno > 0 };
         if text.seqno > cached.seqno() {
             return true;
         }
         let same = text.seqno == cached.seqno() && **cached.name() == *text.name && cached.has_content(&text.body);
-        !same && text.seqno > 0 && self.is_quiet_vg(text.vgid)
+        !same && text.seqno > 0 && self.may_go_back(text.vgid)
     }
 
-    /// Whether every device that the VG concerns has been read since its last sign of change.
-    fn is_quiet_vg(&self, vgid: Id) -> bool {
+    /// Whether every device that the VG concerns has been read since its last sign of change. If
+    /// not, the VG is looked at again then.
+    fn may_go_back(&mut self, vgid: Id) -> bool {
+        let may = self.is_known_vg(vgid);
+        if !may {
+            self.doubtful.insert(vgid.hyphenated().into());
+        }
+        may
+    }
+
+    /// Notes a VG that a client told us of.
+    pub(super) fn doubt(&mut self, vgid: Key) {
+        self.doubtful.insert(vgid);
+        self.doubts_due = true;
+    }
+
+    /// Holds the doubtful VGs to the disks, once all there is to read has been read.
+    pub(super) fn resolve_doubts(&mut self, now: Duration) {
+        if !self.doubts_due || !self.is_quiet() {
+            return;
+        }
+        self.doubts_due = false;
+        if self.duplicates.is_empty() {
+            self.cache.duplicates_resolved();
+        }
+        for key in std::mem::take(&mut self.doubtful) {
+            match Id::parse(&key).filter(|vgid| vgid.hyphenated() == *key) {
+                Some(vgid) => self.reconcile(now, vgid),
+                // No disk says this.
+                None => self.cache.vg_remove(&key),
+            }
+        }
+    }
+
+    fn is_known_vg(&self, vgid: Id) -> bool {
         let listed = self.cache.vg(&vgid.hyphenated()).into_iter().flat_map(|vg| vg.pvids());
         let present = listed.filter_map(|pvid| self.cache.device_of(pvid));
         let devnos = present.map(|device| DevNo::from_dev_t(device.cast_unsigned()));
@@ -229,7 +269,7 @@ impl Watcher {
         devnos.chain(holders).all(|devno| {
             !self.touched.contains_key(&devno)
                 && !self.examining.contains_key(&devno)
-                && self.devices.get(&devno).is_none_or(Device::is_quiet)
+                && self.devices.get(&devno).is_none_or(|device| device.is_quiet() && !device.is_stale())
         })
     }
 

@@ -1,0 +1,178 @@
+//! A naive scan of the world, and what the watcher's replies must say if it saw the same.
+
+use crate::world::{Content, Disk, SIZE, Vg, World, hyphenated, name, pvid, vgid};
+use pvwatch::devno::DevNo;
+use pvwatch::text::{self, Section};
+use pvwatch::watcher::Watcher;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// A request as a client makes it, without its terminator; its reply without, too.
+pub fn ask(watcher: &mut Watcher, now: Duration, request: &str) -> Vec<u8> {
+    let reply = watcher.handle_request(now, request.as_bytes());
+    let bytes = reply.bytes();
+    bytes.strip_suffix(b"\n##\n").unwrap_or_else(|| panic!("no terminator: {}", bytes.escape_ascii())).to_vec()
+}
+
+fn string<'a>(section: &'a Section, path: &str) -> Option<&'a str> {
+    section.str(path).map(|bytes| std::str::from_utf8(bytes).expect("ASCII"))
+}
+
+pub struct Expect {
+    /// Outdated PVs were not cleared by any client.
+    pub outdated_complete: bool,
+}
+
+/// Compares; the error says the first thing that is wrong.
+pub fn check(watcher: &mut Watcher, now: Duration, world: &World, expect: &Expect) -> Result<(), String> {
+    let readable = |disk: &Disk| disk.size >= SIZE && disk.fault.is_none() && !disk.suspended;
+    let on_disk = world.disks.iter().filter(|(_, disk)| readable(disk));
+    let mut copies: BTreeMap<u8, Vec<(DevNo, &Content)>> = BTreeMap::new();
+    for (devno, disk) in on_disk {
+        if let Some(pv) = disk.content.pv() {
+            copies.entry(pv).or_default().push((*devno, &disk.content));
+        }
+    }
+    let pv_list = ask(watcher, now, "request=\"pv_list\"\ntoken=\"skip\"\n");
+    let pv_list = text::parse(&pv_list).map_err(|error| format!("pv_list: {error}"))?;
+    let listed = pv_list.section("physical_volumes").map(Section::sections).into_iter().flatten();
+    let listed: BTreeMap<_, _> = listed.map(|(key, pv)| (key.to_vec(), pv)).collect();
+    // Of duplicates, the one that the watcher chose.
+    let mut chosen: BTreeMap<u8, (DevNo, &Content)> = BTreeMap::new();
+    for (pv, copies) in &copies {
+        let key = pvid(*pv).hyphenated();
+        let shown = listed.get(&key).ok_or_else(|| format!("PV {pv} is not listed"))?;
+        let device = shown.int("device").expect("a device").cast_unsigned();
+        let copy = copies.iter().find(|(devno, _)| devno.to_dev_t() == device);
+        let copy = copy.ok_or_else(|| format!("PV {pv} is listed on {}", DevNo::from_dev_t(device)))?;
+        chosen.insert(*pv, *copy);
+        let lookup = ask(watcher, now, &format!("request=\"pv_lookup\"\ntoken=\"skip\"\ndevice={device}\n"));
+        let lookup = text::parse(&lookup).map_err(|error| format!("pv_lookup: {error}"))?;
+        if lookup.section("physical_volume") != Some(*shown) {
+            return Err(format!("pv_lookup and pv_list differ about PV {pv}"));
+        }
+    }
+    if listed.len() != chosen.len() {
+        return Err(format!("{} PVs are listed, {} are there", listed.len(), chosen.len()));
+    }
+    let disabled = watcher.cache().flags().reasons.contains(&pvwatch::cache::DisableReason::Duplicates);
+    let duplicates = copies.values().any(|copies| copies.len() > 1);
+    if disabled != duplicates {
+        return Err(format!("there are duplicates: {duplicates}; the flag says {disabled}"));
+    }
+    let mut newest: BTreeMap<u8, Vec<&Rc<Vg>>> = BTreeMap::new();
+    for text in chosen.values().filter_map(|(_, content)| content.text()) {
+        let texts = newest.entry(text.id).or_default();
+        if texts.first().is_some_and(|best| best.seqno < text.seqno) {
+            texts.clear();
+        }
+        if texts.first().is_none_or(|best| best.seqno == text.seqno) {
+            texts.push(text);
+        }
+    }
+    let vg_list = ask(watcher, now, "request=\"vg_list\"\ntoken=\"skip\"\n");
+    let vg_list = text::parse(&vg_list).map_err(|error| format!("vg_list: {error}"))?;
+    let vg_list = vg_list.section("volume_groups").map(Section::sections).into_iter().flatten();
+    let vg_list: BTreeSet<_> = vg_list.map(|(key, vg)| (key.to_vec(), vg.str("name").map(<[u8]>::to_vec))).collect();
+    let mut members: BTreeMap<u8, BTreeSet<u8>> = BTreeMap::new();
+    let mut served = 0;
+    for (id, texts) in &newest {
+        if watcher.cache().vg(&vgid(*id).hyphenated()).is_none() {
+            return Err(format!("VG {id} is not served"));
+        }
+        served += 1;
+        let uuid = hyphenated(vgid(*id));
+        let reply = ask(watcher, now, &format!("request=\"vg_lookup\"\ntoken=\"skip\"\nuuid=\"{uuid}\"\n"));
+        let reply = text::parse(&reply).map_err(|error| format!("vg_lookup: {error}"))?;
+        let text = texts.iter().find(|text| is_served(&reply, text));
+        let Some(text) = text else {
+            return Err(format!(
+                "VG {id} is not the newest on disk, {:?}, but {:?}",
+                texts,
+                reply.int("metadata/seqno")
+            ));
+        };
+        if !vg_list.contains(&(uuid.clone().into_bytes(), Some(name(text.name).into_bytes()))) {
+            return Err(format!("VG {id} is not in vg_list by its name"));
+        }
+        let owned = |pv: &u8| chosen.contains_key(pv) && string(listed[&pvid(*pv).hyphenated()], "vgid") == Some(&uuid);
+        check_pvs(&reply, text, &chosen, &owned)?;
+        check_outdated(&reply, text, &chosen, expect)?;
+        members.insert(*id, text.pvs.iter().copied().collect());
+    }
+    if vg_list.len() != served || watcher.cache().vg_count() != served {
+        return Err(format!("{} VGs are listed, {served} are on the disks", vg_list.len()));
+    }
+    for (pv, (_, content)) in &chosen {
+        let own = content.text().filter(|own| members.get(&own.id).is_some_and(|pvs| pvs.contains(pv)));
+        check_owner(*pv, own.map(|own| own.id), string(listed[&pvid(*pv).hyphenated()], "vgid"), &members)?;
+    }
+    Ok(())
+}
+
+fn is_served(reply: &Section, text: &Vg) -> bool {
+    let pvs = reply.section("metadata/physical_volumes").map(Section::sections).into_iter().flatten();
+    let pvs = pvs.map(|(_, pv)| string(pv, "id").map(str::to_owned));
+    string(reply, "name") == Some(&name(text.name))
+        && reply.int("metadata/seqno") == Some(text.seqno)
+        && reply.int("metadata/extent_size") == Some(text.extent_size())
+        && pvs.eq(text.pvs.iter().map(|pv| Some(hyphenated(pvid(*pv)))))
+}
+
+/// A PV is missing if it is not there, or there for another VG.
+fn check_pvs(
+    reply: &Section,
+    text: &Vg,
+    chosen: &BTreeMap<u8, (DevNo, &Content)>,
+    owned: &dyn Fn(&u8) -> bool,
+) -> Result<(), String> {
+    let shown = reply.section("metadata/physical_volumes").expect("compared before");
+    for (pv, (_, section)) in text.pvs.iter().zip(shown.sections()) {
+        let missing = section.value("status").is_some_and(|status| status.strings().any(|word| word == b"MISSING"));
+        let device = chosen.get(pv).filter(|_| owned(pv)).map(|(devno, _)| devno.to_dev_t().cast_signed());
+        if missing != device.is_none() || section.int("device") != device {
+            return Err(format!("VG {} shows PV {pv} on {:?}, missing: {missing}", text.id, section.int("device")));
+        }
+    }
+    Ok(())
+}
+
+fn check_outdated(
+    reply: &Section,
+    text: &Vg,
+    chosen: &BTreeMap<u8, (DevNo, &Content)>,
+    expect: &Expect,
+) -> Result<(), String> {
+    let shown = reply.section("metadata/outdated_pvs").map(Section::sections).into_iter().flatten();
+    let shown = shown.map(|(key, _)| key.to_vec()).collect::<BTreeSet<_>>();
+    let older = chosen
+        .iter()
+        .filter(|(_, (_, content))| content.text().is_some_and(|own| own.id == text.id && own.seqno < text.seqno));
+    let older = older.map(|(pv, _)| pvid(*pv).hyphenated()).collect::<BTreeSet<_>>();
+    if let Some(wrong) = shown.difference(&older).next() {
+        return Err(format!("VG {} lists {} as outdated, and it is not", text.id, wrong.escape_ascii()));
+    }
+    match older.difference(&shown).next() {
+        Some(unknown) if expect.outdated_complete => {
+            Err(format!("VG {} does not list {} as outdated", text.id, unknown.escape_ascii()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A PV is in a VG that lists it; if its own metadata names one of these, in that.
+fn check_owner(
+    pv: u8,
+    own: Option<u8>,
+    owner: Option<&str>,
+    members: &BTreeMap<u8, BTreeSet<u8>>,
+) -> Result<(), String> {
+    let listing = members.iter().filter(|(_, pvs)| pvs.contains(&pv)).map(|(id, _)| *id);
+    let mut listing = listing.filter(|id| own.is_none_or(|own| own == *id)).map(|id| hyphenated(vgid(id)));
+    let right = match owner {
+        None => listing.clone().next().is_none(),
+        Some(owner) => listing.any(|vgid| vgid == owner),
+    };
+    if right { Ok(()) } else { Err(format!("PV {pv} is said to be in {owner:?}")) }
+}

@@ -1,0 +1,232 @@
+//! The model: disks and what is on them, as meaning first and as bytes only for the reader.
+
+use pvwatch::device::Facts;
+use pvwatch::devno::DevNo;
+use pvwatch::id::Id;
+use pvwatch::ondisk::image::{self, PvSpec};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+pub const SIZE: u64 = 4 << 20;
+const IMAGE: usize = 64 << 10;
+const MDA: u64 = 16 << 10;
+/// Within what is read first, across its end, beyond it, and around the end of the area.
+const TEXT_OFFSETS: [u64; 4] = [512, 11776, 13312, 15872];
+
+#[derive(Debug, PartialEq, Eq)]
+pub struct Vg {
+    pub id: u8,
+    pub name: u8,
+    pub seqno: i64,
+    pub pvs: Vec<u8>,
+    /// Tells texts of one seqno apart.
+    pub variant: u8,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Area {
+    Empty,
+    Text(Rc<Vg>),
+    /// The header names a text that is only half there.
+    Torn(Rc<Vg>),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Content {
+    Blank,
+    Pv { pv: u8, areas: Vec<Area> },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    OpenFails,
+    Eio,
+    /// Only what is read behind the head.
+    EioBehindHead,
+    Short,
+    Hangs,
+    Kills,
+}
+
+pub struct Disk {
+    pub size: u64,
+    pub diskseq: u64,
+    pub content: Content,
+    image: Vec<u8>,
+    pub fault: Option<Fault>,
+    pub suspended: bool,
+    /// Since when nothing about it has changed.
+    pub since: Duration,
+    pub watched: bool,
+}
+
+/// What a device showed from when on: its PV, and of the newest text VG and seqno.
+pub type Shown = Option<(u8, Option<(u8, i64)>)>;
+
+#[derive(Default)]
+pub struct World {
+    pub disks: BTreeMap<DevNo, Disk>,
+    pub history: BTreeMap<DevNo, Vec<(Duration, Shown)>>,
+    next_diskseq: u64,
+}
+
+fn id(kind: char, number: u8) -> Id {
+    let text = format!("{kind}{number:03}{}", "x".repeat(28));
+    Id::parse(text.as_bytes()).expect("it has 32 regular characters")
+}
+
+pub fn pvid(pv: u8) -> Id {
+    id('p', pv)
+}
+
+pub fn vgid(vg: u8) -> Id {
+    id('v', vg)
+}
+
+pub fn hyphenated(id: Id) -> String {
+    id.to_string()
+}
+
+pub fn name(name: u8) -> String {
+    format!("vg{name}")
+}
+
+impl Vg {
+    pub fn text(&self) -> Vec<u8> {
+        let pvs = self.pvs.iter().map(|pv| (pvid(*pv), SIZE)).collect::<Vec<_>>();
+        let text = image::vg_text(&name(self.name), vgid(self.id), self.seqno, &pvs);
+        let text = String::from_utf8(text).expect("it is ASCII");
+        let extent = format!("extent_size = {}\n", self.extent_size());
+        text.replacen("extent_size = 8\n", &extent, 1).into_bytes()
+    }
+
+    pub fn extent_size(&self) -> i64 {
+        8 << self.variant
+    }
+
+    /// What stands between the braces, as a client sends it.
+    pub fn body(&self) -> String {
+        let text = String::from_utf8(self.text()).expect("it is ASCII");
+        let end = text.find("\n}\n# Generated").expect("the VG ends there");
+        text[text.find('{').expect("the VG begins there") + 1..end].to_owned() + "\n"
+    }
+}
+
+impl Content {
+    pub fn pv(&self) -> Option<u8> {
+        match self {
+            Content::Blank => None,
+            Content::Pv { pv, .. } => Some(*pv),
+        }
+    }
+
+    /// The newest whole text.
+    pub fn text(&self) -> Option<&Rc<Vg>> {
+        let Content::Pv { areas, .. } = self else { return None };
+        let texts = areas.iter().filter_map(|area| match area {
+            Area::Text(vg) => Some(vg),
+            Area::Empty | Area::Torn(_) => None,
+        });
+        texts.rev().max_by_key(|vg| vg.seqno)
+    }
+
+    pub fn shown(&self) -> Shown {
+        self.pv().map(|pv| (pv, self.text().map(|vg| (vg.id, vg.seqno))))
+    }
+
+    fn image(&self) -> Vec<u8> {
+        let Content::Pv { pv, areas } = self else { return vec![0; IMAGE] };
+        let spec = PvSpec { size: IMAGE, mdas: areas.len(), mda_size: MDA, ..PvSpec::orphan(pvid(*pv)) };
+        let in_use = areas.iter().any(|area| *area != Area::Empty);
+        let spec = PvSpec { in_use, ..spec };
+        let mut image = image::pv_image(&spec);
+        for (area, at) in areas.iter().zip(spec.mda_areas()) {
+            let (Area::Text(vg) | Area::Torn(vg)) = area else { continue };
+            let offset = TEXT_OFFSETS[usize::try_from(vg.seqno).expect("small") % TEXT_OFFSETS.len()];
+            image::put_text(&mut image, at, offset, Some(&vg.text()));
+            if let Area::Torn(_) = area {
+                let byte = usize::try_from(at.offset + offset).expect("small") + 100;
+                image[byte] ^= 0x55;
+            }
+        }
+        image
+    }
+}
+
+impl Disk {
+    pub fn facts(&self, devno: DevNo) -> Facts {
+        Facts {
+            name: format!("d{}", devno.minor),
+            size: self.size,
+            diskseq: Some(self.diskseq),
+            driver: Some("sd".into()),
+            dm_suspended: self.suspended,
+            ..Facts::default()
+        }
+    }
+
+    pub fn read(&self, offset: u64, length: usize) -> Result<Vec<u8>, i32> {
+        const EIO: i32 = 5;
+        match self.fault {
+            Some(Fault::Eio) => return Err(EIO),
+            Some(Fault::EioBehindHead) if offset > 0 => return Err(EIO),
+            _ => {}
+        }
+        let start = usize::try_from(offset.min(self.size)).expect("small");
+        let end = (start + length).min(usize::try_from(self.size).expect("small"));
+        let mut bytes = self.image.get(start..end.min(self.image.len())).unwrap_or_default().to_vec();
+        bytes.resize(end - start, 0);
+        if self.fault == Some(Fault::Short) {
+            bytes.truncate(length / 2);
+        }
+        Ok(bytes)
+    }
+}
+
+impl World {
+    /// Another disk, with a diskseq of its own.
+    pub fn insert(&mut self, now: Duration, devno: DevNo, size: u64, content: Content) {
+        self.next_diskseq += 1;
+        let disk = Disk {
+            size,
+            diskseq: self.next_diskseq,
+            image: content.image(),
+            content,
+            fault: None,
+            suspended: false,
+            since: now,
+            watched: false,
+        };
+        self.disks.insert(devno, disk);
+        self.note(now, devno);
+    }
+
+    pub fn remove(&mut self, now: Duration, devno: DevNo) {
+        self.disks.remove(&devno);
+        self.note(now, devno);
+    }
+
+    pub fn write(&mut self, now: Duration, devno: DevNo, content: Content) {
+        let Some(disk) = self.disks.get_mut(&devno) else { return };
+        disk.image = content.image();
+        disk.content = content;
+        disk.since = now;
+        self.note(now, devno);
+    }
+
+    fn note(&mut self, now: Duration, devno: DevNo) {
+        let shown = self.disks.get(&devno).and_then(|disk| if disk.size < SIZE { None } else { disk.content.shown() });
+        self.history.entry(devno).or_default().push((now, shown));
+    }
+
+    pub fn shown_at(&self, devno: DevNo, at: Duration) -> Shown {
+        self.history.get(&devno)?.iter().rev().find(|(since, _)| *since <= at)?.1
+    }
+
+    /// The moments at which something changed anywhere, from `from` on, and `from` itself.
+    pub fn moments(&self, from: Duration) -> Vec<Duration> {
+        let changes = self.history.values().flatten().map(|(at, _)| *at).filter(|at| *at >= from);
+        changes.chain([from]).collect()
+    }
+}
