@@ -16,7 +16,8 @@ fn folder() -> Option<PathBuf> {
     if folder.join("MANIFEST.json").is_file() {
         return Some(folder);
     }
-    println!("skipped: no shared vectors");
+    let test = std::thread::current().name().unwrap_or_default().to_owned();
+    println!("skipped: images, {test}: there is no ../shared/vectors");
     None
 }
 

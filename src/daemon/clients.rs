@@ -22,7 +22,8 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// Requests answered before events are looked at again.
 const REQUESTS_PER_TURN: usize = 64;
-/// One read. Larger than a socket's buffer, so that a short read means it is empty.
+/// One read. Larger than a socket's buffer, so that a short read means that it is empty; behind
+/// what is read there may be the end still.
 const CHUNK: usize = 256 << 10;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -43,6 +44,8 @@ struct Client {
     settle: Option<SettleId>,
     /// There may be something to read.
     readable: bool,
+    /// There is the end to read, behind what else there is.
+    read_closed: bool,
     /// The socket was full; a wake-up when it is not any more is asked for.
     blocked: bool,
     /// Its sending half is shut down. What it sent before is answered.
@@ -144,6 +147,7 @@ impl Clients {
             reply: None,
             settle: None,
             readable: true,
+            read_closed: false,
             blocked: false,
             ended: false,
             closing: Closing::No,
@@ -154,9 +158,10 @@ impl Clients {
     }
 
     /// Readiness is a hint: reading and writing will tell.
-    pub fn ready(&mut self, Token(token): Token) {
+    pub fn ready(&mut self, Token(token): Token, read_closed: bool) {
         if let Some(client) = self.clients.get_mut(&token) {
             client.readable = true;
+            client.read_closed |= read_closed;
             client.blocked = false;
             self.give_turn(token);
         }
@@ -253,7 +258,7 @@ impl Clients {
             match client.stream.read(&mut self.chunk) {
                 Ok(0) => client.ended = true,
                 Ok(length) => {
-                    client.readable = length == self.chunk.len();
+                    client.readable = client.read_closed || length == self.chunk.len();
                     client.progress = now;
                     client.frames.push(&self.chunk[..length]);
                     if others + client.frames.capacity() > BUFFERED_MAX {

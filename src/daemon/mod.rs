@@ -88,18 +88,22 @@ enum Event {
     Connection,
     Uevent,
     Notice,
-    Client(Token),
+    Client {
+        token: Token,
+        /// It has shut down its sending half, or both.
+        read_closed: bool,
+    },
     Reader(Token),
 }
 
-impl From<Token> for Event {
-    fn from(token: Token) -> Event {
-        match token {
+impl From<&mio::event::Event> for Event {
+    fn from(event: &mio::event::Event) -> Event {
+        match event.token() {
             SIGNALS => Event::Signal,
             LISTENER => Event::Connection,
             UEVENTS => Event::Uevent,
             NOTICES => Event::Notice,
-            Token(client @ FIRST_CLIENT..FIRST_READER) => Event::Client(Token(client)),
+            token @ Token(FIRST_CLIENT..FIRST_READER) => Event::Client { token, read_closed: event.is_read_closed() },
             reader => Event::Reader(reader),
         }
     }
@@ -258,7 +262,7 @@ impl<'o> Daemon<'o> {
             }
             let now = clock::now();
             for event in &events {
-                self.handle(now, Event::from(event.token()));
+                self.handle(now, Event::from(event));
             }
             self.continue_turn(now);
             if self.watcher.poll_timeout().is_some_and(|at| at <= now) {
@@ -273,7 +277,7 @@ impl<'o> Daemon<'o> {
             Event::Connection => self.accept(now),
             Event::Uevent => self.uevents_pending = true,
             Event::Notice => self.notices_pending = true,
-            Event::Client(token) => self.clients.ready(token),
+            Event::Client { token, read_closed } => self.clients.ready(token, read_closed),
             Event::Reader(token) => {
                 let mut happenings = Vec::new();
                 self.pool.handle_ready(self.poll.registry(), token, &mut happenings);

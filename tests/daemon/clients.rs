@@ -3,6 +3,7 @@
 use crate::common::daemon::{Client, DEFAULT_TOKEN, World};
 use crate::common::{vg, wait_until, write_pv};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::Signal;
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::path::Path;
@@ -112,6 +113,21 @@ fn pipelined_requests_are_answered_in_order() {
         let refused = client.answer();
         assert_eq!((refused.response(), refused.str("received")), ("token_mismatch".into(), format!("t{number}")));
     }
+    assert_eq!(client.try_answer().unwrap(), None);
+}
+
+#[test]
+fn a_last_request_is_answered_and_the_connection_closed() {
+    let world = World::new();
+    let daemon = world.start(["--no-scan"]);
+    let mut client = daemon.connect();
+    assert_eq!(client.ask(HELLO).response(), "OK");
+    // The daemon hears of the request and of the end at once.
+    daemon.signal(Signal::SIGSTOP);
+    client.send(b"request=\"hello\"\n\n##\n");
+    client.stream.shutdown(Shutdown::Write).unwrap();
+    daemon.signal(Signal::SIGCONT);
+    assert_eq!(client.answer().response(), "OK");
     assert_eq!(client.try_answer().unwrap(), None);
 }
 
