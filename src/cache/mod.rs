@@ -175,7 +175,7 @@ pub struct Cache {
     /// VGs with a list of outdated PVs.
     with_outdated: BTreeSet<Key>,
     /// VGs whose rendered reply shows this PV although they do not own it.
-    also_shown_by: BTreeMap<Key, Vec<Key>>,
+    also_shown_by: BTreeMap<Key, BTreeSet<Key>>,
     flags: Flags,
     pub token: Token,
     pv_list: Option<Rc<[u8]>>,

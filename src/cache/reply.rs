@@ -3,6 +3,7 @@
 use super::{Cache, Key, Lookup, ORPHAN, Owner, Vg, body, strings};
 use crate::text::{self, Item, Node, Scalar, Section, Value, write_key, write_nodes};
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::rc::Rc;
 
@@ -81,7 +82,7 @@ impl Cache {
         let reply = self.render_vg(vg);
         let shown = vg.pvids.iter().chain(&vg.outdated).filter(|pvid| self.owner(pvid) != Some(vgid));
         for pvid in shown.cloned().collect::<Vec<_>>() {
-            self.also_shown_by.entry(pvid).or_default().push(Rc::clone(vgid));
+            self.also_shown_by.entry(pvid).or_default().insert(Rc::clone(vgid));
         }
         self.vgs.get_mut(vgid).expect("just looked up").reply = Some(Rc::clone(&reply));
         reply
@@ -91,10 +92,13 @@ impl Cache {
     /// the absent ones marked `MISSING`.
     fn render_vg(&self, vg: &Vg) -> Rc<[u8]> {
         let mut metadata = body::parse(&vg.body);
+        let mut shown = BTreeSet::new();
         for pv in body::physical_volumes(&mut metadata) {
             let Some(pvid) = pv.str("id") else { continue };
-            match self.pvs.get(pvid) {
-                Some(present) => {
+            match self.pvs.get_key_value(pvid) {
+                // A PV is listed once. A text that lists it a million times gets no larger here.
+                Some((pvid, _)) if !shown.insert(pvid) => {}
+                Some((_, present)) => {
                     let mut fields = parse_pvmeta(&present.meta).0;
                     fields.retain(|field| !matches!(&*field.key, b"id" | b"dev_size"));
                     clear_missing(pv);
