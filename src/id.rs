@@ -29,6 +29,12 @@ impl Id {
         self.0.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'!' | b'#'))
     }
 
+    /// Whether a message of lvmetad's protocol can carry it: a NUL ends the text, and a line end
+    /// can be part of what ends the message.
+    pub fn fits_message(&self) -> bool {
+        !self.0.iter().any(|byte| matches!(byte, 0 | b'\n'))
+    }
+
     /// The written form, as bytes: an irregular id keeps its odd ones.
     pub fn hyphenated(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(38);

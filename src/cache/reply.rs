@@ -3,6 +3,7 @@
 use super::{Cache, Key, Lookup, ORPHAN, Owner, Vg, body, strings};
 use crate::text::{self, Item, Node, Scalar, Section, Value, write_key, write_nodes};
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::rc::Rc;
 
@@ -92,9 +93,12 @@ impl Cache {
     /// the absent ones marked `MISSING`.
     fn render_vg(&self, vgid: &Key, vg: &Vg) -> Rc<[u8]> {
         let mut metadata = body::parse(&vg.body);
+        let mut shown = BTreeSet::new();
         for pv in body::physical_volumes(&mut metadata) {
             let Some(pvid) = pv.str("id") else { continue };
             match self.pvs.get_key_value(pvid).filter(|(pvid, _)| self.is_member(vgid, pvid)) {
+                // A PV is listed once. A text that lists it a million times gets no larger here.
+                Some((pvid, _)) if !shown.insert(pvid) => {}
                 Some((_, present)) => {
                     let mut fields = parse_pvmeta(&present.meta).0;
                     fields.retain(|field| !matches!(&*field.key, b"id" | b"dev_size"));

@@ -4,7 +4,7 @@
 //! Where LVM builds lists of extents this only compares numbers: the work and the memory are
 //! bounded by the length of the text, whatever counts it states.
 
-use super::{Problem, ProblemKind, Warning, id, string};
+use super::{Problem, ProblemKind, Shown, Warning, id, string};
 use crate::text::{Item, Node, Scalar, Section, Value};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -80,7 +80,7 @@ struct Part<'s>(&'static str, &'s [u8]);
 
 impl fmt::Display for Part<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.0, self.1.escape_ascii())
+        write!(f, "{} {}", self.0, Shown(self.1))
     }
 }
 
@@ -236,7 +236,7 @@ impl<'s> Checker<'s> {
                     let start = low_32_bits(*start);
                     let end = start + length;
                     if end > extents {
-                        let name = name.escape_ascii();
+                        let name = Shown(name);
                         return Err(part.wrong(format_args!("it needs extent {end} of {extents} on {name}")));
                     }
                     self.used.push(UsedExtents { pv, start, end });
@@ -269,7 +269,7 @@ impl<'s> Checker<'s> {
         if self.lvs.contains(name) {
             return Ok(());
         }
-        Err(part.wrong(format_args!("there is no volume {}", name.escape_ascii())))
+        Err(part.wrong(format_args!("there is no volume {}", Shown(name))))
     }
 
     fn check_extents_used_once(&mut self, pvs: &Section) -> Result<(), Problem> {
@@ -327,7 +327,7 @@ fn check_flags(part: Part, section: &Section, known: &[&[&str]]) -> Result<(), P
         None => Ok(()),
         Some(flag) => Err(Problem {
             kind: ProblemKind::StatusFlag,
-            detail: format!("{part}: unknown status flag {}", flag.escape_ascii()),
+            detail: format!("{part}: unknown status flag {}", Shown(flag)),
         }),
     }
 }

@@ -8,6 +8,7 @@
 mod cache;
 mod check;
 
+use crate::cache::TERMINATOR;
 use crate::id::Id;
 use crate::text::{self, Item, Scalar, Section};
 use std::fmt;
@@ -99,8 +100,13 @@ impl VgText {
         let name = key.to_vec();
         let pvids = vg.section("physical_volumes").into_iter().flat_map(Section::sections);
         let pvids = pvids.filter_map(|(_, pv)| id(pv)).collect();
-        let (unreadable, warnings) = check::check(&name, vg);
+        let (mut unreadable, warnings) = check::check(&name, vg);
         let body = Body { text: Rc::clone(&text), range };
+        // No LVM writes that, and whoever is served it would take what follows for the next reply.
+        if memchr::memmem::find(&body, TERMINATOR).is_some() {
+            let detail = "it contains what ends a message of lvmetad's protocol".to_owned();
+            unreadable.get_or_insert(Problem { kind: ProblemKind::Structure, detail });
+        }
         Ok(VgText { name, vgid, seqno, body, pvids, unreadable, warnings })
     }
 
@@ -133,6 +139,18 @@ fn string<'s>(section: &'s Section, key: &str) -> Option<&'s [u8]> {
 
 fn id(section: &Section) -> Option<Id> {
     Id::parse(string(section, "id")?)
+}
+
+/// A name from a text for people to read: escaped, and of one that is too long, its beginning.
+struct Shown<'s>(&'s [u8]);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.get(..MAX_NAME) {
+            Some(beginning) if self.0.len() > MAX_NAME => write!(f, "{}...", beginning.escape_ascii()),
+            _ => write!(f, "{}", self.0.escape_ascii()),
+        }
+    }
 }
 
 impl Deref for Body {
@@ -177,7 +195,7 @@ impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Warning::UnknownSegment { lv, segment_type } => {
-                write!(f, "LV {} has a segment of unknown type {}", lv.escape_ascii(), segment_type.escape_ascii())
+                write!(f, "LV {} has a segment of unknown type {}", Shown(lv), Shown(segment_type))
             }
         }
     }

@@ -94,6 +94,19 @@ impl Refusal {
 }
 
 #[test]
+fn what_would_end_a_message_is_not_served() {
+    let detail = "it contains what ends a message of lvmetad's protocol";
+    check_unreadable("seqno = 7", "seqno = 7 x = \"\n##\n\"", ProblemKind::Structure, detail);
+    check_readable("seqno = 7", "seqno = 7\n##x\n");
+}
+
+#[test]
+fn long_names_are_cut_in_details() {
+    let detail = format!("VG vg: unknown status flag {}...", "N".repeat(127));
+    check_unreadable("\"RESIZEABLE\"", &format!("\"{}\"", "N".repeat(5000)), ProblemKind::StatusFlag, &detail);
+}
+
+#[test]
 fn names() {
     for name in ["a", "A.b_c+d-9", "...", &"n".repeat(127)] {
         check_readable("vg {", &format!("{name} {{"));

@@ -51,7 +51,7 @@ impl Frames {
                 self.forget_handled();
                 // The terminator may have begun.
                 self.searched = self.bytes.len().saturating_sub(TERMINATOR.len() - 1);
-                if self.bytes.len() > MESSAGE_MAX { Err(TooLarge) } else { Ok(None) }
+                if self.searched > MESSAGE_MAX { Err(TooLarge) } else { Ok(None) }
             }
         }
     }
@@ -140,6 +140,7 @@ mod tests {
     fn a_message_over_the_limit_is_refused_before_it_ends() {
         let mut frames = Frames::default();
         frames.push(&vec![b'x'; MESSAGE_MAX]);
+        frames.push(b"\n##");
         assert_eq!(frames.next_request(), Ok(None));
         frames.push(b"y");
         assert_eq!(frames.next_request(), Err(TooLarge));

@@ -61,8 +61,11 @@ pub fn handle(cache: &mut Cache, own_pid: i64, now: Duration, message: &[u8]) ->
     let stored_vg = Cell::new(None);
     let parsed = {
         let cache = &*cache;
+        // Only the first section counts, and no later one is worth the search for an earlier.
+        let asked = Cell::new(false);
         let known = |before: &Section, key: &[u8], rest: &[u8]| {
-            let name = (key == b"metadata" && before.node("metadata").is_none()).then(|| before.str("vgname"))??;
+            let first = key == b"metadata" && !asked.replace(true) && before.node("metadata").is_none();
+            let name = first.then(|| before.str("vgname"))??;
             let (vgid, length) = cache.known_metadata(name, rest)?;
             stored_vg.set(Some(Rc::clone(vgid)));
             Some(length)

@@ -39,7 +39,8 @@ pub enum Code {
     PvHeaderOutOfSector,
     /// A list of areas does not end in the label's sector: not a PV.
     PvHeaderListOverrun,
-    /// The PVID has characters that LVM never uses, so no VG can list it.
+    /// The PVID has characters that LVM never uses, so no VG can list it. With a NUL or a line
+    /// end, which no message can carry, it is not a PV.
     PvidIrregular,
     /// Not exactly one data area.
     DataAreaCount,

@@ -209,6 +209,9 @@ impl Scan {
             }
         };
         findings.extend(pv_findings(&header, self.device_size));
+        if !header.id.fits_message() {
+            return Step::Done(Verdict::NotAPv { findings });
+        }
         self.head = head.to_vec();
         let pv = Pv {
             id: header.id,

@@ -168,6 +168,10 @@ fn pv_headers() {
     check(&contents_at(441), "not", None, &[Code::PvHeaderOutOfSector]);
     let odd = Id([b'/'; 32]);
     check_spec(&PvSpec { id: odd, ..member() }, Some(1), &[Code::PvidIrregular, Code::PvidNotInVg]);
+    for byte in [b'\0', b'\n'] {
+        let id = Id([byte; 32]);
+        check(&pv_image(&PvSpec { id, ..member() }), "not", None, &[Code::PvidIrregular]);
+    }
     check_spec(&PvSpec { id: OTHER, ..member() }, Some(1), &[Code::PvidNotInVg]);
 }
 

@@ -169,10 +169,10 @@ impl<'a> Parser<'a, '_> {
     }
 
     fn node(&mut self, first: u8, depth: usize, before: &Section<'a>) -> Result<Node<'a>, ErrorKind> {
-        self.count_item()?;
         let key = self.key(first)?;
-        let path = memchr::memchr(b'/', &key).map(|_| path_levels(&key));
+        let path = memchr::memchr(b'/', &key).map(|_| path_levels(&key)).transpose()?;
         let more_levels = path.as_ref().map_or(0, |levels| levels.len() - 1);
+        self.count_items(1 + more_levels)?;
         let top_level = depth == 0;
         let top = top_level && more_levels == 0;
         let depth = depth + more_levels;
@@ -206,8 +206,8 @@ impl<'a> Parser<'a, '_> {
         })
     }
 
-    fn count_item(&mut self) -> Result<(), ErrorKind> {
-        self.items += 1;
+    fn count_items(&mut self, count: usize) -> Result<(), ErrorKind> {
+        self.items += count;
         if self.items > MAX_ITEMS { Err(ErrorKind::TooMany) } else { Ok(()) }
     }
 
@@ -270,7 +270,7 @@ impl<'a> Parser<'a, '_> {
     }
 
     fn scalar(&mut self, key: &[u8]) -> Result<Scalar<'a>, ErrorKind> {
-        self.count_item()?;
+        self.count_items(1)?;
         match self.peek() {
             Some(quote @ (b'"' | b'\'')) => self.string(quote).map(Scalar::Str),
             Some(b'0'..=b'9' | b'+' | b'-' | b'.') => self.number(key),
@@ -293,8 +293,9 @@ impl<'a> Parser<'a, '_> {
         }
         let token = std::str::from_utf8(&self.input[start..self.at]).expect("signs, digits and a dot are ASCII");
         if dots == 1 {
-            // A lone dot, signed or not, is zero.
-            return Ok(Scalar::Float(token.parse().unwrap_or(0.0)));
+            // A lone dot, signed or not, is zero. What is too large stays a number: infinity, once
+            // written, is a word.
+            return Ok(Scalar::Float(token.parse::<f64>().unwrap_or(0.0).clamp(f64::MIN, f64::MAX)));
         }
         match integer(token) {
             Some(value) => Ok(Scalar::Int(value)),
@@ -360,23 +361,27 @@ fn integer(token: &str) -> Option<i64> {
     })
 }
 
-/// Where the levels of a path key stand in it. Leading and repeated slashes count for nothing, a trailing one makes an empty last level.
-fn path_levels(key: &[u8]) -> Vec<std::ops::Range<usize>> {
+/// Where the levels of a path key stand in it. Leading and repeated slashes count for nothing, a
+/// trailing one makes an empty last level.
+fn path_levels(key: &[u8]) -> Result<Vec<Range<usize>>, ErrorKind> {
     let mut levels = Vec::with_capacity(1);
     let mut start = 0;
     while let Some(length) = memchr::memchr(b'/', &key[start..]) {
+        if levels.len() > MAX_DEPTH {
+            return Err(ErrorKind::TooDeep);
+        }
         if length > 0 {
             levels.push(start..start + length);
         }
         start += length + 1;
     }
     levels.push(start..key.len());
-    levels
+    Ok(levels)
 }
 
-fn nest<'a>(key: &Cow<'a, [u8]>, levels: &[std::ops::Range<usize>], item: Item<'a>) -> Node<'a> {
+fn nest<'a>(key: &Cow<'a, [u8]>, levels: &[Range<usize>], item: Item<'a>) -> Node<'a> {
     let (first, deeper) = levels.split_first().expect("a key has at least one level");
-    let part = |range: &std::ops::Range<usize>| match key {
+    let part = |range: &Range<usize>| match key {
         Cow::Borrowed(bytes) => Cow::Borrowed(&bytes[range.clone()]),
         Cow::Owned(bytes) => Cow::Owned(bytes[range.clone()].to_vec()),
     };

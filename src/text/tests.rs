@@ -155,3 +155,22 @@ fn what_is_written_reads_back() {
         assert_eq!(parse(&out).as_ref(), Ok(&first), "{}", String::from_utf8_lossy(&out));
     }
 }
+
+#[test]
+fn a_float_is_never_infinite() {
+    let digits = "9".repeat(400);
+    let input = format!("a=-{digits}. b={digits}.");
+    let section = parse(input.as_bytes()).unwrap();
+    assert_eq!(section.value("a"), Some(&Value::One(Scalar::Float(f64::MIN))));
+    let mut out = Vec::new();
+    write_nodes(&section.0, 0, &mut out);
+    assert_eq!(parse(&out), Ok(section));
+}
+
+#[test]
+fn each_level_of_a_path_counts() {
+    let deep = format!("{}=1 ", ["k"; MAX_DEPTH].join("/"));
+    assert!(parse(deep.as_bytes()).is_ok());
+    assert_eq!(parse(deep.repeat(40_000).as_bytes()).unwrap_err().kind, ErrorKind::TooMany);
+    assert_eq!(parse(&b"a/".repeat(10_000_000)).unwrap_err().kind, ErrorKind::TooDeep);
+}
