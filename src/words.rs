@@ -30,6 +30,11 @@ fn list<'v>(value: &'v Value, key: &str) -> &'v [Value] {
     value[key].as_array().map_or(&[], Vec::as_slice)
 }
 
+/// A number of things, in words.
+fn count(number: &Value, thing: &str) -> String {
+    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
+}
+
 fn ago(value: &Value) -> String {
     let seconds = value.as_f64().unwrap_or_default();
     match seconds {
@@ -48,13 +53,13 @@ pub fn status(status: &Value) -> String {
     line!(out, "state    {}, token \"{}\"", str(status, "state"), str(status, "token"));
     line!(
         out,
-        "counts   {} devices, {} PVs, {} VGs ({} partial), {} duplicates, {} clients",
-        counts["devices"],
-        counts["pvs"],
-        counts["vgs"],
+        "counts   {}, {}, {} ({} partial), {}, {}",
+        count(&counts["devices"], "device"),
+        count(&counts["pvs"], "PV"),
+        count(&counts["vgs"], "VG"),
         counts["partial_vgs"],
-        counts["duplicates"],
-        counts["clients"]
+        count(&counts["duplicates"], "duplicate"),
+        count(&counts["clients"], "client")
     );
     if flags["global_disable"] == true || flags["global_invalid"] == true {
         let reasons = list(flags, "disable_reason").iter().filter_map(Value::as_str).collect::<Vec<_>>();
@@ -85,13 +90,13 @@ pub fn status(status: &Value) -> String {
     }
     line!(
         out,
-        "readers  {} busy and {} idle of {}, {} abandoned; {} scans, {} resyncs",
+        "readers  {} busy and {} idle of {}, {} abandoned; {}, {}",
         readers["busy"],
         readers["idle"],
         readers["limit"],
         list(readers, "abandoned").len(),
-        status["scans"],
-        status["resyncs"]
+        count(&status["scans"], "scan"),
+        count(&status["resyncs"], "resync")
     );
     for device in list(status, "quarantined") {
         quarantine(&mut out, device);

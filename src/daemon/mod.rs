@@ -197,7 +197,7 @@ impl<'o> Daemon<'o> {
         let mut watches = None;
         let scope = Scope::new(options, &settings);
         if options.scan {
-            monitor = open_monitor(registry, settings.receive_buffer);
+            monitor = if scope.only_images() { None } else { open_monitor(registry, settings.receive_buffer) };
             watches = open_watches(registry);
         }
         let mut listener = match handed_over {
@@ -642,13 +642,14 @@ impl<'o> Daemon<'o> {
 /// | action | meaning |
 /// |---|---|
 /// | add, online | there may be a PV: look, and read it |
-/// | change | its size, table, backing file or content may have changed: look, and read it |
+/// | change | its size, table, backing file or content may have changed: look, and read it; if udevd made the event because a writer closed the node, our own watch has said so |
 /// | move | it has another name: look, and read it by that |
 /// | remove, offline | look; if it is gone or has no size, its PV is gone |
 /// | bind, unbind | about drivers; the disk's own events follow or went before |
 fn meaning(event: &Uevent) -> Option<Cause> {
     match event.action {
         Action::Add => Some(Cause::Uevent("add")),
+        Action::Change if event.synthetic && udevd_is_running() => Some(Cause::Echo),
         Action::Change => Some(Cause::Uevent("change")),
         Action::Remove => Some(Cause::Uevent("remove")),
         Action::Move => Some(Cause::Uevent("move")),
@@ -657,6 +658,11 @@ fn meaning(event: &Uevent) -> Option<Cause> {
         Action::Bind | Action::Unbind => None,
         Action::Other => Some(Cause::Uevent("of an unknown kind")),
     }
+}
+
+/// Its control socket is there as long as it is.
+fn udevd_is_running() -> bool {
+    Path::new("/run/udev/control").exists()
 }
 
 fn log_report(report: &Report) {

@@ -46,6 +46,12 @@ impl Scope {
         self.need_aliases = settings.filter.global.is_some();
     }
 
+    /// Whether none of it is, or looks like becoming, a block device: then no uevent concerns us.
+    pub fn only_images(&self) -> bool {
+        let is_image = |path: &PathBuf| !path.starts_with("/dev") && block_devno(path).is_none();
+        !self.only.is_empty() && self.only.iter().all(is_image)
+    }
+
     /// Whose changes of names concern us.
     pub fn directories(&self) -> Vec<PathBuf> {
         let mut directories = if self.only.is_empty() {

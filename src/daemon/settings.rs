@@ -43,8 +43,10 @@ pub fn load(options: &Options) -> Result<Settings, Error> {
         texts.push((read(&path)?, path));
     }
     if let Some(path) = &options.config {
-        let text =
-            read(path)?.ok_or_else(|| Error::Read { path: path.clone(), error: io::ErrorKind::NotFound.into() })?;
+        let text = read(path)?.ok_or_else(|| Error::Read {
+            path: path.clone(),
+            error: io::Error::from_raw_os_error(nix::libc::ENOENT),
+        })?;
         texts.push((Some(text), path.clone()));
     }
     for (text, path) in &texts {
