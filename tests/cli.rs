@@ -166,7 +166,7 @@ fn the_state_of_the_daemon() {
     for words in [
         &format!("(pid {})", machine.daemon.pid()),
         ", token \"filter:3239235440\"",
-        "4 devices, 2 PVs, 1 VGs (1 partial), 0 duplicates",
+        "4 devices, 2 PVs, 1 VG (1 partial), 0 duplicates",
         "quarantined: ",
         "/hangs: it did not answer within the deadline",
     ] {
