@@ -1,7 +1,8 @@
 //! What fuzzing and the search for worst cases have found, as messages to the daemon.
 
-use pvwatch::cache::{Cache, TERMINATOR};
+use pvwatch::cache::Cache;
 use pvwatch::protocol::handle;
+use pvwatch::text::TERMINATOR;
 use std::time::{Duration, Instant};
 
 fn say(cache: &mut Cache, message: &[u8]) -> Vec<u8> {

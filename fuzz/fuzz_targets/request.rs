@@ -4,7 +4,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use memchr::memmem;
-use pvwatch::cache::{Cache, TERMINATOR};
+use pvwatch::cache::Cache;
+use pvwatch::text::TERMINATOR;
 use pvwatch::protocol::handle;
 use pvwatch::text::{self, ErrorKind};
 use std::time::Duration;

@@ -14,7 +14,6 @@ use crate::text::{Section, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-pub use reply::TERMINATOR;
 pub use token::{Token, TokenUpdate, UPDATE_IN_PROGRESS};
 
 /// An identifier or name as a client sent it or a disk holds it.

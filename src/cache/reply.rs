@@ -1,14 +1,11 @@
 //! Replies as bytes, terminator included: made once per change, shared by all who ask.
 
 use super::{Cache, Key, Lookup, ORPHAN, Owner, Vg, body, strings};
-use crate::text::{self, Item, Node, Scalar, Section, Value, write_key, write_nodes};
+use crate::text::{self, Item, Node, Scalar, Section, TERMINATOR, Value, write_key, write_nodes};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::rc::Rc;
-
-/// Ends each message of lvmetad's protocol.
-pub const TERMINATOR: &[u8] = b"\n##\n";
 
 const OK: &[u8] = b"response=\"OK\"\n";
 

@@ -561,7 +561,7 @@ impl<'o> Daemon<'o> {
             }
             Ok(api::Call::Dump) => {
                 let dump = self.watcher.cache().dump_reply();
-                let text = dump.strip_suffix(crate::cache::TERMINATOR).unwrap_or(&dump);
+                let text = dump.strip_suffix(crate::text::TERMINATOR).unwrap_or(&dump);
                 api::reply(serde_json::json!({ "text": String::from_utf8_lossy(text) }))
             }
             Ok(api::Call::Rescan(_) | api::Call::Settle) if !self.watcher.is_scanning() => api::not_scanning(),

@@ -8,7 +8,6 @@
 mod cache;
 mod check;
 
-use crate::cache::TERMINATOR;
 use crate::id::Id;
 use crate::text::{self, Item, Scalar, Section};
 use std::fmt;
@@ -103,7 +102,7 @@ impl VgText {
         let (mut unreadable, warnings) = check::check(&name, vg);
         let body = Body { text: Rc::clone(&text), range };
         // No LVM writes that, and whoever is served it would take what follows for the next reply.
-        if memchr::memmem::find(&body, TERMINATOR).is_some() {
+        if memchr::memmem::find(&body, text::TERMINATOR).is_some() {
             let detail = "it contains what ends a message of lvmetad's protocol".to_owned();
             unreadable.get_or_insert(Problem { kind: ProblemKind::Structure, detail });
         }

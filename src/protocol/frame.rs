@@ -1,7 +1,7 @@
 //! Messages end with `\n##\n`; there is no length field. The stream may be cut anywhere.
 
 use crate::api;
-use crate::cache::TERMINATOR;
+use crate::text::TERMINATOR;
 
 /// The largest message taken. A VG of 100,000 LVs is about 30 MB.
 pub const MESSAGE_MAX: usize = 96 << 20;

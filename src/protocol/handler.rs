@@ -2,10 +2,9 @@
 //! business, and the caller's, who is told what a client has pushed.
 
 use crate::cache::{
-    Cache, DisableReason, FoundPv, Key, Lookup, NewBody, NewMetadata, NotGone, Status, TERMINATOR, TokenUpdate,
-    UPDATE_IN_PROGRESS,
+    Cache, DisableReason, FoundPv, Key, Lookup, NewBody, NewMetadata, NotGone, Status, TokenUpdate, UPDATE_IN_PROGRESS,
 };
-use crate::text::{self, Message, Section, escape_into};
+use crate::text::{self, Message, Section, TERMINATOR, escape_into};
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::rc::Rc;

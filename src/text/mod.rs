@@ -21,6 +21,9 @@ use std::borrow::Cow;
 pub use parse::{Error, ErrorKind, Known, MAX_DEPTH, Message, parse, parse_message};
 pub use write::{escape_into, write_key, write_nodes};
 
+/// Ends each message of lvmetad's protocol. To the parser it is a comment.
+pub const TERMINATOR: &[u8] = b"\n##\n";
+
 /// One `key=value` or `key { ... }`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node<'a> {
