@@ -1,6 +1,6 @@
 //! The command's side of the daemon's socket.
 
-use crate::api;
+use crate::protocol::frame::CALL_END;
 use serde_json::{Value, json};
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Write};
@@ -43,7 +43,7 @@ pub fn call(socket: &Path, method: &str, parameters: &Value, timeout: Option<Dur
     let mut stream = UnixStream::connect(socket).map_err(unreachable)?;
     let mut message =
         json!({"method": format!("io.pvwatch.{method}"), "parameters": parameters}).to_string().into_bytes();
-    message.push(api::TERMINATOR);
+    message.push(CALL_END);
     stream.write_all(&message).map_err(unreachable)?;
     let reply = receive(stream, timeout).map_err(|error| match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Error::TimedOut,
@@ -82,7 +82,7 @@ fn receive(stream: UnixStream, timeout: Option<Duration>) -> io::Result<Vec<u8>>
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(error),
         };
-        if let Some(end) = memchr::memchr(api::TERMINATOR, available) {
+        if let Some(end) = memchr::memchr(CALL_END, available) {
             reply.extend_from_slice(&available[..end]);
             return Ok(reply);
         }

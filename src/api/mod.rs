@@ -4,15 +4,10 @@
 
 mod status;
 
+use crate::protocol::frame::CALL_END;
 use serde_json::{Map, Value, json};
 
 pub use status::{Process, Uevents, show, status};
-
-/// The first byte of a call.
-pub const FIRST_BYTE: u8 = b'{';
-pub const TERMINATOR: u8 = 0;
-/// No call is longer; one that is is taken for a request of the other protocol.
-pub const CALL_MAX: usize = 1 << 20;
 
 const INTERFACE: &str = "io.pvwatch";
 const DESCRIPTION: &str = include_str!("io.pvwatch.varlink");
@@ -104,7 +99,7 @@ fn error(name: &str, parameters: Value) -> Vec<u8> {
 
 fn finish(message: &Value) -> Vec<u8> {
     let mut out = message.to_string().into_bytes();
-    out.push(TERMINATOR);
+    out.push(CALL_END);
     out
 }
 
@@ -114,7 +109,7 @@ mod tests {
 
     fn error_of(call: &str) -> String {
         let reply = parse(call.as_bytes()).expect_err(call);
-        let reply: Value = serde_json::from_slice(reply.strip_suffix(&[TERMINATOR]).unwrap()).unwrap();
+        let reply: Value = serde_json::from_slice(reply.strip_suffix(&[CALL_END]).unwrap()).unwrap();
         reply["error"].as_str().unwrap_or_default().to_owned()
     }
 

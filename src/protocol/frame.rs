@@ -1,10 +1,15 @@
 //! Messages end with `\n##\n`; there is no length field. The stream may be cut anywhere.
 
-use crate::api;
 use crate::text::TERMINATOR;
 
 /// The largest message taken. A VG of 100,000 LVs is about 30 MB.
 pub const MESSAGE_MAX: usize = 96 << 20;
+
+/// A call of the other protocol is a JSON object that ends with a NUL.
+const CALL_BEGIN: u8 = b'{';
+pub const CALL_END: u8 = 0;
+/// No call is longer; what is, is taken for a request.
+const CALL_MAX: usize = 1 << 20;
 
 /// Room that is kept for the next message after a large one.
 const KEPT_CAPACITY: usize = 64 << 10;
@@ -61,11 +66,11 @@ impl Frames {
     /// tells which it is.
     pub fn next_call(&mut self) -> Option<&[u8]> {
         let rest = &self.bytes[self.handled..];
-        if rest.first() != Some(&api::FIRST_BYTE) {
+        if rest.first() != Some(&CALL_BEGIN) {
             return None;
         }
-        let rest = &rest[..rest.len().min(api::CALL_MAX)];
-        let length = memchr::memchr(api::TERMINATOR, rest)?;
+        let rest = &rest[..rest.len().min(CALL_MAX)];
+        let length = memchr::memchr(CALL_END, rest)?;
         if memchr::memmem::find(&rest[..length], TERMINATOR).is_some() {
             return None;
         }
