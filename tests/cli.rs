@@ -8,7 +8,7 @@ use pvwatch::devno;
 use common::daemon::{Daemon, World};
 use common::loops::attach_watched;
 use common::testing::needs;
-use common::{hyphenated, id, vg, wait_until, write_blank, write_pv};
+use common::{hyphenated, id, vg, wait_until, wait_until_stale, write_blank, write_pv};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use serde_json::{Value, json};
@@ -124,6 +124,7 @@ fn no_daemon_is_4() {
     }
     // A stale socket, and one who hangs up.
     drop(UnixListener::bind(world.socket()).unwrap());
+    wait_until_stale(&world.socket());
     run(&world, 4, ["status"]);
     fs::remove_file(world.socket()).unwrap();
     let listener = UnixListener::bind(world.socket()).unwrap();

@@ -10,9 +10,10 @@ pub mod testing;
 
 use pvwatch::id::Id;
 use pvwatch::ondisk::image::{PvSpec, pv_image, vg_text};
-use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::io::Write;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Far longer than anything takes that happens at all, on a machine busy with other tests.
@@ -52,22 +53,45 @@ pub fn vg(name: &str, seqno: i64, pvs: &[&str]) -> Vec<u8> {
     vg_text(name, id(name), seqno, &pvs)
 }
 
-/// Puts a PV into the file, which may be there and is changed in place.
-pub fn write_pv(path: &Path, pv: &str, vg: Option<Vec<u8>>) {
+/// The first bytes of a PV; the rest is a hole.
+pub fn pv_head(pv: &str, vg: Option<Vec<u8>>) -> Vec<u8> {
     let spec = match vg {
         Some(text) => PvSpec::member(id(pv), text),
         None => PvSpec::orphan(id(pv)),
     };
     let mut image = pv_image(&PvSpec { size: usize::try_from(PV_SIZE).unwrap(), ..spec });
-    // The rest stays a hole.
     image.truncate(64 << 10);
-    let file = File::options().write(true).create(true).truncate(false).open(path).unwrap();
-    file.set_len(PV_SIZE).unwrap();
-    file.write_all_at(&image, 0).unwrap();
+    image
+}
+
+/// Puts a PV into the file or the device, which may be there and is changed in place.
+pub fn write_pv(path: &Path, pv: &str, vg: Option<Vec<u8>>) {
+    write(path, PV_SIZE, &pv_head(pv, vg));
 }
 
 /// An empty disk.
 pub fn write_blank(path: &Path, size: u64) {
-    let file = File::options().write(true).create(true).truncate(true).open(path).unwrap();
-    file.set_len(size).unwrap();
+    write(path, 0, b"");
+    write(path, size, b"");
+}
+
+/// Has another process write: a file that is open here is open for a moment in each process that
+/// a test beside this one starts, and so it may not be closed when we have closed it.
+fn write(path: &Path, size: u64, bytes: &[u8]) {
+    let script = "dd of=\"$0\" bs=64K conv=notrunc status=none && { [ -b \"$0\" ] || truncate -s \"$1\" \"$0\"; }";
+    let mut writer = Command::new("sh");
+    writer.args(["-c", script]).arg(path).arg(size.to_string()).stdin(Stdio::piped());
+    let mut writer = writer.spawn().unwrap();
+    writer.stdin.take().unwrap().write_all(bytes).unwrap();
+    assert!(writer.wait().unwrap().success());
+}
+
+/// Copies a file, by another process for the same reason.
+pub fn copy(from: &Path, to: &Path) {
+    assert!(Command::new("cp").args([from, to]).status().unwrap().success());
+}
+
+/// Waits until nobody listens at a socket that was closed here, for the same reason.
+pub fn wait_until_stale(socket: &Path) {
+    wait_until("the socket to be stale", || UnixStream::connect(socket).is_err());
 }

@@ -1,7 +1,7 @@
 //! Image files given with `--devices`: no root, no loop devices.
 
 use crate::common::daemon::{DEFAULT_TOKEN, World};
-use crate::common::{hyphenated, vg, wait_until, write_blank, write_pv};
+use crate::common::{copy, hyphenated, vg, wait_until, write_blank, write_pv};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
@@ -89,7 +89,7 @@ fn a_copy_of_an_image_is_a_duplicate() {
     write_pv(&one, "a", Some(vg("vg", 1, &["a"])));
     let daemon = world.watch(&[&one, &two]);
     let device = daemon.pvs()[&hyphenated("a")];
-    fs::copy(&one, &two).unwrap();
+    copy(&one, &two);
     daemon.settle();
     assert_eq!(daemon.pvs()[&hyphenated("a")], device, "the first stays");
     let flags = daemon.status()["flags"].clone();

@@ -1,7 +1,7 @@
 //! Starting, stopping, and what happens to the files.
 
 use crate::common::daemon::{Client, DEFAULT_TOKEN, World};
-use crate::common::{hyphenated, vg, wait_for, wait_until, write_pv};
+use crate::common::{hyphenated, vg, wait_for, wait_until, wait_until_stale, write_pv};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
 use nix::unistd::{Pid, mkfifo};
@@ -151,6 +151,7 @@ fn what_is_not_a_stale_socket_of_ours_stays() {
     refused("another daemon answers");
     drop(listener);
     // Now nobody does.
+    wait_until_stale(&world.socket());
     world.start(["--no-scan"]);
 }
 
