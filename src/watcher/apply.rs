@@ -111,12 +111,12 @@ impl Watcher {
         vgids: BTreeSet<Id>,
     ) {
         self.doubts_due = true;
-        if before != after {
-            self.changed_since_scan = true;
-            if let Some(pvid) = &before {
-                self.wake_duplicates(pvid);
-                self.cache.clear_outdated(pvid, None);
-            }
+        self.changed_since_scan |= before != after;
+        // A client may have replaced in the cache what we had put there.
+        let held = self.devices.get_mut(&devno).and_then(|device| std::mem::replace(&mut device.held, after.clone()));
+        for pvid in [before, held].into_iter().flatten().filter(|pvid| Some(pvid) != after.as_ref()) {
+            self.wake_duplicates(&pvid);
+            self.cache.clear_outdated(&pvid, None);
         }
         if let Some(pvid) = &after {
             let older_of = self.text_of(devno).filter(|text| self.is_older(text)).map(|text| text.vgid.hyphenated());

@@ -1,5 +1,6 @@
 //! What is known of one device.
 
+use crate::cache::Key;
 use crate::device::Facts;
 use crate::filter::Rule;
 use crate::scan::{Finding, Pv, ReadError};
@@ -157,6 +158,8 @@ pub struct Device {
     done: u64,
     /// Reads up to this one began before a client told us something newer.
     distrusted: u64,
+    /// The PV that it last had in the cache by our own reading.
+    pub(super) held: Option<Key>,
     /// Its ticket in the queue.
     pub(super) queued: Option<u64>,
     pub(super) job: Option<JobId>,
@@ -182,6 +185,7 @@ impl Device {
             started: 0,
             done: 0,
             distrusted: 0,
+            held: None,
             queued: None,
             job: None,
             second_look: None,
