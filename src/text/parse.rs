@@ -158,6 +158,11 @@ impl<'a> Parser<'a, '_> {
                 Some(b'}') if depth == 0 => return Err(ErrorKind::UnexpectedBrace),
                 Some(b'}') => {
                     self.at += 1;
+                    // There is room for four from the first on. A text of small sections would
+                    // take four times the memory it needs.
+                    if section.0.len() < 3 {
+                        section.0.shrink_to_fit();
+                    }
                     return Ok(section);
                 }
                 Some(first) => {
@@ -184,7 +189,7 @@ impl<'a> Parser<'a, '_> {
             Some(b'{') => {
                 self.at += 1;
                 let start = self.at;
-                let item = match if top { self.known_section(before, &key) } else { None } {
+                let item = match if top { self.known_section(before, &key[levels[0].clone()]) } else { None } {
                     Some(known) => Item::Known(known),
                     None => Item::Section(self.nodes(depth + 1)?),
                 };

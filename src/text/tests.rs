@@ -136,6 +136,8 @@ fn a_known_section_is_not_parsed_again() {
     let message = parse_message(input, &known).unwrap();
     assert_eq!(message.section.item("metadata"), Some(&Item::Known(b" a=1 ")));
     assert_eq!(message.section.str("token"), Some(&b"t"[..]));
+    let slash = parse_message(b"name=\"v\" /metadata { a=1 }", &known).unwrap();
+    assert_eq!(slash.section.item("metadata"), Some(&Item::Known(b" a=1 ")));
 }
 
 #[test]
