@@ -189,7 +189,12 @@ impl<'a> Parser<'a, '_> {
             Some(b'{') => {
                 self.at += 1;
                 let start = self.at;
-                let item = match if top { self.known_section(before, &key[levels[0].clone()]) } else { None } {
+                let known = if top {
+                    self.known_section(before, path.as_ref().map_or(&key, |levels| &key[levels[0].clone()]))
+                } else {
+                    None
+                };
+                let item = match known {
                     Some(known) => Item::Known(known),
                     None => Item::Section(self.nodes(depth + 1)?),
                 };
