@@ -42,6 +42,8 @@ pub const JOBS_MAX: usize = 8;
 
 /// How long a client may keep the cache to itself during our first scan, should we never end it.
 const OWN_UPDATE_TIMEOUT_SECS: i64 = 60;
+/// The reads of the first scan begin a little after it, and so do their deadlines.
+const FIRST_SCAN_SLACK: Duration = Duration::from_millis(500);
 const OWN_COMMAND: &[u8] = b"pvwatchd";
 
 #[derive(Debug)]
@@ -396,7 +398,8 @@ impl Watcher {
         let deadline = i64::try_from(self.settings.read_deadline.as_secs()).unwrap_or(i64::MAX);
         let timeout = OWN_UPDATE_TIMEOUT_SECS.max(deadline.saturating_add(1));
         self.cache.token.request_update(UPDATE_IN_PROGRESS, self.own_pid, timeout, OWN_COMMAND, now);
-        self.first_scan = Some(FirstScan { until: now + self.settings.read_deadline, enumerated: false });
+        self.first_scan =
+            Some(FirstScan { until: now + self.settings.read_deadline + FIRST_SCAN_SLACK, enumerated: false });
         self.enumerate = true;
     }
 

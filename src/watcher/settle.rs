@@ -1,6 +1,6 @@
 //! Waiting until everything known now has been looked at.
 
-use super::{Device, Effect, Watcher};
+use super::{Cause, Device, Effect, Watcher};
 use crate::devno::DevNo;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,9 +31,13 @@ impl Watcher {
         });
     }
 
-    /// Notes that a device has something to wait for.
+    /// Notes that a device has something to wait for. One in quarantine has been answered for: its
+    /// next try concerns nobody, unless something has happened to it.
     pub(super) fn note_unquiet(&mut self, devno: DevNo) {
-        self.unquiet.insert(devno);
+        let retried = |device: &Device| device.quarantine.is_some() && device.cause == Cause::Retry;
+        if !self.devices.get(&devno).is_some_and(retried) {
+            self.unquiet.insert(devno);
+        }
     }
 
     /// Notes that a device was read, given up or forgotten.
