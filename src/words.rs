@@ -139,7 +139,8 @@ pub fn shown(things: &[Value]) -> String {
 }
 
 fn vg(out: &mut String, vg: &Value) {
-    line!(out, "VG {} ({}), seqno {}: {}", str(vg, "name"), str(vg, "id"), vg["seqno"], str(vg, "status"));
+    let since = if vg["since"].is_null() { String::new() } else { format!(" since {}", ago(&vg["since"])) };
+    line!(out, "VG {} ({}), seqno {}: {}{since}", str(vg, "name"), str(vg, "id"), vg["seqno"], str(vg, "status"));
     for pv in list(vg, "pvs") {
         match pv["device"].as_str() {
             Some(device) if pv["stale"] == true => {

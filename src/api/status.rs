@@ -172,6 +172,7 @@ fn show_vg(watcher: &Watcher, process: &Process, vg: VgView) -> Value {
         "id": text(vg.vgid),
         "seqno": vg.seqno(),
         "status": status_word(vg.status()),
+        "since": watcher.vg_since(vg.vgid).map(|since| seconds(process.now, since)),
         "invalid": vg.invalid(),
         "pvs": pvs.collect::<Vec<_>>(),
         "missing": vg.missing().map(|pvid| text(pvid)).collect::<Vec<_>>(),

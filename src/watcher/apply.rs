@@ -196,7 +196,7 @@ impl Watcher {
                 if self.cache.vg(&key).is_some() && self.may_go_back(vgid) {
                     self.cache.vg_remove(&key);
                 }
-                self.report_vg(vgid);
+                self.report_vg(now, vgid);
             }
             Some((_, text)) => {
                 let new =
@@ -211,7 +211,7 @@ impl Watcher {
                     let _ = self.cache.vg_update(new);
                 }
                 self.look_for_outdated(now, vgid);
-                self.report_vg(vgid);
+                self.report_vg(now, vgid);
             }
         }
     }
@@ -274,16 +274,17 @@ impl Watcher {
     }
 
     /// Tells when a VG appears, becomes complete or partial, or goes.
-    fn report_vg(&mut self, vgid: Id) {
+    fn report_vg(&mut self, now: Duration, vgid: Id) {
         let view = self.cache.vg(&vgid.hyphenated());
-        let status = view.map(|vg| (vg.status(), vg.seqno()));
-        let before = match status {
-            Some(status) => self.reported_vgs.insert(vgid, status),
-            None => self.reported_vgs.remove(&vgid),
-        };
-        if before == status {
+        let standing = view.map(|vg| Standing { seqno: vg.seqno(), missing: vg.missing().count() });
+        let before = self.standings.get(&vgid).map(|(standing, _)| *standing);
+        if before == standing {
             return;
         }
+        match standing {
+            Some(standing) => self.standings.insert(vgid, (standing, now)),
+            None => self.standings.remove(&vgid),
+        };
         self.changed_since_scan = true;
         let report = match view {
             Some(vg) => Report::Vg {

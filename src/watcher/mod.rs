@@ -190,8 +190,8 @@ pub struct Watcher {
     retries: BTreeSet<(Duration, DevNo)>,
     /// Devices with something to wait for.
     unquiet: BTreeSet<DevNo>,
-    /// What the log last said of each VG.
-    reported_vgs: BTreeMap<Id, (Status, i64)>,
+    /// What the log last said of each VG, and when.
+    standings: BTreeMap<Id, (Standing, Duration)>,
     next_reread: Option<Duration>,
     settles: Vec<settle::Settle>,
     enumerate: bool,
@@ -202,6 +202,13 @@ pub struct Watcher {
     changed_since_scan: bool,
     counters: Counters,
     effects: VecDeque<Effect>,
+}
+
+/// Of a VG: what an administrator is told when it changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Standing {
+    seqno: i64,
+    missing: usize,
 }
 
 #[derive(Debug)]
@@ -251,7 +258,7 @@ impl Watcher {
             second_looks: BTreeSet::new(),
             retries: BTreeSet::new(),
             unquiet: BTreeSet::new(),
-            reported_vgs: BTreeMap::new(),
+            standings: BTreeMap::new(),
             next_reread: None,
             settles: Vec::new(),
             enumerate: false,
@@ -276,6 +283,11 @@ impl Watcher {
     pub fn duplicate_of(&self, devno: DevNo) -> Option<DevNo> {
         let pvid = self.duplicates.contains(&devno).then(|| self.devices.get(&devno)?.pv()).flatten()?.id;
         self.cache.device_of(&pvid.hyphenated()).map(|device| DevNo::from_dev_t(device.cast_unsigned()))
+    }
+
+    /// Since when the VG has its seqno and its number of missing PVs.
+    pub fn vg_since(&self, vgid: &[u8]) -> Option<Duration> {
+        self.standings.get(&Id::parse(vgid)?).map(|(_, since)| *since)
     }
 
     pub fn counters(&self) -> &Counters {
