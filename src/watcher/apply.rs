@@ -1,7 +1,7 @@
 //! Holding the cache to what the disks say.
 
 use super::device::Content;
-use super::{Cause, Report, Watcher};
+use super::{Cause, Report, Standing, Watcher};
 use crate::cache::{FoundPv, Key, NewBody, NewMetadata, Status};
 use crate::devno::DevNo;
 use crate::id::Id;

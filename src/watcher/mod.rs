@@ -19,7 +19,7 @@ mod outdated;
 mod report;
 mod settle;
 
-use crate::cache::{Cache, Key, Status, UPDATE_IN_PROGRESS};
+use crate::cache::{Cache, Key, UPDATE_IN_PROGRESS};
 use crate::conf::Settings;
 use crate::device::{Facts, Present};
 use crate::devno::DevNo;
