@@ -139,8 +139,10 @@ pub fn shown(things: &[Value]) -> String {
 }
 
 fn vg(out: &mut String, vg: &Value) {
-    let since = if vg["since"].is_null() { String::new() } else { format!(" since {}", ago(&vg["since"])) };
-    line!(out, "VG {} ({}), seqno {}: {}{since}", str(vg, "name"), str(vg, "id"), vg["seqno"], str(vg, "status"));
+    line!(out, "VG {} ({}), seqno {}: {}", str(vg, "name"), str(vg, "id"), vg["seqno"], str(vg, "status"));
+    if !vg["since"].is_null() {
+        line!(out, "  it has been so since {}", ago(&vg["since"]));
+    }
     for pv in list(vg, "pvs") {
         match pv["device"].as_str() {
             Some(device) if pv["stale"] == true => {
