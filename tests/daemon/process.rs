@@ -374,8 +374,7 @@ fn the_service_manager_is_told() {
     // The FIFO does not answer, and holds it up no longer than the deadline.
     let (_, before) = wait_told("READY=1");
     assert!(before.iter().any(|line| line == "WATCHDOG=1"), "alive also before it is ready: {before:?}");
-    let quarantined = daemon.status()["quarantined"].clone();
-    assert_eq!(quarantined[0]["device"], fifo.to_str().unwrap());
+    wait_until("the quarantine", || daemon.status()["quarantined"][0]["device"] == fifo.to_str().unwrap());
     assert_eq!(daemon.pvs().len(), 1);
     wait_told("STATUS=Initialized: 2 devices, 1 PVs, 1 VGs, 1 quarantined");
     wait_told("WATCHDOG=1");
