@@ -47,7 +47,8 @@ fn check_reply(reply: &[u8]) {
 /// What is handed out from memory is what a cache that remembers nothing would hand out.
 fn check_cached(cache: &mut Cache, now: Duration) {
     let vgids = cache.vgs().map(|vg| vg.vgid.to_vec()).collect::<Vec<_>>();
-    let requests = ["request=\"pv_list\"", "request=\"vg_list\"", "request=\"dump\""].map(|text| text.as_bytes().to_vec());
+    let requests =
+        ["request=\"pv_list\"", "request=\"vg_list\"", "request=\"dump\""].map(|text| text.as_bytes().to_vec());
     let lookups = vgids.iter().map(|vgid| {
         let mut request = b"request=\"vg_lookup\" uuid=\"".to_vec();
         text::escape_into(vgid, &mut request);

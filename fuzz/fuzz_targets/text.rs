@@ -36,7 +36,8 @@ fn check_known(input: &[u8], section: &Section) {
         match &node.item {
             Item::Known(inside) => {
                 let Item::Section(expected) = &full.item else { panic!("only a section is known") };
-                let read = if expected.0.is_empty() { Section::default() } else { parse(inside).expect("it has parsed") };
+                let read =
+                    if expected.0.is_empty() { Section::default() } else { parse(inside).expect("it has parsed") };
                 assert_eq!(read, *expected);
             }
             item => assert_eq!(*item, full.item),
