@@ -73,6 +73,8 @@ pub struct Pv {
     /// The newest text of its areas, even if LVM could not read it in full.
     pub vg: Option<Rc<VgText>>,
     pub findings: Vec<Finding>,
+    /// Why a part of it could not be read.
+    pub read_error: Option<ReadError>,
 }
 
 impl Pv {
@@ -169,7 +171,8 @@ impl Scan {
         match std::mem::replace(&mut self.state, State::Done) {
             State::Head => self.handle_head(texts, data, None),
             State::HeadAgain(findings) => self.handle_head(texts, data, Some(findings)),
-            State::Areas { pv, left, mut reader } => {
+            State::Areas { mut pv, left, mut reader } => {
+                pv.read_error = pv.read_error.or(data.err());
                 let step = reader.handle_read(texts, data);
                 self.read_areas(texts, pv, left, Some((*reader, step)))
             }
@@ -218,6 +221,7 @@ impl Scan {
             mdas: Vec::new(),
             vg: None,
             findings,
+            read_error: None,
         };
         self.read_areas(texts, Box::new(pv), header.mdas.into_iter(), None)
     }
