@@ -82,7 +82,8 @@ impl Watcher {
         let pvid = self.cache.pvid_on(wire_device(devno)).cloned();
         let vgids = self.vgids_of(devno, pvid.as_ref());
         self.not_found(devno);
-        self.retries.retain(|(_, other)| *other != devno);
+        self.drop_retry(devno);
+        self.drop_second_look(devno);
         if let Some(device) = self.devices.get_mut(&devno) {
             device.seen = None;
             device.quarantine = None;
@@ -94,6 +95,13 @@ impl Watcher {
         self.device_resolved(devno);
     }
 
+    /// A device that cannot be read keeps its place, whatever a client said of it meanwhile.
+    pub(super) fn serve_last_known(&mut self, now: Duration, devno: DevNo) {
+        if self.devices.get(&devno).is_some_and(|device| device.pv().is_some()) {
+            self.apply(now, devno);
+        }
+    }
+
     fn after_change(
         &mut self,
         now: Duration,
@@ -103,14 +111,12 @@ impl Watcher {
         vgids: BTreeSet<Id>,
     ) {
         self.doubts_due = true;
-        if before != after {
-            self.changed_since_scan = true;
-            if let Some(pvid) = &before {
-                self.wake_duplicates(pvid);
-            }
-        }
-        if self.duplicates.is_empty() {
-            self.cache.duplicates_resolved();
+        self.changed_since_scan |= before != after;
+        // A client may have replaced in the cache what we had put there.
+        let held = self.devices.get_mut(&devno).and_then(|device| std::mem::replace(&mut device.held, after.clone()));
+        for pvid in [before, held].into_iter().flatten().filter(|pvid| Some(pvid) != after.as_ref()) {
+            self.wake_duplicates(&pvid);
+            self.cache.clear_outdated(&pvid, None);
         }
         if let Some(pvid) = &after {
             let older_of = self.text_of(devno).filter(|text| self.is_older(text)).map(|text| text.vgid.hyphenated());
@@ -243,6 +249,9 @@ impl Watcher {
             return;
         }
         self.doubts_due = false;
+        if self.duplicates.is_empty() {
+            self.cache.duplicates_resolved();
+        }
         for key in std::mem::take(&mut self.doubtful) {
             match Id::parse(&key).filter(|vgid| vgid.hyphenated() == *key) {
                 Some(vgid) => self.reconcile(now, vgid),

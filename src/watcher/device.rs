@@ -1,5 +1,6 @@
 //! What is known of one device.
 
+use crate::cache::Key;
 use crate::device::Facts;
 use crate::filter::Rule;
 use crate::scan::{Finding, Pv, ReadError};
@@ -30,6 +31,10 @@ pub enum Cause {
     /// The PV elsewhere that this one duplicates is gone.
     DuplicateGone,
     Periodic,
+    /// It could not be opened: is it still there?
+    OpenFailed,
+    /// A `change` event that udevd makes when a writer has closed a node.
+    Echo,
 }
 
 impl fmt::Display for Cause {
@@ -45,6 +50,8 @@ impl fmt::Display for Cause {
             Cause::SecondLook => f.write_str("a second look"),
             Cause::DuplicateGone => f.write_str("the other device with its PVID went"),
             Cause::Periodic => f.write_str("the periodic re-read"),
+            Cause::OpenFailed => f.write_str("it could not be opened"),
+            Cause::Echo => f.write_str("uevent change, after a writer"),
         }
     }
 }
@@ -90,6 +97,9 @@ pub struct Quarantine {
 
 /// The wait before the first retry; it doubles with each.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
+
+/// How long after a writer closed a node udevd may take to say so.
+const ECHO_WITHIN: Duration = Duration::from_secs(1);
 
 /// What a good read has shown.
 #[derive(Debug)]
@@ -148,8 +158,14 @@ pub struct Device {
     done: u64,
     /// Reads up to this one began before a client told us something newer.
     distrusted: u64,
-    pub(super) queued: bool,
+    /// The PV that it last had in the cache by our own reading.
+    pub(super) held: Option<Key>,
+    /// Its ticket in the queue.
+    pub(super) queued: Option<u64>,
     pub(super) job: Option<JobId>,
+    pub(super) second_look: Option<Duration>,
+    /// When a writer closed it last, and the reads begun by then; udevd has not repeated it yet.
+    unechoed: Option<(Duration, u64)>,
     /// A reader that was given up over it has not exited yet.
     pub stuck: bool,
 }
@@ -169,8 +185,11 @@ impl Device {
             started: 0,
             done: 0,
             distrusted: 0,
-            queued: false,
+            held: None,
+            queued: None,
             job: None,
+            second_look: None,
+            unechoed: None,
             stuck: false,
         }
     }
@@ -221,11 +240,25 @@ impl Device {
         self.started
     }
 
-    /// Ends a job; true if what it read counts.
+    /// Ends a job; true if what it read counts. What does not count is read again.
     pub(super) fn finish(&mut self, read: u64) -> bool {
         self.job = None;
-        self.done = self.done.max(read);
         read > self.distrusted
+    }
+
+    pub(super) fn done(&mut self, read: u64) {
+        self.done = self.done.max(read);
+    }
+
+    pub(super) fn written(&mut self, now: Duration) {
+        self.unechoed = Some((now, self.started));
+    }
+
+    /// Whether this `change` event says only what was known and read: a writer closed the node a
+    /// moment ago, and a good read has begun since.
+    pub(super) fn take_echo(&mut self, now: Duration) -> bool {
+        let Some((written, reads)) = self.unechoed.take() else { return false };
+        now <= written + ECHO_WITHIN && self.started > reads && self.quarantine.is_none()
     }
 
     pub(super) fn distrust(&mut self) {

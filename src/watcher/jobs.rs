@@ -1,9 +1,9 @@
 //! Reading devices: one job is one device opened, read as its scan asks, and closed.
 
-use super::device::{Content, Reason, Seen};
+use super::device::{Content, Device, Reason, Seen};
 use super::{Cause, Effect, JOBS_MAX, Opened, Report, Watcher};
 use crate::devno::DevNo;
-use crate::scan::{HEAD, ReadError, Scan, Step, Verdict};
+use crate::scan::{HEAD, Pv, ReadError, Scan, Step, Verdict};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -27,9 +27,9 @@ pub(super) struct Job {
 impl Watcher {
     pub(super) fn start_jobs(&mut self, now: Duration) {
         while self.jobs.len() < JOBS_MAX {
-            let Some(devno) = self.queue.pop_front() else { return };
+            let Some((_, devno)) = self.queue.pop_first() else { return };
             let device = self.devices.get_mut(&devno).expect("a device leaves the queue before it is forgotten");
-            device.queued = false;
+            device.queued = None;
             let busy = self.jobs.values().any(|job| job.devno == devno);
             if busy || !device.is_dirty() {
                 // When the job ends it is asked again.
@@ -73,7 +73,7 @@ impl Watcher {
                 let devno = job.devno;
                 self.fail(now, id, Reason::Open(errno));
                 // It may have gone just now.
-                return self.touch(devno, Cause::Node);
+                return self.touch(devno, Cause::OpenFailed);
             }
         };
         if !same_incarnation(job.diskseq, opened.diskseq) {
@@ -110,27 +110,64 @@ impl Watcher {
     }
 
     fn conclude(&mut self, now: Duration, id: JobId, verdict: Verdict) {
-        let content = match verdict {
-            Verdict::Pv(pv) => Content::Pv(pv),
-            Verdict::NotAPv { findings } => Content::NotAPv(findings),
+        let (content, error) = match verdict {
+            Verdict::Pv(pv) => {
+                let error = pv.read_error.filter(|_| pv.vg.is_none() || self.knows_more(id, &pv));
+                (Content::Pv(pv), error)
+            }
+            Verdict::NotAPv { findings } => (Content::NotAPv(findings), None),
             Verdict::Unreadable { error, .. } => return self.fail(now, id, Reason::Read(error)),
         };
+        if let Some(error) = error
+            && content.pv().is_some_and(|pv| self.knows_more(id, pv))
+        {
+            return self.fail(now, id, Reason::Read(error));
+        }
         self.effects.push_back(Effect::Close(id));
         let Some((job, counts)) = self.end_job(id) else { return };
         if counts {
+            self.done(job.devno, job.read);
             self.store_seen(now, &job, content);
             self.apply(now, job.devno);
+            if let Some(error) = error {
+                // A PV, but not all of it could be read.
+                self.quarantine(now, job.devno, Reason::Read(error));
+            }
         }
         self.job_over(job.devno);
+    }
+
+    /// Whether an earlier read of the PV showed what this one, for an error, does not: metadata,
+    /// or newer metadata of the VG.
+    fn knows_more(&self, id: JobId, pv: &Pv) -> bool {
+        let device = self.jobs.get(&id).and_then(|job| self.devices.get(&job.devno));
+        let Some(known) = device.and_then(Device::pv).filter(|known| known.id == pv.id) else { return false };
+        match (&known.vg, &pv.vg) {
+            (_, None) => true,
+            (Some(known), Some(read)) => known.vgid == read.vgid && known.seqno > read.seqno,
+            (None, Some(_)) => false,
+        }
+    }
+
+    fn done(&mut self, devno: DevNo, read: u64) {
+        if let Some(device) = self.devices.get_mut(&devno) {
+            device.done(read);
+        }
     }
 
     /// Ends a job that shows nothing of the device.
     fn fail(&mut self, now: Duration, id: JobId, reason: Reason) {
         self.effects.push_back(Effect::Close(id));
         if let Some((job, _)) = self.end_job(id) {
-            self.quarantine(now, job.devno, reason);
-            self.job_over(job.devno);
+            self.give_up_read(now, &job, reason);
         }
+    }
+
+    /// Nothing more is to be had from this read.
+    fn give_up_read(&mut self, now: Duration, job: &Job, reason: Reason) {
+        self.done(job.devno, job.read);
+        self.quarantine(now, job.devno, reason);
+        self.job_over(job.devno);
     }
 
     fn read_another_incarnation(&mut self, id: JobId) {
@@ -142,23 +179,47 @@ impl Watcher {
 
     pub(super) fn deadline_passed(&mut self, now: Duration, id: JobId) {
         self.effects.push_back(Effect::Abandon(id));
-        let Some(devno) = self.jobs.get(&id).map(|job| job.devno) else { return };
-        self.stuck.insert(id, devno);
-        if let Some(device) = self.devices.get_mut(&devno) {
-            device.stuck = true;
+        let Some(job) = self.jobs.get(&id) else { return };
+        let (devno, diskseq) = (job.devno, job.diskseq);
+        self.abandoned.insert(id, devno);
+        self.stuck.insert((devno, id), diskseq);
+        if let Some((job, _)) = self.end_job(id) {
+            if let Some(device) = self.devices.get_mut(&devno) {
+                device.stuck = true;
+            }
+            self.give_up_read(now, &job, Reason::DeadlinePassed);
         }
-        if self.end_job(id).is_some() {
-            self.quarantine(now, devno, Reason::DeadlinePassed);
-            self.job_over(devno);
+    }
+
+    /// Whether a reader that was given up may still hang on this incarnation of the device.
+    pub(super) fn is_stuck(&self, devno: DevNo, diskseq: Option<u64>) -> bool {
+        let mut readers = self.stuck.range((devno, JobId::MIN)..=(devno, JobId::MAX));
+        readers.any(|(_, stuck)| same_incarnation(*stuck, diskseq))
+    }
+
+    /// A reader that was given up is gone: the device answers again, or lets itself be left.
+    pub(super) fn reader_released(&mut self, now: Duration, id: JobId) {
+        let Some(devno) = self.abandoned.remove(&id) else { return };
+        self.stuck.remove(&(devno, id));
+        let Some(diskseq) = self.devices.get(&devno).map(|device| device.facts.diskseq) else { return };
+        let stuck = self.is_stuck(devno, diskseq);
+        let device = self.devices.get_mut(&devno).expect("found above");
+        let released = device.stuck && !stuck;
+        device.stuck = stuck;
+        // One that could be left at once may hang the next reader as well: its back-off goes on.
+        if released && device.retry_at().is_none_or(|at| at <= now) {
+            self.touch(devno, Cause::Retry);
         }
     }
 
     pub(super) fn reader_died(&mut self, now: Duration, id: JobId) {
+        if self.abandoned.contains_key(&id) {
+            return self.reader_released(now, id);
+        }
         let Some((job, _)) = self.end_job(id) else { return };
         let Some(device) = self.devices.get_mut(&job.devno) else { return };
         if job.second_try || !device.may_be_read() {
-            self.quarantine(now, job.devno, Reason::ReaderDied);
-            self.job_over(job.devno);
+            self.give_up_read(now, &job, Reason::ReaderDied);
         } else {
             device.want();
             self.note_unquiet(job.devno);
@@ -169,8 +230,7 @@ impl Watcher {
     /// A reader could not even be started.
     pub fn no_reader(&mut self, now: Duration, id: JobId, errno: i32) {
         if let Some((job, _)) = self.end_job(id) {
-            self.quarantine(now, job.devno, Reason::NoReader(errno));
-            self.job_over(job.devno);
+            self.give_up_read(now, &job, Reason::NoReader(errno));
         }
     }
 
@@ -196,8 +256,8 @@ impl Watcher {
 
     pub(super) fn quarantine(&mut self, now: Duration, devno: DevNo, reason: Reason) {
         let retry_max = self.settings.retry_max;
+        self.drop_retry(devno);
         let Some(device) = self.devices.get_mut(&devno) else { return };
-        self.retries.retain(|(_, other)| *other != devno);
         let news = device.quarantine.as_ref().is_none_or(|before| before.reason != reason);
         device.quarantine(now, reason, retry_max);
         self.retries.extend(device.retry_at().map(|at| (at, devno)));
@@ -205,12 +265,19 @@ impl Watcher {
             let (device, pvid) = self.name_of(devno);
             self.report(Report::Quarantined { device, pvid, reason });
         }
+        self.serve_last_known(now, devno);
+    }
+
+    pub(super) fn drop_retry(&mut self, devno: DevNo) {
+        if let Some(at) = self.devices.get(&devno).and_then(Device::retry_at) {
+            self.retries.remove(&(at, devno));
+        }
     }
 
     fn store_seen(&mut self, now: Duration, job: &Job, content: Content) {
+        self.drop_retry(job.devno);
         let device = self.devices.get_mut(&job.devno).expect("its job has just ended");
         let recovered = device.quarantine.take().is_some();
-        self.retries.retain(|(_, other)| *other != job.devno);
         let before = device.seen.as_ref();
         let same = before.filter(|seen| is_same(&seen.content, &content) && seen.diskseq == job.diskseq);
         let news = before.map_or(&[][..], |seen| seen.content.findings());

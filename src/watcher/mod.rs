@@ -27,6 +27,7 @@ use crate::id::Id;
 use crate::metadata::TextCache;
 use crate::protocol::{self, Push, Reply};
 use crate::scan::ByteRange;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
@@ -164,11 +165,14 @@ pub struct Watcher {
     touched: BTreeMap<DevNo, Cause>,
     examining: BTreeMap<DevNo, Cause>,
     /// Devices that want to be read, in the order in which they asked.
-    queue: VecDeque<DevNo>,
+    queue: BTreeMap<u64, DevNo>,
+    next_ticket: u64,
     jobs: BTreeMap<JobId, jobs::Job>,
     next_job: JobId,
-    /// Devices whose abandoned reader may still be alive.
-    stuck: BTreeMap<JobId, DevNo>,
+    /// Readers that were given up and may still be alive, and the incarnation of the device that
+    /// each hangs on.
+    abandoned: BTreeMap<JobId, DevNo>,
+    stuck: BTreeMap<(DevNo, JobId), Option<u64>>,
     /// Whose metadata text names a VG, duplicates left out.
     holders: BTreeMap<Id, BTreeSet<DevNo>>,
     /// The same the other way round.
@@ -210,7 +214,6 @@ impl Watcher {
     pub fn new(settings: Settings, own_pid: i64, now: Duration) -> Watcher {
         let mut watcher = Watcher::with_cache(settings, own_pid, true, Cache::of_scanner());
         watcher.begin_scan(now);
-        watcher.enumerate = true;
         watcher
     }
 
@@ -232,9 +235,11 @@ impl Watcher {
             devices: BTreeMap::new(),
             touched: BTreeMap::new(),
             examining: BTreeMap::new(),
-            queue: VecDeque::new(),
+            queue: BTreeMap::new(),
+            next_ticket: 0,
             jobs: BTreeMap::new(),
             next_job: 1,
+            abandoned: BTreeMap::new(),
             stuck: BTreeMap::new(),
             holders: BTreeMap::new(),
             indexed: BTreeMap::new(),
@@ -338,7 +343,7 @@ impl Watcher {
                 devnos.into_iter().for_each(|devno| self.distrust(devno));
             }
             // The refill that this belongs to is checked at its end.
-            Push::Cleared if self.cache.token.is_updating() => {}
+            Push::Cleared if self.cache.token.is_updating() && !self.is_own_update() => {}
             Push::Cleared | Push::Invalidated => self.distrust_all(),
             Push::UpdateBegun => {}
             Push::UpdateEnded => {
@@ -362,19 +367,41 @@ impl Watcher {
         let mut devnos = self.devices.keys().copied().collect::<BTreeSet<_>>();
         devnos.extend(self.cache.present_pvs().map(|(_, device)| DevNo::from_dev_t(device.cast_unsigned())));
         devnos.into_iter().for_each(|devno| self.distrust(devno));
-        // A cleared cache knows nothing of the VGs, whatever the verdicts on their devices.
-        self.duplicates.clear();
     }
 
     fn touch(&mut self, devno: DevNo, cause: Cause) {
-        self.touched.insert(devno, cause);
+        match self.touched.entry(devno) {
+            // The others ask for more than whether it is there.
+            Entry::Occupied(_) if cause == Cause::OpenFailed => {}
+            Entry::Occupied(mut touched) => *touched.get_mut() = cause,
+            Entry::Vacant(untouched) => {
+                untouched.insert(cause);
+            }
+        }
+    }
+
+    fn noticed(&mut self, now: Duration, devno: DevNo, cause: Cause) {
+        if let Some(device) = self.devices.get_mut(&devno) {
+            if cause == Cause::Written {
+                device.written(now);
+            } else if cause == Cause::Echo && device.take_echo(now) {
+                return;
+            }
+        }
+        self.touch(devno, cause);
     }
 
     /// Takes the token, as a command does that fills the cache.
     fn begin_scan(&mut self, now: Duration) {
-        let timeout = OWN_UPDATE_TIMEOUT_SECS;
+        let deadline = i64::try_from(self.settings.read_deadline.as_secs()).unwrap_or(i64::MAX);
+        let timeout = OWN_UPDATE_TIMEOUT_SECS.max(deadline.saturating_add(1));
         self.cache.token.request_update(UPDATE_IN_PROGRESS, self.own_pid, timeout, OWN_COMMAND, now);
         self.first_scan = Some(FirstScan { until: now + self.settings.read_deadline, enumerated: false });
+        self.enumerate = true;
+    }
+
+    fn is_own_update(&self) -> bool {
+        self.cache.token.is_updating() && self.cache.token.update().pid == self.own_pid
     }
 
     /// Looks at everything again.
@@ -399,7 +426,7 @@ impl Watcher {
     pub fn handle(&mut self, now: Duration, event: Event) {
         match event {
             Event::Resync(present) => self.resync(now, present),
-            Event::Touched { devno, cause } => self.touch(devno, cause),
+            Event::Touched { devno, cause } => self.noticed(now, devno, cause),
             Event::Facts { devno, found } => {
                 let cause = self.examining.remove(&devno).unwrap_or(Cause::Enumerated);
                 self.learn(now, devno, found, cause);
@@ -412,15 +439,7 @@ impl Watcher {
             Event::Opened { job, result } => self.opened(now, job, result),
             Event::Data { job, diskseq, result } => self.data(now, job, diskseq, result),
             Event::ReaderDied(job) => self.reader_died(now, job),
-            Event::ReaderReleased(job) => {
-                if let Some(devno) = self.stuck.remove(&job)
-                    && let Some(device) = self.devices.get_mut(&devno)
-                {
-                    // Whatever held it has let go.
-                    device.stuck = false;
-                    self.touch(devno, Cause::Retry);
-                }
-            }
+            Event::ReaderReleased(job) => self.reader_released(now, job),
             Event::Settle(id) => self.settle(id),
             Event::Unsettle(id) => self.settles.retain(|settle| settle.id != id),
         }
@@ -451,8 +470,9 @@ impl Watcher {
         let rule = self.settings.filter.rejects(&facts, names.iter().map(String::as_str));
         let not_ready = facts.not_ready();
         let suspended = facts.dm_suspended;
+        let stuck = self.is_stuck(devno, facts.diskseq);
         let device = self.devices.entry(devno).or_insert_with(|| Device::new(now, cause));
-        device.stuck = self.stuck.values().any(|stuck| *stuck == devno);
+        device.stuck = stuck;
         let replaced = device.facts.diskseq.is_some() && device.facts.diskseq != facts.diskseq;
         device.facts = facts;
         device.names = names;
@@ -475,6 +495,14 @@ impl Watcher {
             self.device_resolved(devno);
         } else if device.stuck {
             // Its quarantine goes on until the reader that hangs on it is gone.
+            device.give_up();
+            match &device.quarantine {
+                Some(quarantine) if quarantine.reason == Reason::DeadlinePassed => self.serve_last_known(now, devno),
+                _ => self.quarantine(now, devno, Reason::DeadlinePassed),
+            }
+            self.device_resolved(devno);
+        } else if cause == Cause::OpenFailed && device.quarantine.is_some() {
+            // It is there, and its next try will come.
             self.device_resolved(devno);
         } else {
             self.want(devno);
@@ -488,8 +516,9 @@ impl Watcher {
         }
         self.effects.push_back(Effect::Unwatch(devno));
         self.withdraw(now, devno);
-        self.devices.remove(&devno);
-        self.queue.retain(|queued| *queued != devno);
+        if let Some(ticket) = self.devices.remove(&devno).and_then(|device| device.queued) {
+            self.queue.remove(&ticket);
+        }
         self.device_resolved(devno);
     }
 
@@ -502,9 +531,10 @@ impl Watcher {
 
     fn enqueue(&mut self, devno: DevNo) {
         let device = self.devices.get_mut(&devno).expect("only known devices are wanted");
-        if !device.queued && device.is_dirty() {
-            device.queued = true;
-            self.queue.push_back(devno);
+        if device.queued.is_none() && device.is_dirty() {
+            device.queued = Some(self.next_ticket);
+            self.queue.insert(self.next_ticket, devno);
+            self.next_ticket += 1;
         }
     }
 
@@ -550,6 +580,9 @@ impl Watcher {
             self.touch(devno, Cause::Retry);
         }
         while let Some((_, devno)) = self.second_looks.pop_first_if(now) {
+            if let Some(device) = self.devices.get_mut(&devno) {
+                device.second_look = None;
+            }
             self.want_again(devno, Cause::SecondLook);
         }
         if self.next_reread.is_some_and(|at| at <= now) {
@@ -587,7 +620,7 @@ impl Watcher {
         }
         self.first_scan = None;
         let pending = self.unquiet.len();
-        if self.cache.token.is_updating() && self.cache.token.update().pid == self.own_pid {
+        if self.is_own_update() {
             let token = self.settings.token.clone();
             self.cache.token.set(&token);
             self.changed_since_scan = false;

@@ -42,10 +42,27 @@ impl Watcher {
         if confirmed(old, old_seen) && confirmed(new, new_seen) {
             return self.report_outdated(vgid, old);
         }
-        for (devno, started) in [(old, old_seen.started), (new, new_seen.started)] {
-            if started < again_at && !self.second_looks.iter().any(|(at, other)| *other == devno && *at >= again_at) {
-                self.second_looks.insert((again_at.max(now), devno));
-            }
+        for devno in [old, new] {
+            self.look_again(now, devno, again_at);
+        }
+    }
+
+    /// Has the device read once more, unless a read is on its way; when that is done, it is judged
+    /// again.
+    fn look_again(&mut self, now: Duration, devno: DevNo, at: Duration) {
+        let Some(device) = self.devices.get_mut(&devno) else { return };
+        let read = device.seen.as_ref().is_some_and(|seen| seen.started >= at);
+        if !read && device.is_quiet() && device.second_look.is_none_or(|other| other < at) {
+            self.drop_second_look(devno);
+            let at = at.max(now);
+            self.devices.get_mut(&devno).expect("found above").second_look = Some(at);
+            self.second_looks.insert((at, devno));
+        }
+    }
+
+    pub(super) fn drop_second_look(&mut self, devno: DevNo) {
+        if let Some(at) = self.devices.get_mut(&devno).and_then(|device| device.second_look.take()) {
+            self.second_looks.remove(&(at, devno));
         }
     }
 

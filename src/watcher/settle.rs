@@ -51,14 +51,20 @@ impl Watcher {
                 settle.examine.extend(self.touched.keys().chain(self.examining.keys()));
                 settle.reads.extend(self.unquiet.iter().filter_map(|d| Some((*d, self.devices.get(d)?.wanted()))));
             }
-            for devno in std::mem::take(&mut settle.examine) {
+            while let Some(devno) = settle.examine.first().copied() {
                 if self.touched.contains_key(&devno) || self.examining.contains_key(&devno) {
-                    settle.examine.insert(devno);
-                } else if let Some(device) = self.devices.get(&devno) {
-                    settle.reads.insert(devno, device.wanted());
+                    break;
                 }
+                settle.examine.remove(&devno);
+                settle.reads.extend(self.devices.get(&devno).map(|device| (devno, device.wanted())));
             }
-            settle.reads.retain(|devno, read| self.devices.get(devno).is_some_and(|device| !device.is_done(*read)));
+            // Only the first is looked at each time: there may be very many.
+            while let Some((devno, read)) = settle.reads.first_key_value() {
+                if self.devices.get(devno).is_some_and(|device| !device.is_done(*read)) {
+                    break;
+                }
+                settle.reads.pop_first();
+            }
             if settle.resync || !settle.examine.is_empty() || !settle.reads.is_empty() {
                 self.settles.push(settle);
                 continue;
