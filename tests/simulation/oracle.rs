@@ -78,13 +78,8 @@ pub fn check(watcher: &mut Watcher, now: Duration, world: &World, expect: &Expec
     let mut members: BTreeMap<u8, BTreeSet<u8>> = BTreeMap::new();
     let mut served = 0;
     for (id, texts) in &newest {
-        let claimed = |pv: &u8| chosen.get(pv).is_some_and(|(_, content)| content.text().is_none_or(|own| own.id == *id));
-        let shown = watcher.cache().vg(&vgid(*id).hyphenated()).is_some();
-        if !shown && texts.iter().any(|text| text.pvs.iter().any(claimed)) {
+        if watcher.cache().vg(&vgid(*id).hyphenated()).is_none() {
             return Err(format!("VG {id} is not served"));
-        }
-        if !shown {
-            continue;
         }
         served += 1;
         let uuid = hyphenated(vgid(*id));
@@ -92,20 +87,26 @@ pub fn check(watcher: &mut Watcher, now: Duration, world: &World, expect: &Expec
         let reply = text::parse(&reply).map_err(|error| format!("vg_lookup: {error}"))?;
         let text = texts.iter().find(|text| is_served(&reply, text));
         let Some(text) = text else {
-            return Err(format!("VG {id} is not the newest on disk, {:?}, but {:?}", texts, reply.int("metadata/seqno")));
+            return Err(format!(
+                "VG {id} is not the newest on disk, {:?}, but {:?}",
+                texts,
+                reply.int("metadata/seqno")
+            ));
         };
         if !vg_list.contains(&(uuid.clone().into_bytes(), Some(name(text.name).into_bytes()))) {
             return Err(format!("VG {id} is not in vg_list by its name"));
         }
-        check_pvs(&reply, text, &chosen)?;
+        let owned = |pv: &u8| chosen.contains_key(pv) && string(listed[&pvid(*pv).hyphenated()], "vgid") == Some(&uuid);
+        check_pvs(&reply, text, &chosen, &owned)?;
         check_outdated(&reply, text, &chosen, expect)?;
         members.insert(*id, text.pvs.iter().copied().collect());
     }
     if vg_list.len() != served || watcher.cache().vg_count() != served {
         return Err(format!("{} VGs are listed, {served} are on the disks", vg_list.len()));
     }
-    for pv in chosen.keys() {
-        check_owner(*pv, string(listed[&pvid(*pv).hyphenated()], "vgid"), &members)?;
+    for (pv, (_, content)) in &chosen {
+        let own = content.text().filter(|own| members.get(&own.id).is_some_and(|pvs| pvs.contains(pv)));
+        check_owner(*pv, own.map(|own| own.id), string(listed[&pvid(*pv).hyphenated()], "vgid"), &members)?;
     }
     Ok(())
 }
@@ -119,11 +120,17 @@ fn is_served(reply: &Section, text: &Vg) -> bool {
         && pvs.eq(text.pvs.iter().map(|pv| Some(hyphenated(pvid(*pv)))))
 }
 
-fn check_pvs(reply: &Section, text: &Vg, chosen: &BTreeMap<u8, (DevNo, &Content)>) -> Result<(), String> {
+/// A PV is missing if it is not there, or there for another VG.
+fn check_pvs(
+    reply: &Section,
+    text: &Vg,
+    chosen: &BTreeMap<u8, (DevNo, &Content)>,
+    owned: &dyn Fn(&u8) -> bool,
+) -> Result<(), String> {
     let shown = reply.section("metadata/physical_volumes").expect("compared before");
     for (pv, (_, section)) in text.pvs.iter().zip(shown.sections()) {
         let missing = section.value("status").is_some_and(|status| status.strings().any(|word| word == b"MISSING"));
-        let device = chosen.get(pv).map(|(devno, _)| devno.to_dev_t().cast_signed());
+        let device = chosen.get(pv).filter(|_| owned(pv)).map(|(devno, _)| devno.to_dev_t().cast_signed());
         if missing != device.is_none() || section.int("device") != device {
             return Err(format!("VG {} shows PV {pv} on {:?}, missing: {missing}", text.id, section.int("device")));
         }
@@ -139,9 +146,9 @@ fn check_outdated(
 ) -> Result<(), String> {
     let shown = reply.section("metadata/outdated_pvs").map(Section::sections).into_iter().flatten();
     let shown = shown.map(|(key, _)| key.to_vec()).collect::<BTreeSet<_>>();
-    let older = chosen.iter().filter(|(_, (_, content))| {
-        content.text().is_some_and(|own| own.id == text.id && own.seqno < text.seqno)
-    });
+    let older = chosen
+        .iter()
+        .filter(|(_, (_, content))| content.text().is_some_and(|own| own.id == text.id && own.seqno < text.seqno));
     let older = older.map(|(pv, _)| pvid(*pv).hyphenated()).collect::<BTreeSet<_>>();
     if let Some(wrong) = shown.difference(&older).next() {
         return Err(format!("VG {} lists {} as outdated, and it is not", text.id, wrong.escape_ascii()));
@@ -154,9 +161,15 @@ fn check_outdated(
     }
 }
 
-/// A PV is in a VG that lists it.
-fn check_owner(pv: u8, owner: Option<&str>, members: &BTreeMap<u8, BTreeSet<u8>>) -> Result<(), String> {
-    let mut listing = members.iter().filter(|(_, pvs)| pvs.contains(&pv)).map(|(id, _)| hyphenated(vgid(*id)));
+/// A PV is in a VG that lists it; if its own metadata names one of these, in that.
+fn check_owner(
+    pv: u8,
+    own: Option<u8>,
+    owner: Option<&str>,
+    members: &BTreeMap<u8, BTreeSet<u8>>,
+) -> Result<(), String> {
+    let listing = members.iter().filter(|(_, pvs)| pvs.contains(&pv)).map(|(id, _)| *id);
+    let mut listing = listing.filter(|id| own.is_none_or(|own| own == *id)).map(|id| hyphenated(vgid(id)));
     let right = match owner {
         None => listing.clone().next().is_none(),
         Some(owner) => listing.any(|vgid| vgid == owner),

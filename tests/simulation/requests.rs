@@ -155,7 +155,8 @@ fn skip(request: &str, fields: &str) -> String {
 }
 
 fn noise(rng: &mut Rng) -> String {
-    let pieces = ["request", "=", "\"pv_list\"", "{", "}", "[", "]", "token=\"skip\"", "1", "\n", "#", "metadata/id", "'"];
+    let pieces =
+        ["request", "=", "\"pv_list\"", "{", "}", "[", "]", "token=\"skip\"", "1", "\n", "# ", "metadata/id", "'"];
     (0..rng.below(12)).map(|_| *rng.pick(&pieces)).collect()
 }
 

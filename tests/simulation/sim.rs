@@ -75,7 +75,14 @@ pub enum Pending {
     Answer(JobId, Option<(Option<u64>, Result<Vec<u8>, i32>)>),
     Release(JobId),
     /// One area of a PV that a command writes; the last one closes the device.
-    Write { devno: DevNo, diskseq: u64, pv: u8, area: usize, to: Area, close: bool },
+    Write {
+        devno: DevNo,
+        diskseq: u64,
+        pv: u8,
+        area: usize,
+        to: Area,
+        close: bool,
+    },
     Request(String),
 }
 
@@ -192,6 +199,10 @@ impl Sim {
     fn closed(&mut self, devno: DevNo) {
         if self.world.disks.get(&devno).is_some_and(|disk| disk.watched) {
             self.announce(devno, Cause::Written);
+            if self.allowed(Kind::Udevd) {
+                let at = self.soon(1200);
+                self.schedule(at, Pending::Event(Event::Touched { devno, cause: Cause::Echo }));
+            }
         } else if self.watcher.devices().get(&devno).is_some_and(|device| device.seen.is_some()) {
             // Only what happens before the first read goes unseen.
             self.lost = true;
@@ -374,7 +385,8 @@ impl Sim {
         let id = self.rng.below(4) as u8;
         let there = self.world.disks.values().filter(|disk| disk.size >= SIZE);
         let there = there.filter_map(|disk| disk.content.pv()).collect::<BTreeSet<_>>();
-        let in_others = self.vgs.values().filter(|vg| vg.id != id).flat_map(|vg| vg.pvs.clone()).collect::<BTreeSet<_>>();
+        let in_others =
+            self.vgs.values().filter(|vg| vg.id != id).flat_map(|vg| vg.pvs.clone()).collect::<BTreeSet<_>>();
         let mut vg = match self.vgs.get(&id) {
             Some(vg) => Vg { seqno: 0, pvs: vg.pvs.clone(), ..**vg },
             None => {
@@ -383,7 +395,8 @@ impl Sim {
             }
         };
         let members = vg.pvs.clone();
-        let free = there.iter().copied().filter(|pv| !in_others.contains(pv) && !vg.pvs.contains(pv)).collect::<Vec<_>>();
+        let free =
+            there.iter().copied().filter(|pv| !in_others.contains(pv) && !vg.pvs.contains(pv)).collect::<Vec<_>>();
         if vg.pvs.is_empty() || (!free.is_empty() && self.rng.one_in(2)) {
             let Some(first) = free.first() else { return };
             vg.pvs.push(*first);
@@ -457,8 +470,15 @@ impl Sim {
     }
 
     fn break_disk(&mut self, devno: DevNo) {
-        let faults =
-            [Fault::OpenFails, Fault::Eio, Fault::EioBehindHead, Fault::Short, Fault::Hangs, Fault::Hangs, Fault::Kills];
+        let faults = [
+            Fault::OpenFails,
+            Fault::Eio,
+            Fault::EioBehindHead,
+            Fault::Short,
+            Fault::Hangs,
+            Fault::Hangs,
+            Fault::Kills,
+        ];
         let fault = *self.rng.pick(&faults);
         let now = self.now;
         if let Some(disk) = self.world.disks.get_mut(&devno) {
@@ -693,7 +713,9 @@ impl Sim {
         };
         let newer_than = |seqno: i64, at: Duration| {
             let shown = self.world.history.keys().map(|devno| self.world.shown_at(*devno, at));
-            shown.into_iter().any(|shown: Shown| matches!(shown, Some((_, Some((id, other)))) if id == vg && other > seqno))
+            shown
+                .into_iter()
+                .any(|shown: Shown| matches!(shown, Some((_, Some((id, other)))) if id == vg && other > seqno))
         };
         let was_older = |at: Duration| {
             let mut devnos = self.world.history.keys();
