@@ -95,8 +95,8 @@ fn a_copy_of_an_image_is_a_duplicate() {
     let flags = daemon.status()["flags"].clone();
     assert_eq!((&flags["global_disable"], &flags["disable_reason"][0]), (&true.into(), &"DUPLICATES".into()));
     fs::remove_file(&one).unwrap();
-    daemon.settle();
-    assert_ne!(daemon.pvs()[&hyphenated("a")], device);
+    // That it goes is settled before the other has been read again.
+    wait_until("the other to take over", || daemon.pvs().get(&hyphenated("a")).is_some_and(|other| *other != device));
     assert_eq!(daemon.status()["flags"]["global_disable"], false);
 }
 
