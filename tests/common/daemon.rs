@@ -201,6 +201,16 @@ impl Daemon {
     }
 }
 
+/// Stops processes, and waits until they have stopped.
+pub fn stop(processes: &[Pid]) {
+    for process in processes {
+        kill(*process, Signal::SIGSTOP).unwrap();
+        wait_until("it to stop", || {
+            fs::read_to_string(format!("/proc/{process}/stat")).is_ok_and(|stat| stat.contains(") T "))
+        });
+    }
+}
+
 impl Drop for Daemon {
     fn drop(&mut self) {
         let _ = self.process.kill();
