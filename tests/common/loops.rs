@@ -2,17 +2,33 @@
 //! Nodes that had to be made are kept: removing one is slow, and one without a file costs nothing.
 
 use super::wait_until;
+use nix::fcntl::{Flock, FlockArg};
 use pvwatch::devno::DevNo;
 use pvwatch::sys::monitor::{Monitor, Received};
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 /// Of the temporary directories with our images, so that what a killed test left is known.
 pub const PREFIX: &str = "pvwatch-test-";
 
 const LOOP_MAJOR: u32 = 7;
+
+/// Taken by tests of many events, each of which would disturb the other.
+pub static CROWD: Mutex<()> = Mutex::new(());
+
+/// The numbers are the same in each run of the tests, so runs beside this one wait for its end.
+fn take_numbers() -> io::Result<()> {
+    static LOCK: Mutex<Option<Flock<File>>> = Mutex::new(None);
+    let mut lock = LOCK.lock().unwrap_or_else(PoisonError::into_inner);
+    if lock.is_none() {
+        let file = File::create(std::env::temp_dir().join(format!("{PREFIX}loops.lock")))?;
+        *lock = Some(Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, error)| error)?);
+    }
+    Ok(())
+}
 
 /// Detached at the end.
 pub struct Loop {
@@ -25,6 +41,7 @@ impl Loop {
         if !nix::unistd::geteuid().is_root() {
             return Err(io::Error::other("loop devices need root"));
         }
+        take_numbers()?;
         let device = Loop { number };
         match device.backing_file() {
             Some(file) if !file.contains(PREFIX) => {

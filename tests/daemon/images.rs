@@ -1,6 +1,6 @@
 //! Image files given with `--devices`: no root, no loop devices.
 
-use crate::common::daemon::{DEFAULT_TOKEN, World};
+use crate::common::daemon::{DEFAULT_TOKEN, World, stop};
 use crate::common::{copy, hyphenated, vg, wait_until, write_blank, write_pv};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
@@ -95,8 +95,8 @@ fn a_copy_of_an_image_is_a_duplicate() {
     let flags = daemon.status()["flags"].clone();
     assert_eq!((&flags["global_disable"], &flags["disable_reason"][0]), (&true.into(), &"DUPLICATES".into()));
     fs::remove_file(&one).unwrap();
-    daemon.settle();
-    assert_ne!(daemon.pvs()[&hyphenated("a")], device);
+    // That it goes is settled before the other has been read again.
+    wait_until("the other to take over", || daemon.pvs().get(&hyphenated("a")).is_some_and(|other| *other != device));
     assert_eq!(daemon.status()["flags"]["global_disable"], false);
 }
 
@@ -155,7 +155,7 @@ fn a_killed_reader_is_replaced_and_its_job_tried_again() {
     daemon.settle();
     let readers = daemon.readers();
     assert!(!readers.is_empty());
-    readers.iter().for_each(|reader| kill(*reader, Signal::SIGSTOP).unwrap());
+    stop(&readers);
     write_pv(&image, "a", Some(vg("vg", 2, &["a"])));
     wait_until("the job", || daemon.status()["readers"]["busy"] == 1);
     assert_eq!(daemon.vg_now("vg").unwrap().seqno, 1, "served as it was");
@@ -173,7 +173,7 @@ fn a_stopped_reader_is_given_up_at_the_deadline() {
     let daemon = world.watch(&[&image, &other]);
     daemon.settle();
     let readers = daemon.readers();
-    readers.iter().for_each(|reader| kill(*reader, Signal::SIGSTOP).unwrap());
+    stop(&readers);
     let mut hanging = Vec::new();
     // Until each of them has a job, and hangs on it.
     for seqno in 2.. {

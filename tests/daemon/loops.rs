@@ -1,7 +1,7 @@
 //! Loop devices and the kernel's events. Numbers 100 to 159, and 1000 to 1999, are ours.
 
-use crate::common::daemon::{Daemon, World};
-use crate::common::loops::{Loops, attach_watched, kernel_events, node};
+use crate::common::daemon::{Daemon, World, stop};
+use crate::common::loops::{CROWD, Loops, attach_watched, kernel_events, node};
 use crate::common::testing::needs;
 use crate::common::{PV_SIZE, copy, hyphenated, lvm, pv_head, vg, wait_until, write_blank, write_pv};
 use nix::sys::signal::{Signal, kill};
@@ -9,6 +9,7 @@ use serde_json::json;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 /// A daemon that watches the whole machine, of which its filter leaves these.
@@ -137,9 +138,9 @@ fn a_copied_disk_is_a_duplicate_while_both_are_there() {
         assert_eq!(daemon.status()["counts"]["duplicates"], 1);
 
         loops[first].detach();
-        daemon.settle();
+        // That it goes is settled before the other has been read again.
+        wait_until("the other to take over", || daemon.pvs() == [(hyphenated("a"), loops[second].device())].into());
         assert_eq!(disabled(), (0, "none".into()));
-        assert_eq!(daemon.pvs(), [(hyphenated("a"), loops[second].device())].into());
         assert!(daemon.vg("vg").unwrap().is_complete());
     }
 }
@@ -158,7 +159,7 @@ fn a_disk_that_goes_or_changes_while_it_is_read() {
     for (replaced, expected) in [(false, None), (true, Some(hyphenated("b")))] {
         daemon.settle();
         let readers = daemon.readers();
-        readers.iter().for_each(|reader| kill(*reader, Signal::SIGSTOP).unwrap());
+        stop(&readers);
         device.detach();
         device.attach_again(&one);
         wait_until("the read", || daemon.status()["readers"]["busy"].as_u64() > Some(0));
@@ -176,6 +177,7 @@ fn a_disk_that_goes_or_changes_while_it_is_read() {
 #[test]
 fn a_thousand_disks_appear_and_vanish_at_once() {
     const COUNT: u32 = 1000;
+    let _alone = CROWD.lock().unwrap_or_else(PoisonError::into_inner);
     let world = World::new();
     let blank = world.path("blank");
     write_blank(&blank, 4 << 20);
@@ -213,6 +215,7 @@ fn a_thousand_disks_appear_and_vanish_at_once() {
 
 #[test]
 fn after_lost_events_the_cache_is_right() {
+    let _alone = CROWD.lock().unwrap_or_else(PoisonError::into_inner);
     let world = World::new();
     let images = ["a", "b", "c"].map(|pv| world.path(pv));
     for (image, pv) in images.iter().zip(["a", "b", "c"]) {
