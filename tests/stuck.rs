@@ -45,7 +45,6 @@ fn hang(watcher: &mut Watcher) -> (JobId, Duration) {
 }
 
 #[test]
-#[ignore = "a replaced disk leaves its quarantine though its reader is stuck, and settle says that all is well"]
 fn a_replaced_disk_stays_quarantined_while_the_reader_hangs() {
     let mut watcher = Watcher::new(Settings::default(), 1, Duration::ZERO);
     let (job, now) = hang(&mut watcher);
@@ -58,7 +57,6 @@ fn a_replaced_disk_stays_quarantined_while_the_reader_hangs() {
 }
 
 #[test]
-#[ignore = "the device is read again at once when its reader was killed with success, whatever the back-off"]
 fn a_reader_that_could_be_killed_does_not_shorten_the_wait() {
     let mut watcher = Watcher::new(Settings::default(), 1, Duration::ZERO);
     let (job, now) = hang(&mut watcher);

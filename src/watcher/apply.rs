@@ -127,11 +127,13 @@ impl Watcher {
         }
     }
 
-    /// The other devices with this PVID have a chance now.
+    /// The other devices with this PVID have a chance now. Who waits for the change that brought
+    /// this waits for them too.
     fn wake_duplicates(&mut self, pvid: &[u8]) {
         let same = |devno: &&DevNo| self.pv_of(**devno).is_some_and(|id| id.hyphenated() == pvid);
         for devno in self.duplicates.iter().filter(same).copied().collect::<Vec<_>>() {
             self.touch(devno, Cause::DuplicateGone);
+            self.settles.iter_mut().for_each(|settle| settle.wait_for(devno));
         }
     }
 

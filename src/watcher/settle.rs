@@ -18,6 +18,13 @@ pub(super) struct Settle {
     reads: BTreeMap<DevNo, u64>,
 }
 
+impl Settle {
+    /// Waits for a device that is to be looked at because of one waited for.
+    pub(super) fn wait_for(&mut self, devno: DevNo) {
+        self.examine.insert(devno);
+    }
+}
+
 impl Watcher {
     /// Answers with [`Effect::Settled`] when each device that is dirty now has been scanned or
     /// quarantined, and a resync that is due now is over.

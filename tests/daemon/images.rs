@@ -128,7 +128,6 @@ fn a_disk_that_hangs_is_quarantined_and_comes_back() {
 }
 
 #[test]
-#[ignore = "the watcher tries again as soon as the reader is gone, and not at retry_in"]
 fn a_disk_that_hangs_is_tried_again_with_longer_and_longer_waits() {
     let world = World::new();
     let hangs = world.path("hangs");
