@@ -11,7 +11,7 @@ pub type JobId = u64;
 
 #[derive(Debug)]
 pub(super) struct Job {
-    devno: DevNo,
+    pub(super) devno: DevNo,
     /// Which of the device's reads this is.
     read: u64,
     cause: Cause,

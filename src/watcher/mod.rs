@@ -666,3 +666,6 @@ impl PopDue for BTreeSet<(Duration, DevNo)> {
         if self.first().is_some_and(|(at, _)| *at <= now) { self.pop_first() } else { None }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -57,9 +57,9 @@ impl Sim {
     }
 
     fn question(&mut self) -> String {
-        let pv = hyphenated(pvid(self.rng.below(6) as u8));
-        let vg = hyphenated(vgid(self.rng.below(4) as u8));
-        let name = name(self.rng.below(4) as u8);
+        let pv = hyphenated(pvid(self.rng.small(6)));
+        let vg = hyphenated(vgid(self.rng.small(4)));
+        let name = name(self.rng.small(4));
         let device = self.some_devno().to_dev_t();
         match self.rng.below(9) {
             0 => skip("pv_list", ""),
@@ -77,8 +77,8 @@ impl Sim {
     /// Something without metadata that need not be true.
     fn hint(&mut self) -> String {
         let device = self.some_devno().to_dev_t();
-        let pv = hyphenated(pvid(self.rng.below(6) as u8));
-        let vg = hyphenated(vgid(self.rng.below(4) as u8));
+        let pv = hyphenated(pvid(self.rng.small(6)));
+        let vg = hyphenated(vgid(self.rng.small(4)));
         match self.rng.below(7) {
             0 => skip("pv_gone", &format!("device={device}")),
             1 => skip("pv_gone", &format!("uuid=\"{pv}\"")),
@@ -106,12 +106,12 @@ impl Sim {
         match self.rng.below(6) {
             0 => vg.seqno += 1,
             1 => vg.seqno = (vg.seqno - 1).max(1),
-            2 => vg.variant = self.rng.below(4) as u8,
+            2 => vg.variant = self.rng.small(4),
             3 => vg.id = 9,
-            4 => vg.name = self.rng.below(4) as u8,
+            4 => vg.name = self.rng.small(4),
             _ => {}
         }
-        let (device, pv) = (self.some_devno().to_dev_t(), hyphenated(pvid(self.rng.below(6) as u8)));
+        let (device, pv) = (self.some_devno().to_dev_t(), hyphenated(pvid(self.rng.small(6))));
         let metadata = format!("vgname=\"{}\"\nmetadata {{{}}}", name(vg.name), vg.body());
         match self.rng.below(3) {
             0 => {
@@ -146,7 +146,7 @@ impl Sim {
     }
 
     pub fn some_devno(&mut self) -> DevNo {
-        DevNo::new(8, self.rng.below(7) as u32)
+        DevNo::new(8, self.rng.small(7).into())
     }
 }
 

@@ -19,6 +19,10 @@ impl Rng {
         self.next() % limit
     }
 
+    pub fn small(&mut self, limit: u8) -> u8 {
+        u8::try_from(self.below(limit.into())).expect("it is below a u8")
+    }
+
     pub fn one_in(&mut self, n: u64) -> bool {
         self.below(n) == 0
     }

@@ -70,9 +70,12 @@ const STEPS: [Kind; 22] = [
     Kind::Enumerate,
 ];
 
+/// What a reader got: the diskseq, and bytes or an errno.
+type Bytes = (Option<u64>, Result<Vec<u8>, i32>);
+
 pub enum Pending {
     Event(Event),
-    Answer(JobId, Option<(Option<u64>, Result<Vec<u8>, i32>)>),
+    Answer(JobId, Option<Bytes>),
     Release(JobId),
     /// One area of a PV that a command writes; the last one closes the device.
     Write {
@@ -88,7 +91,7 @@ pub enum Pending {
 
 struct Job {
     devno: DevNo,
-    /// What it was asked last, if it owes the answer: the first bytes, or a range.
+    /// Offset and length of what it was asked last, if it owes the answer.
     asked: Option<(u64, usize)>,
     opened: bool,
 }
@@ -110,7 +113,7 @@ pub struct Sim {
     next_pending: u64,
     jobs: BTreeMap<JobId, Job>,
     hung: Vec<(JobId, DevNo)>,
-    kinds: u32,
+    kinds: u64,
     pub schedule: Vec<String>,
     lost: bool,
     pub cleared_outdated: bool,
@@ -123,7 +126,7 @@ pub struct Sim {
 impl Sim {
     pub fn new(seed: u64) -> Sim {
         let mut rng = Rng::new(seed);
-        let kinds = (rng.next() | rng.next()) as u32;
+        let kinds = rng.next() | rng.next();
         let settings = Settings { read_deadline: Duration::from_secs(10), ..Settings::default() };
         Sim {
             rng,
@@ -218,8 +221,8 @@ impl Sim {
 
     /// The disks that are there before the watcher.
     pub fn populate(&mut self) {
-        for minor in 0..self.rng.below(6) as u32 {
-            self.add(DevNo::new(8, minor));
+        for minor in 0..self.rng.small(6) {
+            self.add(DevNo::new(8, minor.into()));
         }
         for _ in 0..self.rng.below(4) {
             self.command(Kind::Commit);
@@ -382,7 +385,7 @@ impl Sim {
 
     /// A command changes a VG, or makes one: each PV is written in turn, while the world goes on.
     fn command(&mut self, kind: Kind) {
-        let id = self.rng.below(4) as u8;
+        let id = self.rng.small(4);
         let there = self.world.disks.values().filter(|disk| disk.size >= SIZE);
         let there = there.filter_map(|disk| disk.content.pv()).collect::<BTreeSet<_>>();
         let in_others =
@@ -390,7 +393,7 @@ impl Sim {
         let mut vg = match self.vgs.get(&id) {
             Some(vg) => Vg { seqno: 0, pvs: vg.pvs.clone(), ..**vg },
             None => {
-                let name = if self.allowed(Kind::Rename) { self.rng.below(4) as u8 } else { id };
+                let name = if self.allowed(Kind::Rename) { self.rng.small(4) } else { id };
                 Vg { id, name, seqno: 0, pvs: Vec::new(), variant: 0 }
             }
         };
@@ -409,9 +412,9 @@ impl Sim {
             return;
         }
         if kind == Kind::Rename {
-            vg.name = self.rng.below(4) as u8;
+            vg.name = self.rng.small(4);
         }
-        vg.variant = self.rng.below(4) as u8;
+        vg.variant = self.rng.small(4);
         let seqno = self.next_seqno.entry(id).or_default();
         *seqno += 1;
         vg.seqno = *seqno;
@@ -659,7 +662,7 @@ impl Sim {
         self.schedule(at, Pending::Answer(id, captured));
     }
 
-    fn read(&self, id: JobId) -> (Option<u64>, Result<Vec<u8>, i32>) {
+    fn read(&self, id: JobId) -> Bytes {
         const ENXIO: i32 = 6;
         let job = &self.jobs[&id];
         let (offset, length) = job.asked.expect("it owes an answer");
@@ -670,7 +673,7 @@ impl Sim {
         }
     }
 
-    fn answer(&mut self, id: JobId, captured: Option<(Option<u64>, Result<Vec<u8>, i32>)>) {
+    fn answer(&mut self, id: JobId, captured: Option<Bytes>) {
         let Some(job) = self.jobs.get(&id) else { return };
         let disk = self.world.disks.get(&job.devno);
         match disk.and_then(|disk| disk.fault) {

@@ -1,0 +1,593 @@
+use super::*;
+use crate::cache::{FoundPv, NewBody, NewMetadata};
+use crate::metadata::VgText;
+use crate::ondisk::image::{PvSpec, pv_image, vg_text};
+use crate::scan::{ReadError, Scan, Step, Verdict};
+use crate::text::Section;
+
+const SIZE: u64 = 4 << 20;
+const EIO: i32 = 5;
+
+fn pvid(number: u8) -> Id {
+    Id([b'a' + number; 32])
+}
+
+fn vgid() -> Id {
+    Id([b'v'; 32])
+}
+
+/// PV `number`, with the metadata of the VG of these PVs.
+fn member(number: u8, seqno: i64, pvs: &[u8]) -> Vec<u8> {
+    member_of(vgid(), number, seqno, pvs)
+}
+
+fn member_of(vgid: Id, number: u8, seqno: i64, pvs: &[u8]) -> Vec<u8> {
+    let pvs = pvs.iter().map(|pv| (pvid(*pv), SIZE)).collect::<Vec<_>>();
+    let text = vg_text(if vgid == self::vgid() { "vg" } else { "other" }, vgid, seqno, &pvs);
+    // The text begins behind what is read first.
+    pv_image(&PvSpec { text_offset: 20 << 10, ..PvSpec::member(pvid(number), text) })
+}
+
+fn orphan(number: u8) -> Vec<u8> {
+    pv_image(&PvSpec::orphan(pvid(number)))
+}
+
+struct Disk {
+    image: Vec<u8>,
+    diskseq: u64,
+    /// Answers are kept back until asked for.
+    held: bool,
+    open_error: Option<i32>,
+    /// Of reads behind the head.
+    read_error: Option<i32>,
+}
+
+enum Ask {
+    Open(usize),
+    Read(ByteRange),
+}
+
+/// A watcher whose disks answer at once, unless told otherwise.
+struct Bench {
+    watcher: Watcher,
+    now: Duration,
+    disks: BTreeMap<u32, Disk>,
+    /// What was asked of disks that are held, with what they showed then.
+    asked: Vec<(JobId, DevNo, Event)>,
+    opens: BTreeMap<u32, u32>,
+    abandoned: Vec<JobId>,
+    settled: Vec<SettleId>,
+    ready_at: Option<Duration>,
+}
+
+impl Bench {
+    fn new(images: &[Vec<u8>]) -> Bench {
+        let mut bench = Bench::unstarted(images);
+        bench.run();
+        bench
+    }
+
+    fn unstarted(images: &[Vec<u8>]) -> Bench {
+        let mut bench = Bench {
+            watcher: Watcher::new(Settings::default(), 1, Duration::ZERO),
+            now: Duration::ZERO,
+            disks: BTreeMap::new(),
+            asked: Vec::new(),
+            opens: BTreeMap::new(),
+            abandoned: Vec::new(),
+            settled: Vec::new(),
+            ready_at: None,
+        };
+        for (minor, image) in (0..).zip(images) {
+            bench.insert(minor, image.clone());
+        }
+        bench
+    }
+
+    fn insert(&mut self, minor: u32, image: Vec<u8>) {
+        let diskseq = 1 + self.disks.get(&minor).map_or(0, |disk| disk.diskseq);
+        let disk = Disk { image, diskseq, held: false, open_error: None, read_error: None };
+        self.disks.insert(minor, disk);
+    }
+
+    fn disk(&mut self, minor: u32) -> &mut Disk {
+        self.disks.get_mut(&minor).expect("a disk of the test")
+    }
+
+    fn send(&mut self, event: Event) {
+        self.watcher.handle(self.now, event);
+        self.run();
+    }
+
+    fn touch(&mut self, minor: u32, cause: Cause) {
+        self.send(Event::Touched { devno: devno(minor), cause });
+    }
+
+    fn write(&mut self, minor: u32, image: Vec<u8>) {
+        self.disk(minor).image = image;
+        self.touch(minor, Cause::Written);
+    }
+
+    fn remove(&mut self, minor: u32) {
+        self.disks.remove(&minor);
+        self.touch(minor, Cause::Uevent("remove"));
+    }
+
+    /// Goes on to this time, in milliseconds.
+    fn at(&mut self, ms: u64) {
+        let until = Duration::from_millis(ms);
+        while let Some(due) = self.watcher.poll_timeout().filter(|due| *due <= until) {
+            assert!(due > self.now || self.now == Duration::ZERO, "time stands still at {due:?}");
+            self.now = due;
+            self.watcher.handle_timeout(due);
+            self.run();
+        }
+        self.now = until;
+        self.run();
+    }
+
+    fn run(&mut self) {
+        for _ in 0..1000 {
+            let Some(effect) = self.watcher.poll_effect(self.now) else { return };
+            match effect {
+                Effect::Enumerate => {
+                    let present = self.disks.iter();
+                    let present = present.map(|(minor, disk)| Present { devno: devno(*minor), facts: facts(disk) });
+                    let present = present.collect();
+                    self.watcher.handle(self.now, Event::Resync(present));
+                }
+                Effect::Examine(devno) => {
+                    let found = self.disks.get(&devno.minor).map(|disk| (facts(disk), Vec::new()));
+                    self.watcher.handle(self.now, Event::Facts { devno, found });
+                }
+                Effect::Open { job, devno, length, .. } => {
+                    *self.opens.entry(devno.minor).or_default() += 1;
+                    self.ask(job, devno, &Ask::Open(length));
+                }
+                Effect::Read { job, range } => {
+                    let devno = self.watcher.jobs[&job].devno;
+                    self.ask(job, devno, &Ask::Read(range));
+                }
+                Effect::Abandon(job) => {
+                    self.asked.retain(|(asked, ..)| *asked != job);
+                    self.abandoned.push(job);
+                }
+                Effect::Settled { id, .. } => self.settled.push(id),
+                Effect::Ready => self.ready_at = Some(self.now),
+                Effect::Watch { .. } | Effect::Unwatch(_) | Effect::Close(_) | Effect::Report(_) => {}
+            }
+        }
+        panic!("there is no end of effects");
+    }
+
+    fn ask(&mut self, job: JobId, devno: DevNo, ask: &Ask) {
+        let Some(disk) = self.disks.get(&devno.minor) else { return };
+        let diskseq = Some(disk.diskseq);
+        let answer = match *ask {
+            Ask::Open(length) => {
+                let head = disk.image[..length].to_vec();
+                let result = disk.open_error.map_or(Ok(Opened { size: SIZE, diskseq, head }), Err);
+                Event::Opened { job, result }
+            }
+            Ask::Read(ByteRange { offset, length }) => {
+                let start = usize::try_from(offset).unwrap();
+                let result = disk.read_error.map_or(Ok(disk.image[start..start + length].to_vec()), Err);
+                Event::Data { job, diskseq, result }
+            }
+        };
+        if disk.held {
+            self.asked.push((job, devno, answer));
+        } else {
+            self.watcher.handle(self.now, answer);
+        }
+    }
+
+    /// Lets a disk answer, with what it showed when it was asked.
+    fn release(&mut self, minor: u32) {
+        self.disk(minor).held = false;
+        let (answers, others) = std::mem::take(&mut self.asked).into_iter().partition(|(_, d, _)| *d == devno(minor));
+        self.asked = others;
+        for (_, _, answer) in answers {
+            self.send(answer);
+        }
+    }
+
+    fn request(&mut self, request: &str) -> String {
+        let token = if request.contains("token=") { "" } else { "token=\"skip\"\n" };
+        let reply = self.watcher.handle_request(self.now, format!("{token}{request}").as_bytes());
+        let reply = String::from_utf8(reply.bytes().to_vec()).unwrap();
+        self.run();
+        reply
+    }
+
+    fn seqno(&self) -> Option<i64> {
+        self.watcher.cache().vg(&vgid().hyphenated()).map(|vg| vg.seqno())
+    }
+
+    fn outdated(&self) -> usize {
+        self.watcher.cache().vgs().map(|vg| vg.outdated().len()).sum()
+    }
+
+    /// The minor number of the device that the PV is on.
+    fn place(&self, pv: u8) -> Option<u32> {
+        let device = self.watcher.cache().device_of(&pvid(pv).hyphenated())?;
+        Some(DevNo::from_dev_t(device.cast_unsigned()).minor)
+    }
+
+    fn reason(&self, minor: u32) -> Option<Reason> {
+        self.watcher.devices()[&devno(minor)].quarantine.as_ref().map(|quarantine| quarantine.reason)
+    }
+}
+
+fn devno(minor: u32) -> DevNo {
+    DevNo::new(8, minor)
+}
+
+fn facts(disk: &Disk) -> Facts {
+    Facts { name: "d".into(), size: SIZE, diskseq: Some(disk.diskseq), ..Facts::default() }
+}
+
+/// What a cache that believes each read makes of them.
+fn naive(reads: &[(u32, Vec<u8>)]) -> Cache {
+    let mut cache = Cache::of_server();
+    for (minor, image) in reads {
+        let mut texts = TextCache::new();
+        let (mut scan, mut step) = Scan::begin(SIZE);
+        let pv = loop {
+            match step {
+                Step::Read(range) => {
+                    let start = usize::try_from(range.offset).unwrap();
+                    step = scan.handle_read(&mut texts, Ok(&image[start..start + range.length]));
+                }
+                Step::Done(Verdict::Pv(pv)) => break pv,
+                Step::Done(other) => panic!("{other:?}"),
+            }
+        };
+        let text: &VgText = pv.vg.as_ref().unwrap();
+        let (name, vgid) = (&text.name[..], text.vgid.hyphenated());
+        let device = devno(*minor).to_dev_t();
+        let metadata = NewMetadata { name, vgid: &vgid, seqno: text.seqno, body: NewBody::Shared(&text.body) };
+        let (pvid, pvmeta) = (pv.id.hyphenated(), Section(pv.pvmeta(device)));
+        let found = FoundPv { pvid: &pvid, device: device.cast_signed(), pvmeta: &pvmeta, metadata: Some(metadata) };
+        cache.pv_found(found).unwrap();
+    }
+    cache
+}
+
+#[test]
+fn a_commit_caught_between_two_pvs_makes_nobody_outdated() {
+    let both = [0, 1];
+    let reads = [(0, member(0, 1, &both)), (1, member(1, 1, &both)), (0, member(0, 2, &both))];
+    assert!(naive(&reads).vgs().any(|vg| !vg.outdated().is_empty()), "this is what must not be served");
+
+    let mut bench = Bench::new(&[member(0, 1, &both), member(1, 1, &both)]);
+    bench.at(5_000);
+    bench.write(0, member(0, 2, &both));
+    assert_eq!((bench.seqno(), bench.outdated()), (Some(2), 0));
+    bench.at(5_900);
+    bench.write(1, member(1, 2, &both));
+    bench.at(60_000);
+    assert_eq!((bench.seqno(), bench.outdated()), (Some(2), 0));
+}
+
+#[test]
+fn a_pv_is_outdated_after_two_reads_a_second_apart() {
+    let mut bench = Bench::new(&[member(0, 1, &[0, 1]), member(1, 2, &[1])]);
+    let opens = bench.opens[&0];
+    bench.at(999);
+    assert_eq!((bench.outdated(), bench.opens[&0]), (0, opens));
+    bench.at(1_000);
+    assert_eq!((bench.outdated(), bench.opens[&0], bench.opens[&1]), (1, opens + 1, opens + 1));
+    assert!(bench.request("request=\"vg_lookup\"\nname=\"vg\"\n").contains("outdated_pvs"));
+    bench.at(100_000);
+    assert_eq!(bench.opens[&0], opens + 1, "once is enough");
+}
+
+#[test]
+fn an_outdated_pv_that_is_used_again_is_taken_off_the_list() {
+    let outdated = || {
+        let mut bench = Bench::new(&[member(0, 1, &[0, 1]), member(1, 2, &[1])]);
+        bench.at(2_000);
+        assert_eq!(bench.outdated(), 1);
+        bench
+    };
+    for image in [member_of(Id([b'w'; 32]), 0, 1, &[0]), orphan(0), member(0, 2, &[1])] {
+        let mut bench = outdated();
+        bench.write(0, image);
+        assert_eq!(bench.outdated(), 0);
+    }
+    // Nor is it on the list when it was away.
+    let mut bench = outdated();
+    bench.remove(0);
+    bench.insert(0, member(0, 1, &[0, 1]));
+    bench.touch(0, Cause::Uevent("add"));
+    assert_eq!((bench.place(0), bench.outdated()), (Some(0), 0));
+}
+
+#[test]
+fn a_duplicate_is_read_when_the_first_goes() {
+    let mut bench = Bench::new(&[orphan(0), orphan(0)]);
+    assert_eq!((bench.place(0), bench.watcher.duplicate_of(devno(1))), (Some(0), Some(devno(0))));
+    assert!(bench.watcher.cache().flags().disabled);
+    bench.remove(0);
+    assert_eq!(bench.place(0), Some(1));
+    assert!(!bench.watcher.cache().flags().disabled);
+}
+
+#[test]
+fn a_duplicate_is_read_even_if_a_client_hid_that_the_first_went() {
+    let mut bench = Bench::new(&[orphan(0), orphan(0)]);
+    bench.disk(0).image = vec![0; 256 << 10];
+    let other = pvid(7);
+    bench.request(&format!("request=\"pv_found\"\npvmeta {{\nid=\"{other}\"\ndevice={}\n}}", devno(0).to_dev_t()));
+    assert_eq!((bench.place(7), bench.place(0)), (None, Some(1)));
+}
+
+#[test]
+fn another_incarnation_is_not_believed() {
+    let mut bench = Bench::new(&[orphan(0)]);
+    bench.disk(0).held = true;
+    bench.touch(0, Cause::Written);
+    // Another disk has come behind the number, and its events have not.
+    bench.insert(0, orphan(1));
+    bench.release(0);
+    assert_eq!((bench.place(0), bench.place(1)), (Some(0), None), "the read was of what was known");
+    bench.touch(0, Cause::Asked);
+    assert_eq!((bench.place(0), bench.place(1)), (None, Some(0)));
+
+    bench.disk(0).held = true;
+    bench.touch(0, Cause::Written);
+    bench.insert(0, orphan(2));
+    bench.touch(0, Cause::Uevent("add"));
+    assert_eq!(bench.place(1), None, "what was known is of the old disk");
+    bench.release(0);
+    assert_eq!((bench.place(1), bench.place(2)), (None, Some(0)));
+}
+
+#[test]
+fn an_event_during_a_read_leads_to_another() {
+    let mut bench = Bench::new(&[member(0, 1, &[0])]);
+    let opens = bench.opens[&0];
+    bench.disk(0).held = true;
+    bench.touch(0, Cause::Written);
+    bench.write(0, member(0, 2, &[0]));
+    bench.touch(0, Cause::Written);
+    bench.release(0);
+    assert_eq!((bench.seqno(), bench.opens[&0]), (Some(2), opens + 2));
+}
+
+#[test]
+fn a_device_that_hangs_is_quarantined_and_comes_back() {
+    let mut bench = Bench::new(&[member(0, 1, &[0])]);
+    bench.at(1_000);
+    bench.disk(0).held = true;
+    bench.write(0, member(0, 2, &[0]));
+    bench.at(10_999);
+    assert_eq!(bench.reason(0), None);
+    bench.at(11_000);
+    assert_eq!((bench.reason(0), bench.seqno()), (Some(Reason::DeadlinePassed), Some(1)), "the last known is served");
+    let opens = bench.opens[&0];
+    bench.at(100_000);
+    bench.touch(0, Cause::Uevent("change"));
+    assert_eq!(bench.opens[&0], opens, "no second reader hangs on it");
+    bench.disk(0).held = false;
+    let job = bench.abandoned[0];
+    bench.send(Event::ReaderReleased(job));
+    assert_eq!((bench.reason(0), bench.seqno()), (None, Some(2)));
+}
+
+#[test]
+fn a_reader_that_lets_go_at_once_does_not_cut_the_back_off_short() {
+    let mut bench = Bench::unstarted(&[orphan(0)]);
+    bench.disk(0).held = true;
+    bench.run();
+    bench.at(10_000);
+    let job = bench.abandoned[0];
+    bench.send(Event::ReaderDied(job));
+    assert_eq!(bench.opens[&0], 1);
+    bench.at(11_000);
+    assert_eq!(bench.opens[&0], 2);
+}
+
+#[test]
+fn another_disk_behind_the_number_of_one_that_hangs_is_read() {
+    let mut bench = Bench::unstarted(&[orphan(0)]);
+    bench.disk(0).held = true;
+    bench.run();
+    bench.at(10_000);
+    bench.insert(0, orphan(1));
+    bench.touch(0, Cause::Uevent("add"));
+    assert_eq!((bench.place(1), bench.reason(0)), (Some(0), None));
+}
+
+#[test]
+fn retries_back_off_to_the_maximum() {
+    let mut bench = Bench::unstarted(&[orphan(0)]);
+    bench.disk(0).open_error = Some(EIO);
+    bench.run();
+    assert_eq!((bench.reason(0), bench.opens[&0]), (Some(Reason::Open(EIO)), 1), "once, and not again at once");
+    let mut opens = 1;
+    for at in [1, 3, 7, 15, 31, 63, 123, 183] {
+        bench.at(at * 1000 - 1);
+        assert_eq!(bench.opens[&0], opens, "before {at} s");
+        bench.at(at * 1000);
+        opens += 1;
+        assert_eq!(bench.opens[&0], opens, "at {at} s");
+    }
+    bench.disk(0).open_error = None;
+    bench.touch(0, Cause::Uevent("change"));
+    assert_eq!((bench.reason(0), bench.place(0)), (None, Some(0)), "an event is a reason to try at once");
+}
+
+#[test]
+fn an_error_in_a_metadata_area_keeps_what_was_known() {
+    let mut bench = Bench::new(&[member(0, 1, &[0])]);
+    bench.disk(0).read_error = Some(EIO);
+    bench.write(0, member(0, 2, &[0]));
+    let reason = Some(Reason::Read(ReadError::Io(EIO)));
+    assert_eq!((bench.seqno(), bench.reason(0)), (Some(1), reason));
+    bench.disk(0).read_error = None;
+    bench.at(1_000);
+    assert_eq!((bench.seqno(), bench.reason(0)), (Some(2), None));
+    // Of a PV never seen before, its label is served.
+    bench.insert(1, member(1, 1, &[1]));
+    bench.disk(1).read_error = Some(EIO);
+    bench.touch(1, Cause::Uevent("add"));
+    assert_eq!((bench.place(1), bench.reason(1)), (Some(1), reason));
+    bench.at(100_000);
+    assert_eq!((bench.place(1), bench.reason(1)), (Some(1), reason));
+}
+
+#[test]
+fn what_a_client_says_makes_a_read_in_flight_worthless() {
+    let mut bench = Bench::new(&[member(0, 1, &[0])]);
+    bench.disk(0).held = true;
+    bench.touch(0, Cause::Written);
+    // The command has committed 2, and tells so before the reader answers with 1.
+    bench.disk(0).image = member(0, 2, &[0]);
+    let text = String::from_utf8(vg_text("vg", vgid(), 2, &[(pvid(0), SIZE)])).unwrap();
+    let body = &text[text.find('{').unwrap()..text.find("\n# Generated").unwrap()];
+    bench.request(&format!("request=\"vg_update\"\nvgname=\"vg\"\nmetadata {body}"));
+    bench.send(Event::Settle(1));
+    assert_eq!(bench.seqno(), Some(2));
+    bench.disk(0).held = true;
+    let (answers, _): (Vec<_>, Vec<_>) = std::mem::take(&mut bench.asked).into_iter().partition(|_| true);
+    for (_, _, answer) in answers {
+        bench.send(answer);
+        assert_eq!((bench.seqno(), bench.settled.len()), (Some(2), 0), "the old read does not count");
+    }
+    bench.release(0);
+    assert_eq!((bench.seqno(), &bench.settled[..]), (Some(2), &[1][..]));
+}
+
+#[test]
+fn after_a_clients_refill_the_disks_win() {
+    let mut bench = Bench::new(&[member(0, 3, &[0]), orphan(1)]);
+    bench.request("request=\"token_update\"\ntoken=\"update in progress\"\npid=7\nupdate_timeout=10");
+    bench.request("request=\"pv_clear_all\"");
+    assert_eq!((bench.seqno(), bench.place(1)), (None, None));
+    bench.request("request=\"token_update\"\ntoken=\"filter:1\"\npid=7");
+    assert_eq!((bench.seqno(), bench.place(0), bench.place(1)), (Some(3), Some(0), Some(1)));
+    // And if it never ends.
+    bench.at(1_000);
+    bench.request("request=\"token_update\"\ntoken=\"update in progress\"\npid=7\nupdate_timeout=5");
+    bench.request("request=\"pv_clear_all\"");
+    bench.at(6_000);
+    assert_eq!((bench.seqno(), bench.place(1), bench.watcher.state()), (Some(3), Some(1), State::Initialized));
+}
+
+#[test]
+fn a_cache_cleared_during_our_own_scan_is_filled_again() {
+    let mut bench = Bench::unstarted(&[orphan(0), orphan(1)]);
+    bench.disk(1).held = true;
+    bench.run();
+    bench.request("request=\"pv_clear_all\"");
+    bench.release(1);
+    assert_eq!((bench.place(0), bench.place(1), bench.watcher.is_ready()), (Some(0), Some(1), true));
+}
+
+#[test]
+fn a_cleared_cache_is_filled_from_devices_that_hang_too() {
+    let mut bench = Bench::new(&[member(0, 1, &[0])]);
+    bench.disk(0).held = true;
+    bench.touch(0, Cause::Written);
+    bench.at(20_000);
+    bench.request("request=\"pv_clear_all\"");
+    assert_eq!((bench.reason(0), bench.place(0), bench.seqno()), (Some(Reason::DeadlinePassed), Some(0), Some(1)));
+}
+
+#[test]
+fn a_vg_that_only_a_client_knows_does_not_stay() {
+    let mut bench = Bench::new(&[orphan(0)]);
+    let text = String::from_utf8(vg_text("vg", vgid(), 2, &[(pvid(5), SIZE)])).unwrap();
+    let body = &text[text.find('{').unwrap()..text.find("\n# Generated").unwrap()];
+    bench.request(&format!("request=\"vg_update\"\nvgname=\"vg\"\nmetadata {body}"));
+    bench.request(&format!("request=\"vg_update\"\nvgname=\"vg\"\nmetadata {}", body.replace("vvvvvv", "v")));
+    assert_eq!(bench.watcher.cache().vg_count(), 0);
+}
+
+#[test]
+fn a_hung_device_does_not_let_its_vg_go_back() {
+    let mut bench = Bench::new(&[member(0, 1, &[0])]);
+    bench.disk(0).held = true;
+    bench.write(0, member(0, 2, &[0]));
+    let text = String::from_utf8(vg_text("vg", vgid(), 2, &[(pvid(0), SIZE)])).unwrap();
+    let body = &text[text.find('{').unwrap()..text.find("\n# Generated").unwrap()];
+    bench.request(&format!("request=\"vg_update\"\nvgname=\"vg\"\nmetadata {body}"));
+    bench.at(60_000);
+    assert_eq!((bench.reason(0), bench.seqno()), (Some(Reason::DeadlinePassed), Some(2)));
+}
+
+#[test]
+fn settle_waits_for_what_was_dirty_and_no_more() {
+    let mut bench = Bench::new(&[orphan(0), orphan(1)]);
+    bench.send(Event::Settle(1));
+    assert_eq!(bench.settled, [1], "there was nothing to wait for");
+    bench.disk(0).held = true;
+    bench.disk(1).held = true;
+    bench.touch(0, Cause::Written);
+    bench.send(Event::Settle(2));
+    bench.touch(1, Cause::Written);
+    bench.send(Event::Settle(3));
+    assert_eq!(bench.settled, [1]);
+    bench.release(0);
+    assert_eq!(bench.settled, [1, 2]);
+    bench.release(1);
+    assert_eq!(bench.settled, [1, 2, 3]);
+}
+
+#[test]
+fn ready_does_not_wait_for_a_device_that_hangs() {
+    let mut bench = Bench::unstarted(&[orphan(0), orphan(1)]);
+    bench.disk(0).held = true;
+    bench.run();
+    assert_eq!((bench.ready_at, bench.place(1)), (None, Some(1)));
+    bench.at(60_000);
+    assert_eq!(bench.ready_at, Some(bench.watcher.settings().read_deadline));
+}
+
+#[test]
+fn a_vg_removed_behind_our_back_is_gone() {
+    let mut bench = Bench::new(&[member(0, 1, &[0, 1]), member(1, 1, &[0, 1])]);
+    bench.write(0, orphan(0));
+    assert_eq!(bench.seqno(), Some(1));
+    bench.write(1, orphan(1));
+    assert_eq!((bench.seqno(), bench.place(0), bench.place(1)), (None, Some(0), Some(1)));
+}
+
+#[test]
+fn a_pv_that_moves_to_another_device_is_found_there() {
+    let mut bench = Bench::new(&[member(0, 1, &[0])]);
+    let image = bench.disks.remove(&0).unwrap().image;
+    bench.insert(1, image);
+    // The new device is announced first.
+    bench.touch(1, Cause::Uevent("add"));
+    assert_eq!(bench.place(0), Some(0));
+    bench.touch(0, Cause::Uevent("remove"));
+    assert_eq!((bench.place(0), bench.seqno()), (Some(1), Some(1)));
+    assert!(!bench.watcher.cache().flags().disabled);
+}
+
+#[test]
+fn a_writers_close_and_its_echo_are_one_read() {
+    let mut bench = Bench::new(&[orphan(0)]);
+    let mut opens = bench.opens[&0];
+    let mut check = |bench: &mut Bench, at: u64, cause: Cause, reads: u32, why: &str| {
+        bench.at(at);
+        bench.touch(0, cause);
+        opens += reads;
+        assert_eq!(bench.opens[&0], opens, "{why}");
+    };
+    check(&mut bench, 1_000, Cause::Echo, 1, "nobody wrote");
+    check(&mut bench, 2_000, Cause::Written, 1, "somebody wrote");
+    check(&mut bench, 2_500, Cause::Echo, 0, "the echo of that");
+    check(&mut bench, 2_600, Cause::Echo, 1, "not a second one");
+    check(&mut bench, 3_000, Cause::Written, 1, "somebody wrote");
+    check(&mut bench, 4_001, Cause::Echo, 1, "too late for an echo");
+    bench.disk(0).held = true;
+    check(&mut bench, 5_000, Cause::Written, 1, "somebody wrote");
+    check(&mut bench, 5_100, Cause::Written, 0, "and again, while that is read");
+    check(&mut bench, 5_200, Cause::Echo, 0, "the read is to come anyhow");
+    bench.release(0);
+    assert_eq!(bench.opens[&0], opens + 1);
+}
