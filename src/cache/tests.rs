@@ -1,5 +1,6 @@
 use super::*;
 use crate::text;
+use crate::text::TERMINATOR;
 
 /// `v2:a,b` is metadata of VG `v` (its id and name) at seqno 2 that lists PVs `a` and `b`; `v/n2:a`
 /// has another name, `v2*:a` other content.

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Requests at times in seconds, and what each reply has in it.
 fn check(cache: &mut Cache, exchanges: &[(u64, &str, &[&str])]) {
     for (at, request, expected) in exchanges {
-        let (reply, _) = handle(cache, Duration::from_secs(*at), request.as_bytes());
+        let (reply, _) = handle(cache, 1, Duration::from_secs(*at), request.as_bytes());
         let reply = std::str::from_utf8(reply.bytes()).unwrap();
         assert!(reply.ends_with("\n##\n") && reply.matches("\n##\n").count() == 1, "{request}: {reply}");
         for part in *expected {
@@ -138,8 +138,8 @@ fn flags_are_set_and_cleared_as_told() {
 fn bytes_that_are_no_text_come_back_as_they_were() {
     let mut cache = Cache::of_server();
     let request = b"request=\"pv_found\"\ntoken=\"skip\"\npvmeta {\nid=\"p\"\ndevice=1\nodd=\"\xff\xc3\x28\"\n}";
-    handle(&mut cache, Duration::ZERO, request);
-    let (reply, _) = handle(&mut cache, Duration::ZERO, b"request=\"pv_list\"\ntoken=\"skip\"");
+    handle(&mut cache, 1, Duration::ZERO, request);
+    let (reply, _) = handle(&mut cache, 1, Duration::ZERO, b"request=\"pv_list\"\ntoken=\"skip\"");
     let odd = b"odd=\"\xff\xc3\x28\"";
     assert!(reply.bytes().windows(odd.len()).any(|part| part == odd), "{}", reply.bytes().escape_ascii());
 }

@@ -66,6 +66,8 @@ pub enum Reason {
     /// The reader process died over it, twice.
     ReaderDied,
     Suspended,
+    /// A reader still hangs on what was behind the number before.
+    ReaderStuck,
     /// The daemon could not get a reader process.
     NoReader(i32),
 }
@@ -79,6 +81,7 @@ impl fmt::Display for Reason {
             Reason::Read(ReadError::Io(errno)) => write!(f, "it cannot be read: {}", error(errno)),
             Reason::Read(ReadError::Short) => f.write_str("it is shorter than it says"),
             Reason::ReaderDied => f.write_str("the process that read it died"),
+            Reason::ReaderStuck => f.write_str("a reader hangs on the device that had its number before"),
             Reason::Suspended => f.write_str("the device-mapper device is suspended"),
             Reason::NoReader(errno) => write!(f, "no process to read it could be started: {}", error(errno)),
         }
@@ -274,7 +277,8 @@ impl Device {
     pub(super) fn quarantine(&mut self, now: Duration, reason: Reason, retry_max: Duration) {
         let (since, tries) = self.quarantine.as_ref().map_or((now, 0), |before| (before.since, before.tries));
         let wait = RETRY_FIRST.saturating_mul(1 << tries.min(16)).min(retry_max);
-        let retry_at = (reason != Reason::Suspended).then_some(now + wait);
+        let tells_itself = matches!(reason, Reason::Suspended | Reason::ReaderStuck);
+        let retry_at = (!tells_itself).then_some(now + wait);
         self.quarantine = Some(Quarantine { reason, since, tries: tries + 1, retry_at });
     }
 

@@ -180,9 +180,9 @@ impl Watcher {
     pub(super) fn deadline_passed(&mut self, now: Duration, id: JobId) {
         self.effects.push_back(Effect::Abandon(id));
         let Some(job) = self.jobs.get(&id) else { return };
-        let (devno, diskseq) = (job.devno, job.diskseq);
+        let devno = job.devno;
         self.abandoned.insert(id, devno);
-        self.stuck.insert((devno, id), diskseq);
+        self.stuck.insert(devno);
         if let Some((job, _)) = self.end_job(id) {
             if let Some(device) = self.devices.get_mut(&devno) {
                 device.stuck = true;
@@ -191,23 +191,14 @@ impl Watcher {
         }
     }
 
-    /// Whether a reader that was given up may still hang on this incarnation of the device.
-    pub(super) fn is_stuck(&self, devno: DevNo, diskseq: Option<u64>) -> bool {
-        let mut readers = self.stuck.range((devno, JobId::MIN)..=(devno, JobId::MAX));
-        readers.any(|(_, stuck)| same_incarnation(*stuck, diskseq))
-    }
-
     /// A reader that was given up is gone: the device answers again, or lets itself be left.
     pub(super) fn reader_released(&mut self, now: Duration, id: JobId) {
         let Some(devno) = self.abandoned.remove(&id) else { return };
-        self.stuck.remove(&(devno, id));
-        let Some(diskseq) = self.devices.get(&devno).map(|device| device.facts.diskseq) else { return };
-        let stuck = self.is_stuck(devno, diskseq);
-        let device = self.devices.get_mut(&devno).expect("found above");
-        let released = device.stuck && !stuck;
-        device.stuck = stuck;
+        self.stuck.remove(&devno);
+        let Some(device) = self.devices.get_mut(&devno) else { return };
+        device.stuck = false;
         // One that could be left at once may hang the next reader as well: its back-off goes on.
-        if released && device.retry_at().is_none_or(|at| at <= now) {
+        if device.retry_at().is_none_or(|at| at <= now) {
             self.touch(devno, Cause::Retry);
         }
     }

@@ -171,10 +171,10 @@ pub struct Watcher {
     next_ticket: u64,
     jobs: BTreeMap<JobId, jobs::Job>,
     next_job: JobId,
-    /// Readers that were given up and may still be alive, and the incarnation of the device that
-    /// each hangs on.
+    /// Readers that were given up and may still be alive, and the device that each hangs on: no
+    /// second one is given to it.
     abandoned: BTreeMap<JobId, DevNo>,
-    stuck: BTreeMap<(DevNo, JobId), Option<u64>>,
+    stuck: BTreeSet<DevNo>,
     /// Whose metadata text names a VG, duplicates left out.
     holders: BTreeMap<Id, BTreeSet<DevNo>>,
     /// The same the other way round.
@@ -249,7 +249,7 @@ impl Watcher {
             jobs: BTreeMap::new(),
             next_job: 1,
             abandoned: BTreeMap::new(),
-            stuck: BTreeMap::new(),
+            stuck: BTreeSet::new(),
             holders: BTreeMap::new(),
             indexed: BTreeMap::new(),
             duplicates: BTreeSet::new(),
@@ -485,7 +485,7 @@ impl Watcher {
         let rule = self.settings.filter.rejects(&facts, names.iter().map(String::as_str));
         let not_ready = facts.not_ready();
         let suspended = facts.dm_suspended;
-        let stuck = self.is_stuck(devno, facts.diskseq);
+        let stuck = self.stuck.contains(&devno);
         let device = self.devices.entry(devno).or_insert_with(|| Device::new(now, cause));
         device.stuck = stuck;
         let replaced = device.facts.diskseq.is_some() && device.facts.diskseq != facts.diskseq;
@@ -513,7 +513,8 @@ impl Watcher {
             device.give_up();
             match &device.quarantine {
                 Some(quarantine) if quarantine.reason == Reason::DeadlinePassed => self.serve_last_known(now, devno),
-                _ => self.quarantine(now, devno, Reason::DeadlinePassed),
+                // It has taken the place of what the reader hangs on.
+                _ => self.quarantine(now, devno, Reason::ReaderStuck),
             }
             self.device_resolved(devno);
         } else if cause == Cause::OpenFailed && device.quarantine.is_some() {

@@ -390,13 +390,16 @@ fn a_reader_that_lets_go_at_once_does_not_cut_the_back_off_short() {
 }
 
 #[test]
-fn another_disk_behind_the_number_of_one_that_hangs_is_read() {
+fn another_disk_behind_the_number_of_one_that_hangs_is_read_when_the_reader_is_gone() {
     let mut bench = Bench::unstarted(&[orphan(0)]);
     bench.disk(0).held = true;
     bench.run();
     bench.at(10_000);
     bench.insert(0, orphan(1));
     bench.touch(0, Cause::Uevent("add"));
+    assert_eq!((bench.place(1), bench.reason(0), bench.opens[&0]), (None, Some(Reason::ReaderStuck), 1));
+    let job = bench.abandoned[0];
+    bench.send(Event::ReaderReleased(job));
     assert_eq!((bench.place(1), bench.reason(0)), (Some(0), None));
 }
 
