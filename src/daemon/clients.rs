@@ -314,6 +314,7 @@ impl Clients {
 
     /// Answers what has been asked, and takes nothing more.
     pub fn finish(&mut self, registry: &Registry) {
+        self.accept_again = None;
         let tokens = self.clients.keys().copied().collect::<Vec<_>>();
         for token in tokens {
             let client = self.clients.get_mut(&token).expect("just listed");

@@ -620,7 +620,10 @@ impl<'o> Daemon<'o> {
             notify::alive();
             self.next_watchdog = self.watchdog.map(|interval| now + interval);
         }
-        if self.status_due.is_some_and(|at| at <= now) && self.stopping.is_none() {
+        if self.stopping.is_some() {
+            // The last word was that we are stopping.
+            self.status_due = None;
+        } else if self.status_due.is_some_and(|at| at <= now) {
             self.status_due = None;
             let cache = self.watcher.cache();
             let quarantined = self.watcher.devices().values().filter(|device| device.quarantine.is_some()).count();
