@@ -35,15 +35,18 @@ fn count(number: &Value, thing: &str) -> String {
     if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
 }
 
-fn ago(value: &Value) -> String {
+fn lasting(value: &Value) -> String {
     let seconds = value.as_f64().unwrap_or_default();
     match seconds {
-        ..0.001 => "just now".to_owned(),
-        ..1.0 => format!("{:.0} ms ago", seconds * 1000.0),
-        ..120.0 => format!("{seconds:.1} s ago"),
-        ..7200.0 => format!("{:.0} min ago", seconds / 60.0),
-        _ => format!("{:.1} h ago", seconds / 3600.0),
+        ..1.0 => format!("{:.0} ms", seconds * 1000.0),
+        ..120.0 => format!("{seconds:.1} s"),
+        ..7200.0 => format!("{:.0} min", seconds / 60.0),
+        _ => format!("{:.1} h", seconds / 3600.0),
     }
+}
+
+fn ago(value: &Value) -> String {
+    format!("{} ago", lasting(value))
 }
 
 pub fn status(status: &Value) -> String {
@@ -115,11 +118,11 @@ fn quarantine(out: &mut String, quarantine: &Value) {
     let pvid = quarantine["pvid"].as_str().map_or_else(String::new, |pvid| format!(" (last known PV {pvid}, stale)"));
     line!(
         out,
-        "quarantined: {}{pvid}: {}; since {}, {} tries, {next}",
+        "quarantined: {}{pvid}: {}; for {}, {}, {next}",
         str(quarantine, "device"),
         str(quarantine, "reason"),
-        ago(&quarantine["since"]),
-        quarantine["tries"]
+        lasting(&quarantine["since"]),
+        if quarantine["tries"] == 1 { "tried once".to_owned() } else { format!("tried {} times", quarantine["tries"]) }
     );
 }
 
@@ -141,7 +144,7 @@ pub fn shown(things: &[Value]) -> String {
 fn vg(out: &mut String, vg: &Value) {
     line!(out, "VG {} ({}), seqno {}: {}", str(vg, "name"), str(vg, "id"), vg["seqno"], str(vg, "status"));
     if !vg["since"].is_null() {
-        line!(out, "  it has been so since {}", ago(&vg["since"]));
+        line!(out, "  it has been so for {}", lasting(&vg["since"]));
     }
     for pv in list(vg, "pvs") {
         match pv["device"].as_str() {
@@ -197,10 +200,10 @@ fn device(out: &mut String, device: &Value) {
     if !read.is_null() {
         line!(
             out,
-            "  last read {} because of: {}; content the same since {}",
+            "  last read {} because of: {}; the same content for {}",
             ago(&read["ago"]),
             str(read, "cause"),
-            ago(&read["same_for"])
+            lasting(&read["same_for"])
         );
     }
     if device["dirty"] == true {
