@@ -708,7 +708,13 @@ impl Sim {
             return;
         }
         let second = Duration::from_secs(1);
-        let recent = self.now.saturating_sub(Duration::from_millis(2 * ANSWER_MS + 1));
+        // What is reported is as old as the read that shows it.
+        let seen = self
+            .watcher
+            .devices()
+            .values()
+            .filter(|device| device.pv().is_some_and(|pv| pv.id.hyphenated() == wire_pvid));
+        let recent = seen.filter_map(|device| Some(device.seen.as_ref()?.started)).min().expect("it was read");
         let vg = (0..10).find(|vg| crate::world::vgid(*vg) == vgid).expect("one of ours");
         let older = |devno: DevNo, at: Duration| match self.world.shown_at(devno, at) {
             Some((pv, Some((id, seqno)))) if id == vg && pvid(pv).hyphenated() == wire_pvid => Some(seqno),
