@@ -68,6 +68,8 @@ pub enum Reason {
     Suspended,
     /// A reader still hangs on what was behind the number before.
     ReaderStuck,
+    /// The kernel says one `diskseq`, and who opens the device finds another.
+    Incarnation,
     /// The daemon could not get a reader process.
     NoReader(i32),
 }
@@ -81,6 +83,7 @@ impl fmt::Display for Reason {
             Reason::Read(ReadError::Io(errno)) => write!(f, "it cannot be read: {}", error(errno)),
             Reason::Read(ReadError::Short) => f.write_str("it is shorter than it says"),
             Reason::ReaderDied => f.write_str("the process that read it died"),
+            Reason::Incarnation => f.write_str("it is not the disk that sysfs says it is (diskseq)"),
             Reason::ReaderStuck => f.write_str("a reader hangs on the device that had its number before"),
             Reason::Suspended => f.write_str("the device-mapper device is suspended"),
             Reason::NoReader(errno) => write!(f, "no process to read it could be started: {}", error(errno)),
@@ -169,6 +172,8 @@ pub struct Device {
     pub(super) second_look: Option<Duration>,
     /// When a writer closed it last, and the reads begun by then; udevd has not repeated it yet.
     unechoed: Option<(Duration, u64)>,
+    /// The `diskseq` its last reader found, if that was not the one expected.
+    pub(super) read_as: Option<u64>,
     /// A reader that was given up over it has not exited yet.
     pub stuck: bool,
 }
@@ -193,6 +198,7 @@ impl Device {
             job: None,
             second_look: None,
             unechoed: None,
+            read_as: None,
             stuck: false,
         }
     }

@@ -77,7 +77,7 @@ impl Watcher {
             }
         };
         if !same_incarnation(job.diskseq, opened.diskseq) {
-            return self.read_another_incarnation(id);
+            return self.read_another_incarnation(id, opened.diskseq);
         }
         job.diskseq = opened.diskseq.or(job.diskseq);
         let (scan, step) = Scan::begin(opened.size);
@@ -95,7 +95,7 @@ impl Watcher {
     pub(super) fn data(&mut self, now: Duration, id: JobId, diskseq: Option<u64>, result: Result<Vec<u8>, i32>) {
         let Some(job) = self.jobs.get(&id) else { return };
         if !same_incarnation(job.diskseq, diskseq) {
-            return self.read_another_incarnation(id);
+            return self.read_another_incarnation(id, diskseq);
         }
         self.advance(now, id, result.as_deref().map_err(|errno| ReadError::Io(*errno)));
     }
@@ -170,9 +170,13 @@ impl Watcher {
         self.job_over(job.devno);
     }
 
-    fn read_another_incarnation(&mut self, id: JobId) {
+    /// The kernel said one thing of the device and its reader another: look at it again.
+    fn read_another_incarnation(&mut self, id: JobId, diskseq: Option<u64>) {
         self.effects.push_back(Effect::Close(id));
         if let Some((job, _)) = self.end_job(id) {
+            if let Some(device) = self.devices.get_mut(&job.devno) {
+                device.read_as = diskseq;
+            }
             self.touch(job.devno, job.cause);
         }
     }

@@ -517,6 +517,11 @@ impl Watcher {
                 _ => self.quarantine(now, devno, Reason::ReaderStuck),
             }
             self.device_resolved(devno);
+        } else if device.read_as.take().is_some_and(|read| device.facts.diskseq != Some(read)) {
+            // Neither has changed to what the other said. If it does, an event will tell.
+            device.give_up();
+            self.quarantine(now, devno, Reason::Incarnation);
+            self.device_resolved(devno);
         } else if cause == Cause::OpenFailed && device.quarantine.is_some() {
             // It is there, and its next try will come.
             self.device_resolved(devno);

@@ -1,9 +1,10 @@
-//! A device whose reader is given up and does not exit: what no process that can be killed shows.
+//! Devices that no real one here behaves like: their reader is given up and does not exit, or they are
+//! not the disk that sysfs says.
 
 use pvwatch::conf::Settings;
 use pvwatch::device::{Facts, Present};
 use pvwatch::devno::DevNo;
-use pvwatch::watcher::{Cause, Effect, Event, JobId, Watcher};
+use pvwatch::watcher::{Cause, Effect, Event, JobId, Opened, Reason, Watcher};
 use std::time::Duration;
 
 const DISK: DevNo = DevNo::new(8, 0);
@@ -65,4 +66,23 @@ fn a_reader_that_could_be_killed_does_not_shorten_the_wait() {
     assert!(run(&mut watcher, now, 1).0.is_empty());
     watcher.handle_timeout(retry_at);
     assert_eq!(run(&mut watcher, retry_at, 1).0.len(), 1);
+}
+
+#[test]
+fn a_device_that_is_never_the_disk_it_should_be_is_left_alone_for_a_while() {
+    let mut watcher = Watcher::new(Settings::default(), 1, Duration::ZERO);
+    let mut opened = 0;
+    for now in [0, 1, 3].map(Duration::from_secs) {
+        watcher.handle_timeout(now);
+        while let [job] = run(&mut watcher, now, 1).0[..] {
+            opened += 1;
+            assert!(opened < 10, "without end");
+            let another = Opened { size: 1 << 30, diskseq: Some(9), head: vec![0; 16 << 10] };
+            watcher.handle(now, Event::Opened { job, result: Ok(another) });
+        }
+    }
+    assert_eq!(
+        (opened, watcher.devices()[&DISK].quarantine.as_ref().map(|q| q.reason)),
+        (3, Some(Reason::Incarnation))
+    );
 }
