@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::io::Write;
 use std::rc::Rc;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// A whole reply with its terminator.
@@ -185,7 +186,7 @@ impl<'m> Request<'_, 'm> {
             .int("global_invalid", flags.invalid.into())
             .int("global_disable", flags.disabled.into())
             .str("disable_reason", reasons.as_bytes())
-            .int("daemon_pid", std::process::id().into())
+            .int("daemon_pid", own_pid())
             .str("token", shown_token)
             .str("update_cmd", &update.cmd)
             .int("update_pid", update.pid)
@@ -380,6 +381,12 @@ enum Incomplete {
     Name,
     Vgid,
     Seqno,
+}
+
+/// Asked for with every command; the first request comes after the last fork.
+fn own_pid() -> i64 {
+    static PID: OnceLock<u32> = OnceLock::new();
+    (*PID.get_or_init(std::process::id)).into()
 }
 
 fn status_word(status: Status) -> &'static str {
