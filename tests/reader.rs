@@ -420,7 +420,7 @@ fn a_reader_that_talks_nonsense_is_killed() {
         // A length that no answer to this request has, and not even its bytes.
         r"printf '\000\000\000\001\001' >&0; exec sleep 100".to_owned(),
         // The end inside a message. Not before the request has been sent.
-        r"sleep 0.2; printf '\005\000\000\000\002' >&0".to_owned(),
+        r"head -c 1 >/dev/null; printf '\005\000\000\000\002' >&0".to_owned(),
         // Closed, which nobody asked for.
         r"printf '\001\000\000\000\005' >&0; exec sleep 100".to_owned(),
         // 65 bytes instead of 64 at most.

@@ -420,8 +420,15 @@ impl<'o> Daemon<'o> {
             Effect::Open { job, devno, path, length } => {
                 let expect = if scope::is_image(devno) { reader::Expect::File } else { reader::Expect::Device(devno) };
                 let open = reader::Open { path: path.into(), expect, first: length };
-                if let Err(error) = self.pool.open(self.poll.registry(), job, open) {
-                    self.watcher.no_reader(now, job, error.raw_os_error().unwrap_or(0));
+                match self.pool.open(self.poll.registry(), job, open) {
+                    Ok(()) => {}
+                    // It was there, and is not any more.
+                    Err(error)
+                        if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) =>
+                    {
+                        self.watcher.handle(now, watcher::Event::ReaderDied(job));
+                    }
+                    Err(error) => self.watcher.no_reader(now, job, error.raw_os_error().unwrap_or(0)),
                 }
             }
             Effect::Read { job, range } => {

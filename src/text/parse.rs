@@ -8,8 +8,9 @@ use std::ops::Range;
 pub const MAX_DEPTH: usize = 128;
 
 /// Nodes and list elements of one text. A node takes some 25 times the memory of the four bytes
-/// it can be written in; a VG of 100,000 LVs needs 1.5 million.
-pub const MAX_ITEMS: usize = 4 << 20;
+/// it can be written in, and a handful of trees of one text may live at once; a VG of 100,000 LVs
+/// needs 1.5 million.
+pub const MAX_ITEMS: usize = 2 << 20;
 
 /// A whole creation time is sometimes damaged in old metadata; LVM puts 2018-05-24 there.
 const CREATION_TIME_OUT_OF_RANGE: i64 = 1_527_120_000;
