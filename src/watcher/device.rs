@@ -66,6 +66,8 @@ pub enum Reason {
     /// The reader process died over it, twice.
     ReaderDied,
     Suspended,
+    /// What the kernel says of it could not be read.
+    Facts(i32),
     /// The daemon could not get a reader process.
     NoReader(i32),
 }
@@ -79,6 +81,7 @@ impl fmt::Display for Reason {
             Reason::Read(ReadError::Io(errno)) => write!(f, "it cannot be read: {}", error(errno)),
             Reason::Read(ReadError::Short) => f.write_str("it is shorter than it says"),
             Reason::ReaderDied => f.write_str("the process that read it died"),
+            Reason::Facts(errno) => write!(f, "what the kernel says of it cannot be read: {}", error(errno)),
             Reason::Suspended => f.write_str("the device-mapper device is suspended"),
             Reason::NoReader(errno) => write!(f, "no process to read it could be started: {}", error(errno)),
         }
