@@ -398,16 +398,25 @@ impl<'o> Daemon<'o> {
     fn run_effect(&mut self, now: Duration, effect: Effect) {
         match effect {
             Effect::Enumerate => {
-                let present = self.scope.enumerate();
-                self.watcher.handle(now, watcher::Event::Resync(present));
+                let event = match self.scope.enumerate() {
+                    Ok(present) => watcher::Event::Resync(present),
+                    Err(error) => {
+                        log::error!("the devices present cannot be listed: {error}");
+                        watcher::Event::NoResync
+                    }
+                };
+                self.watcher.handle(now, event);
             }
             Effect::Examine(devno) => {
                 // Before the look: of an image only its writers tell, also when it is too small.
                 if let Some(path) = self.scope.image(devno) {
                     self.watch(devno, &path);
                 }
-                let found = self.scope.examine(devno);
-                self.watcher.handle(now, watcher::Event::Facts { devno, found });
+                let event = match self.scope.examine(devno) {
+                    Ok(found) => watcher::Event::Facts { devno, found },
+                    Err(error) => watcher::Event::NoFacts { devno, errno: error.raw_os_error().unwrap_or(0) },
+                };
+                self.watcher.handle(now, event);
             }
             Effect::Watch { devno, path } => self.watch(devno, Path::new(&path)),
             Effect::Unwatch(devno) => {

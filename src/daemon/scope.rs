@@ -8,6 +8,7 @@ use crate::devno::DevNo;
 use crate::sys::names;
 use crate::sys::sysfs::Sysfs;
 use std::collections::BTreeMap;
+use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -55,7 +56,7 @@ impl Scope {
     /// Whose changes of names concern us.
     pub fn directories(&self) -> Vec<PathBuf> {
         let mut directories = if self.only.is_empty() {
-            if self.need_aliases { names::directories() } else { vec![PathBuf::from("/dev")] }
+            if self.need_aliases { names::directories().unwrap_or_default() } else { vec![PathBuf::from("/dev")] }
         } else {
             self.only.iter().filter_map(|path| path.parent()).map(Path::to_owned).collect()
         };
@@ -64,36 +65,39 @@ impl Scope {
         directories
     }
 
-    pub fn enumerate(&mut self) -> Vec<Present> {
+    pub fn enumerate(&mut self) -> io::Result<Vec<Present>> {
         if self.need_aliases {
-            self.aliases = names::Aliases::read();
+            self.aliases = names::Aliases::read()?;
         }
         if self.only.is_empty() {
-            return self.sysfs.enumerate().unwrap_or_else(|error| {
-                log::error!("the devices present cannot be listed: {error}");
-                Vec::new()
-            });
+            return self.sysfs.enumerate();
         }
         self.found.clear();
         let mut present = Vec::new();
         for index in 0..self.only.len() {
             let Some(devno) = self.devno_of(index) else { continue };
             self.found.entry(devno).or_insert(index);
-            if let Some((facts, _)) = self.examine(devno) {
-                present.push(Present { devno, facts });
+            match self.examine(devno) {
+                Ok(found) => present.extend(found.map(|(facts, _)| Present { devno, facts })),
+                // The look at it that follows will say why.
+                Err(_) => present.push(Present { devno, facts: Facts::default() }),
             }
         }
-        present
+        Ok(present)
     }
 
     /// What the kernel says of the device now, and its names; `None` if it is gone or none of ours.
-    pub fn examine(&mut self, devno: DevNo) -> Option<(Facts, Vec<String>)> {
+    /// An error proves nothing about it.
+    pub fn examine(&mut self, devno: DevNo) -> io::Result<Option<(Facts, Vec<String>)>> {
         if is_image(devno) {
-            let path = self.image(devno)?;
-            return Some((image_facts(&path)?, vec![path.to_string_lossy().into_owned()]));
+            let Some(path) = self.image(devno) else { return Ok(None) };
+            return Ok(image_facts(&path).map(|facts| (facts, vec![path.to_string_lossy().into_owned()])));
         }
-        let given = if self.only.is_empty() { None } else { Some(self.given_path(devno)?) };
-        let facts = self.sysfs.facts(devno).ok().flatten()?;
+        let given = if self.only.is_empty() { None } else { self.given_path(devno) };
+        if given.is_none() && !self.only.is_empty() {
+            return Ok(None);
+        }
+        let Some(facts) = self.sysfs.facts(devno)? else { return Ok(None) };
         let node = names::node_of(&facts.name);
         let mut names = vec![node];
         if let Some(given) = given {
@@ -104,7 +108,7 @@ impl Scope {
         if self.need_aliases {
             names.extend(self.aliases.of(devno).filter(|alias| !names.contains(alias)).cloned().collect::<Vec<_>>());
         }
-        Some((facts, names))
+        Ok(Some((facts, names)))
     }
 
     /// The path of `--devices` that leads to the device now.
@@ -154,7 +158,7 @@ impl Scope {
     }
 
     pub fn covers(&mut self, devno: DevNo) -> bool {
-        self.examine(devno).is_some()
+        self.examine(devno).is_ok_and(|found| found.is_some())
     }
 }
 

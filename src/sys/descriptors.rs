@@ -22,6 +22,11 @@ pub fn raise_limit() -> io::Result<()> {
     Ok(())
 }
 
+/// Whether we are the ones who lack something, and not what we asked about.
+pub fn is_shortage(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM))
+}
+
 /// Makes every descriptor from 3 on close-on-exec, those that were open before the program began
 /// too: a reader that inherited one of them would keep it open for as long as its device hangs.
 pub fn set_close_on_exec() -> io::Result<()> {

@@ -1,8 +1,10 @@
 //! The names of block devices below `/dev`.
 
 use crate::devno::DevNo;
+use crate::sys::descriptors::is_shortage;
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -23,14 +25,15 @@ pub struct Aliases {
 }
 
 impl Aliases {
-    pub fn read() -> Aliases {
+    /// A directory that cannot be read has no names for us; an error is about us, not about it.
+    pub fn read() -> io::Result<Aliases> {
         let mut aliases = Aliases::default();
         walk(Path::new(DEV), 0, &mut |path, is_directory| {
             if !is_directory && let Some(devno) = devno_at(path) {
                 aliases.insert(path.to_string_lossy().into_owned(), devno);
             }
-        });
-        aliases
+        })?;
+        Ok(aliases)
     }
 
     pub fn of(&self, devno: DevNo) -> impl Iterator<Item = &String> {
@@ -57,14 +60,14 @@ impl Aliases {
 }
 
 /// `/dev` and the directories in it.
-pub fn directories() -> Vec<PathBuf> {
+pub fn directories() -> io::Result<Vec<PathBuf>> {
     let mut directories = vec![PathBuf::from(DEV)];
     walk(Path::new(DEV), 0, &mut |path, is_directory| {
         if is_directory {
             directories.push(path.to_owned());
         }
-    });
-    directories
+    })?;
+    Ok(directories)
 }
 
 fn devno_at(path: &Path) -> Option<DevNo> {
@@ -72,15 +75,20 @@ fn devno_at(path: &Path) -> Option<DevNo> {
     metadata.file_type().is_block_device().then(|| DevNo::from_dev_t(metadata.rdev()))
 }
 
-fn walk(directory: &Path, depth: usize, visit: &mut dyn FnMut(&Path, bool)) {
-    let Ok(entries) = fs::read_dir(directory) else { return };
+fn walk(directory: &Path, depth: usize, visit: &mut dyn FnMut(&Path, bool)) -> io::Result<()> {
+    let entries = match fs::read_dir(directory) {
+        Err(error) if is_shortage(&error) => return Err(error),
+        Err(_) => return Ok(()),
+        Ok(entries) => entries,
+    };
     for entry in entries.flatten() {
         let Ok(kind) = entry.file_type() else { continue };
         if kind.is_block_device() || kind.is_symlink() {
             visit(&entry.path(), false);
         } else if kind.is_dir() && depth < DEPTH_MAX {
             visit(&entry.path(), true);
-            walk(&entry.path(), depth + 1, visit);
+            walk(&entry.path(), depth + 1, visit)?;
         }
     }
+    Ok(())
 }

@@ -9,6 +9,7 @@ use nix::libc;
 
 use crate::device::{Facts, Present};
 use crate::devno::DevNo;
+use crate::sys::descriptors::is_shortage;
 
 /// Reads `/sys`, with the names of drivers remembered.
 ///
@@ -36,21 +37,27 @@ impl Sysfs {
         Sysfs { sys, proc_devices, drivers: BTreeMap::new() }
     }
 
-    /// `None` when there is no such device, also when it went while we looked.
+    /// `None` when there is no such device, also when it went while we looked. An error proves
+    /// nothing about it.
     pub fn facts(&mut self, devno: DevNo) -> io::Result<Option<Facts>> {
         let directory = self.sys.join(format!("dev/block/{devno}"));
         Ok(self.look(&directory)?.map(|present| present.facts))
     }
 
-    /// Every block device that has a number.
+    /// Every block device that has a number. One that cannot be looked at is left out.
     pub fn enumerate(&mut self) -> io::Result<Vec<Present>> {
-        self.read_drivers()?;
+        self.read_drivers().map_err(|error| explain(&self.proc_devices, &error))?;
         let class = self.sys.join("class/block");
         let entries = fs::read_dir(&class).map_err(|error| explain(&class, &error))?;
         let mut found = Vec::new();
         for entry in entries {
-            let entry = entry.map_err(|error| explain(&class, &error))?;
-            found.extend(self.look(&entry.path())?);
+            let path = entry.map_err(|error| explain(&class, &error))?.path();
+            match self.look(&path) {
+                Ok(present) => found.extend(present),
+                // Not the device's fault: the others would not fare better.
+                Err(error) if is_shortage(&error) => return Err(explain(&path, &error)),
+                Err(error) => log::warn!("{}", explain(&path, &error)),
+            }
         }
         Ok(found)
     }
@@ -102,7 +109,7 @@ impl Sysfs {
     }
 
     fn read_drivers(&mut self) -> io::Result<()> {
-        let text = fs::read_to_string(&self.proc_devices).map_err(|error| explain(&self.proc_devices, &error))?;
+        let text = fs::read_to_string(&self.proc_devices)?;
         self.drivers = parse_drivers(&text);
         Ok(())
     }
@@ -129,7 +136,7 @@ fn read(directory: &Path, name: &str) -> io::Result<Option<String>> {
         Ok(text) => Ok(Some(text.trim_end_matches('\n').to_owned())),
         // A file opened before its device went says ENODEV.
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV | libc::ENOTDIR)) => Ok(None),
-        Err(error) => Err(explain(&path, &error)),
+        Err(error) => Err(error),
     }
 }
 

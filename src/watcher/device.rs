@@ -70,6 +70,8 @@ pub enum Reason {
     ReaderStuck,
     /// The kernel says one `diskseq`, and who opens the device finds another.
     Incarnation,
+    /// What the kernel says of it could not be read.
+    Facts(i32),
     /// The daemon could not get a reader process.
     NoReader(i32),
 }
@@ -85,6 +87,7 @@ impl fmt::Display for Reason {
             Reason::ReaderDied => f.write_str("the process that read it died"),
             Reason::Incarnation => f.write_str("it is not the disk that sysfs says it is (diskseq)"),
             Reason::ReaderStuck => f.write_str("a reader hangs on the device that had its number before"),
+            Reason::Facts(errno) => write!(f, "what the kernel says of it cannot be read: {}", error(errno)),
             Reason::Suspended => f.write_str("the device-mapper device is suspended"),
             Reason::NoReader(errno) => write!(f, "no process to read it could be started: {}", error(errno)),
         }

@@ -42,6 +42,8 @@ pub const JOBS_MAX: usize = 8;
 
 /// How long a client may keep the cache to itself during our first scan, should we never end it.
 const OWN_UPDATE_TIMEOUT_SECS: i64 = 60;
+/// When the list of devices could not be read.
+const ENUMERATE_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// The reads of the first scan begin a little after it, and so do their deadlines.
 const FIRST_SCAN_SLACK: Duration = Duration::from_millis(500);
 const OWN_COMMAND: &[u8] = b"pvwatchd";
@@ -60,6 +62,13 @@ pub enum Event {
         devno: DevNo,
         found: Option<(Facts, Vec<String>)>,
     },
+    /// What the kernel says of it could not be read: that proves nothing.
+    NoFacts {
+        devno: DevNo,
+        errno: i32,
+    },
+    /// It could not be enumerated what there is.
+    NoResync,
     /// Events were lost.
     Lost(&'static str),
     Opened {
@@ -196,6 +205,8 @@ pub struct Watcher {
     settles: Vec<settle::Settle>,
     enumerate: bool,
     enumerating: bool,
+    /// When an enumeration that failed is tried again.
+    enumerate_at: Option<Duration>,
     /// Until when the first scan, or one that a client's update made necessary, may take.
     first_scan: Option<FirstScan>,
     ready: bool,
@@ -263,6 +274,7 @@ impl Watcher {
             settles: Vec::new(),
             enumerate: false,
             enumerating: false,
+            enumerate_at: None,
             first_scan: None,
             ready: false,
             changed_since_scan: false,
@@ -326,8 +338,12 @@ impl Watcher {
         self.is_enumerated() && self.unquiet.is_empty()
     }
 
+    fn owes_resync(&self) -> bool {
+        self.enumerate || self.enumerating || self.enumerate_at.is_some()
+    }
+
     fn is_enumerated(&self) -> bool {
-        !self.enumerate && !self.enumerating && self.touched.is_empty() && self.examining.is_empty()
+        !self.owes_resync() && self.touched.is_empty() && self.examining.is_empty()
     }
 
     /// Answers a message of lvmetad's protocol.
@@ -440,11 +456,16 @@ impl Watcher {
 
     pub fn handle(&mut self, now: Duration, event: Event) {
         match event {
-            Event::Resync(present) => self.resync(now, present),
+            Event::Resync(present) => self.resync(present),
             Event::Touched { devno, cause } => self.noticed(now, devno, cause),
             Event::Facts { devno, found } => {
                 let cause = self.examining.remove(&devno).unwrap_or(Cause::Enumerated);
                 self.learn(now, devno, found, cause);
+            }
+            Event::NoFacts { devno, errno } => self.learn_nothing(now, devno, errno),
+            Event::NoResync => {
+                self.enumerating = false;
+                self.enumerate_at = Some(now + ENUMERATE_AGAIN_AFTER);
             }
             Event::Lost(what) => {
                 self.counters.losses += 1;
@@ -460,7 +481,7 @@ impl Watcher {
         }
     }
 
-    fn resync(&mut self, now: Duration, present: Vec<Present>) {
+    fn resync(&mut self, present: Vec<Present>) {
         self.enumerating = false;
         self.counters.resyncs += 1;
         self.report(Report::Resync { devices: present.len() });
@@ -468,10 +489,8 @@ impl Watcher {
         // Not only devices: a client may have pushed one that never was.
         let mut known = self.devices.keys().copied().collect::<BTreeSet<_>>();
         known.extend(self.cache.present_pvs().map(|(_, device)| DevNo::from_dev_t(device.cast_unsigned())));
-        for devno in known.difference(&there) {
-            self.forget_device(now, *devno, Cause::Enumerated);
-        }
-        for devno in there {
+        // One that is missing may only have been unreadable: a look will tell.
+        for devno in known.union(&there).copied() {
             self.touched.entry(devno).or_insert(Cause::Enumerated);
         }
         if let Some(scan) = &mut self.first_scan {
@@ -530,6 +549,21 @@ impl Watcher {
         }
     }
 
+    /// The device may be gone, or another; what is known of it stays, and it is looked at again.
+    fn learn_nothing(&mut self, now: Duration, devno: DevNo, errno: i32) {
+        let cause = self.examining.remove(&devno).unwrap_or(Cause::Enumerated);
+        let device = self.devices.entry(devno).or_insert_with(|| Device::new(now, cause));
+        if device.facts.name.is_empty() {
+            device.names = vec![devno.to_string()];
+        }
+        device.cause = cause;
+        device.not_ready = Some("what the kernel says of it cannot be read");
+        device.distrust();
+        device.give_up();
+        self.quarantine(now, devno, Reason::Facts(errno));
+        self.device_resolved(devno);
+    }
+
     /// The device is not there any more, or there is nothing behind it.
     fn forget_device(&mut self, now: Duration, devno: DevNo, cause: Cause) {
         if let Some(device) = self.devices.get_mut(&devno) {
@@ -565,6 +599,7 @@ impl Watcher {
         }
         if self.enumerate {
             self.enumerate = false;
+            self.enumerate_at = None;
             self.enumerating = true;
             return Some(Effect::Enumerate);
         }
@@ -586,6 +621,7 @@ impl Watcher {
             self.retries.first().map(|(at, _)| *at),
             self.second_looks.first().map(|(at, _)| *at),
             self.next_reread,
+            self.enumerate_at,
             self.first_scan.as_ref().map(|scan| scan.until),
             self.cache.token.expires_at().filter(|_| self.scanning),
         ];
@@ -597,6 +633,7 @@ impl Watcher {
         for job in late {
             self.deadline_passed(now, job);
         }
+        self.enumerate |= self.enumerate_at.is_some_and(|at| at <= now);
         while let Some((_, devno)) = self.retries.pop_first_if(now) {
             self.touch(devno, Cause::Retry);
         }

@@ -32,7 +32,7 @@ impl Watcher {
         let reads = self.unquiet.iter().filter_map(|devno| Some((*devno, self.devices.get(devno)?.wanted())));
         self.settles.push(Settle {
             id,
-            resync: self.enumerate || self.enumerating || self.first_scan.as_ref().is_some_and(|scan| !scan.enumerated),
+            resync: self.owes_resync() || self.first_scan.as_ref().is_some_and(|scan| !scan.enumerated),
             examine: self.touched.keys().chain(self.examining.keys()).copied().collect(),
             reads: reads.collect(),
         });
@@ -56,7 +56,7 @@ impl Watcher {
 
     pub(super) fn answer_settles(&mut self) {
         for mut settle in std::mem::take(&mut self.settles) {
-            if settle.resync && !self.enumerate && !self.enumerating {
+            if settle.resync && !self.owes_resync() {
                 // What the enumeration found is what is waited for now.
                 settle.resync = false;
                 settle.examine.extend(self.touched.keys().chain(self.examining.keys()));

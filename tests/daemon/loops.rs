@@ -313,3 +313,28 @@ fn a_client_that_tells_of_a_pv_that_is_not_there_is_not_believed_for_long() {
     assert_eq!(daemon.pvs(), [(hyphenated("a"), device)].into());
     assert!(daemon.vg("vg").unwrap().is_complete());
 }
+
+#[test]
+fn without_descriptors_nothing_is_declared_gone() {
+    let world = World::new();
+    let image = world.path("image");
+    write_pv(&image, "a", Some(vg("vg", 1, &["a"])));
+    let attached = needs("without_descriptors_nothing_is_declared_gone", attach_watched(150, &[&image]));
+    let Some(loops) = attached else { return };
+    world.configure(&lvm::conf(150..=150, ""));
+    let mut command = world.command_of(Path::new("sh"));
+    command.args(["-c", "ulimit -n 40; exec \"$0\" -f", env!("CARGO_BIN_EXE_pvwatchd")]);
+    let daemon = world.start_command(&mut command);
+    let pvs = daemon.pvs();
+    assert_eq!(pvs, [(hyphenated("a"), loops[0].device())].into());
+    let mut witness = daemon.connect();
+    let crowd = (0..60).map(|_| daemon.connect()).collect::<Vec<_>>();
+    wait_until("the limit", || world.log().contains("Too many open files"));
+    kernel_events(150).unwrap();
+    let pv = format!("request=\"pv_lookup\"\nuuid=\"{}\"\ntoken=\"skip\"\n", hyphenated("a"));
+    wait_until("the event to be noticed", || world.log().contains("cannot be read"));
+    assert_eq!(witness.ask(&pv).response(), "OK", "{}", world.log());
+    drop(crowd);
+    wait_until("the end of it", || daemon.settle().is_empty());
+    assert_eq!(daemon.pvs(), pvs);
+}
