@@ -18,7 +18,7 @@ pub enum Error {
         socket: PathBuf,
         error: io::Error,
     },
-    TimedOut,
+    TimedOut(Duration),
     NotFound(String),
     /// The daemon refused, or answered what no daemon answers.
     Refused(String),
@@ -27,8 +27,10 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::Unreachable { socket, error } => write!(f, "no daemon at {}: {error}", socket.display()),
-            Error::TimedOut => f.write_str("timed out"),
+            Error::Unreachable { socket, error } => {
+                write!(f, "cannot reach the daemon at {}: {error}", socket.display())
+            }
+            Error::TimedOut(waited) => write!(f, "no answer within {} s", waited.as_secs_f64()),
             Error::NotFound(thing) => write!(f, "{thing}: not known"),
             Error::Refused(reason) => f.write_str(reason),
         }
@@ -46,7 +48,7 @@ pub fn call(socket: &Path, method: &str, parameters: &Value, timeout: Option<Dur
     message.push(CALL_END);
     stream.write_all(&message).map_err(unreachable)?;
     let reply = receive(stream, timeout).map_err(|error| match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Error::TimedOut,
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Error::TimedOut(timeout.unwrap_or_default()),
         _ => unreachable(error),
     })?;
     let reply: Value = serde_json::from_slice(&reply)
@@ -59,6 +61,10 @@ pub fn call(socket: &Path, method: &str, parameters: &Value, timeout: Option<Dur
         }
         Some("io.pvwatch.NotScanning") => {
             Err(Error::Refused("the daemon was started with --no-scan and reads no devices".to_owned()))
+        }
+        Some("io.pvwatch.NotScanned") => {
+            let word = |name: &str| parameters[name].as_str().unwrap_or_default();
+            Err(Error::Refused(format!("{}: {}", word("device"), word("rule"))))
         }
         Some(error) => Err(Error::Refused(format!("the daemon refused: {error} {parameters}"))),
     }

@@ -28,6 +28,15 @@ impl DevNo {
         DevNo { major: major as u32, minor: minor as u32 }
     }
 
+    /// The number as lvmetad's protocol carries it, in an integer with a sign.
+    pub const fn to_wire(self) -> i64 {
+        self.to_dev_t().cast_signed()
+    }
+
+    pub const fn from_wire(device: i64) -> DevNo {
+        DevNo::from_dev_t(device.cast_unsigned())
+    }
+
     /// Reads `MAJOR:MINOR`, the form sysfs uses.
     pub fn parse(text: &str) -> Option<DevNo> {
         let (major, minor) = text.split_once(':')?;

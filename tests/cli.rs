@@ -120,7 +120,7 @@ fn no_daemon_is_4() {
     let world = World::new();
     for command in [&["status"][..], &["status", "vg0"], &["dump"], &["rescan"], &["settle"]] {
         let ran = run(&world, 4, command);
-        assert!(ran.stderr.contains("no daemon at") && ran.stderr.contains("socket"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("cannot reach the daemon at") && ran.stderr.contains("socket"), "{}", ran.stderr);
     }
     // A stale socket, and one who hangs up.
     drop(UnixListener::bind(world.socket()).unwrap());

@@ -71,7 +71,7 @@ fn helper() {
             log::warn!("a\nwarning");
             log::info!("news");
             log::debug!("details");
-            log::trace!(target: sys_log::WIRE, "a message");
+            log::trace!(target: pvwatch::protocol::LOG_TARGET, "a message");
         }
         other => panic!("{other}"),
     }

@@ -92,6 +92,10 @@ pub fn not_scanning() -> Vec<u8> {
     error("io.pvwatch.NotScanning", json!({}))
 }
 
+pub fn not_scanned(device: &str, rule: &str) -> Vec<u8> {
+    error("io.pvwatch.NotScanned", json!({"device": device, "rule": rule}))
+}
+
 #[expect(clippy::needless_pass_by_value, reason = "callers build it in place")]
 fn error(name: &str, parameters: Value) -> Vec<u8> {
     finish(&json!({"error": name, "parameters": parameters}))

@@ -145,7 +145,7 @@ fn show_absent_pv(watcher: &Watcher, pvid: &[u8]) -> Option<Value> {
         json!({
             "kind": "pv",
             "id": text(pvid),
-            "device": device.map(|device| DevNo::from_dev_t(device.cast_unsigned()).to_string()),
+            "device": device.map(|device| DevNo::from_wire(device).to_string()),
             "missing": device.is_none(),
             "vgs": vgs,
         })
@@ -155,7 +155,7 @@ fn show_absent_pv(watcher: &Watcher, pvid: &[u8]) -> Option<Value> {
 fn show_vg(watcher: &Watcher, process: &Process, vg: VgView) -> Value {
     let cache = watcher.cache();
     let pvs = vg.pvids().iter().map(|pvid| {
-        let devno = cache.device_of(pvid).map(|device| DevNo::from_dev_t(device.cast_unsigned()));
+        let devno = cache.device_of(pvid).map(DevNo::from_wire);
         let device = devno.and_then(|devno| watcher.devices().get(&devno));
         json!({
             "id": text(pvid),

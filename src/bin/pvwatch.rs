@@ -23,7 +23,7 @@ Usage: pvwatch [options] COMMAND
   -s, --socket PATH       the daemon's socket (LVM_LVMETAD_SOCKET,
                           default /run/lvm/lvmetad.socket)
       --json              print JSON
-      --timeout SECONDS   give up after that long
+      --timeout SECONDS   give up after that long (30; settle: never; inspect: 10 a device)
   -V, --version           print the version
   -h, --help              print this
 
@@ -64,7 +64,7 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
         let status = match error {
             Error::Unreachable { .. } => UNREACHABLE,
-            Error::TimedOut => TIMED_OUT,
+            Error::TimedOut(_) => TIMED_OUT,
             Error::NotFound(_) => NOT_FOUND,
             Error::Refused(_) => FAILED,
         };
@@ -179,8 +179,13 @@ fn status(arguments: &Arguments) -> Result<u8, Failure> {
         }
         [thing] => {
             // No VG has a slash in its name. The daemon is in another directory than we are.
-            let thing = if thing.contains('/') { absolute(thing) } else { thing.clone() };
-            let shown = arguments.call("Show", &json!({"thing": thing}))?;
+            let path = absolute(thing);
+            let show = |thing: &str| arguments.call("Show", &json!({ "thing": thing }));
+            let shown = if thing.contains('/') { show(&path) } else { show(thing) };
+            let shown = match shown {
+                Err(Failure(_, NOT_FOUND)) if Path::new(thing).exists() => show(&path)?,
+                shown => shown?,
+            };
             let things = shown["shown"].as_array().map_or(&[][..], Vec::as_slice);
             if arguments.json { print_json(&shown["shown"])? } else { print(&words::shown(things))? }
         }

@@ -15,7 +15,7 @@ Usage: pvwatchd [options]
 Finds LVM physical volumes by itself and serves them as lvmetad.
 
   -f, --foreground         do not fork into the background
-  -l, --log LEVELS         also log these to standard error: all fatal error warn info wire debug
+  -l, --log LEVELS         log these to standard error: all fatal error warn info wire debug
   -p, --pid-file PATH      pid file (LVM_LVMETAD_PIDFILE, default /run/lvmetad.pid)
   -s, --socket PATH        socket (LVM_LVMETAD_SOCKET, default /run/lvm/lvmetad.socket)
   -t, --idle-exit SECONDS  leave after that long without a client; 0: never

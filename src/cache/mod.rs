@@ -131,7 +131,9 @@ pub struct Found {
     pub changed: bool,
     pub vgid: Key,
     pub vgname: Key,
+    /// What was stored; the PV's own if nothing was, -1 if it came without metadata.
     pub seqno_before: i64,
+    /// What is stored now; -1 if the PV is in no VG that is.
     pub seqno_after: i64,
 }
 
@@ -148,7 +150,7 @@ pub enum NotGone {
     PvUnknown,
 }
 
-/// How `vg_lookup` names a VG.
+/// The answer to `vg_lookup`.
 pub enum Lookup {
     Found(Rc<[u8]>),
     NotFound,
@@ -262,6 +264,10 @@ impl Cache {
         })
     }
 
+    /// A PV has been seen on a device, with or without its VG's metadata.
+    ///
+    /// # Errors
+    /// The PV is present on another device. Whatever was on this one is gone all the same.
     pub fn pv_found(&mut self, found: FoundPv) -> Result<Found, DuplicatePv> {
         let pvid = self.intern(found.pvid);
         let device = found.device;
@@ -349,6 +355,7 @@ impl Cache {
         self.pvs.contains_key(pvid) && (self.knows_by == KnowsBy::Hearsay || is_its_own())
     }
 
+    /// A PV is not there any more, named by its PVID or else by its device. Its PVID.
     pub fn pv_gone(&mut self, uuid: Option<&[u8]>, device: Option<i64>) -> Result<Key, NotGone> {
         let pvid = match (uuid, device) {
             (Some(uuid), _) => Rc::from(uuid),
@@ -371,11 +378,16 @@ impl Cache {
         }
     }
 
+    /// Forgets all PVs and VGs; token and flags stay.
     pub fn pv_clear_all(&mut self) {
         let (token, flags) = (std::mem::take(&mut self.token), std::mem::take(&mut self.flags));
         *self = Cache { token, flags, knows_by: self.knows_by, ..Cache::default() };
     }
 
+    /// Metadata that a command has committed, or that all disks agree on.
+    ///
+    /// # Errors
+    /// Its seqno is not above 0; nothing is changed.
     pub fn vg_update(&mut self, new: NewMetadata) -> Result<(), BadUpdate> {
         if new.seqno <= 0 {
             return Err(BadUpdate);
@@ -402,6 +414,7 @@ impl Cache {
         self.check();
     }
 
+    /// The client has dealt with the PVs that were reported as outdated.
     pub fn vg_clear_outdated_pvs(&mut self, vgid: &[u8]) {
         if let Some(vg) = self.vgs.get_mut(vgid)
             && !vg.outdated.is_empty()

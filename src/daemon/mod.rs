@@ -1,11 +1,12 @@
 //! The loop: readiness becomes an event, an effect becomes a system call. It knows every part and
 //! decides nothing.
 
+mod calls;
 mod clients;
 mod scope;
 mod settings;
 
-use crate::api::{self, Process, Uevents};
+use crate::api::{self, Uevents};
 use crate::devno::DevNo;
 use crate::sys::daemonize;
 use crate::sys::inotify::{Notice, Watches};
@@ -15,13 +16,11 @@ use crate::sys::pid_file::PidFile;
 use crate::sys::reader::{self, Happening, Pool};
 use crate::sys::signal::{Signal, Signals};
 use crate::sys::{clock, descriptors, pid_file, socket};
-use crate::uevent::{Action, Uevent};
 use crate::watcher::{self, Cause, Effect, Level, Report, Watcher};
 use clients::Clients;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use scope::Scope;
-use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::os::fd::AsRawFd;
@@ -135,7 +134,7 @@ pub fn run(options: &Options) -> Result<(), Error> {
     let mut daemon = match Daemon::new(options, settings, handed_over) {
         Ok(daemon) => daemon,
         Err(error) => {
-            remove_file_of("pid file", pid_file.remove());
+            warn_if_left("pid file", pid_file.remove());
             return Err(error);
         }
     };
@@ -147,7 +146,7 @@ pub fn run(options: &Options) -> Result<(), Error> {
     daemon.main_loop()
 }
 
-fn remove_file_of(what: &str, result: io::Result<()>) {
+fn warn_if_left(what: &str, result: io::Result<()>) {
     if let Err(error) = result {
         log::warn!("the {what} could not be removed: {error}");
     }
@@ -353,10 +352,10 @@ impl<'o> Daemon<'o> {
         // a moment later.
         if let Some(mut listener) = self.listener.take() {
             let _ = self.poll.registry().deregister(&mut listener.listener);
-            remove_file_of("socket", listener.remove());
+            warn_if_left("socket", listener.remove());
         }
         if let Some(pid_file) = self.pid_file.take() {
-            remove_file_of("pid file", pid_file.remove());
+            warn_if_left("pid file", pid_file.remove());
         }
         notify::stopping();
         self.clients.finish(self.poll.registry());
@@ -488,11 +487,12 @@ impl<'o> Daemon<'o> {
     fn drain_uevents(&mut self, now: Duration, limit: usize) {
         self.uevents_pending = false;
         let Some(monitor) = &mut self.monitor else { return };
+        let udevd = udevd_is_running();
         for _ in 0..limit {
             match monitor.receive() {
                 Received::Event(event) => {
                     self.uevents.seen += 1;
-                    if let Some(cause) = meaning(&event) {
+                    if let Some(cause) = Cause::of(&event, udevd) {
                         self.watcher.handle(now, watcher::Event::Touched { devno: event.devno, cause });
                     }
                 }
@@ -559,74 +559,6 @@ impl<'o> Daemon<'o> {
         }
     }
 
-    fn handle_call(&mut self, now: Duration, token: Token, message: &[u8]) {
-        let reply = match api::parse(message) {
-            Err(reply) => reply,
-            Ok(api::Call::Status) => {
-                let status = api::status(&self.watcher, &self.process(now));
-                api::reply(serde_json::json!({ "status": status }))
-            }
-            Ok(api::Call::Show(thing)) => {
-                let devno = self.scope.resolve(Path::new(&thing));
-                let shown = api::show(&self.watcher, &self.process(now), &thing, devno);
-                if shown.is_empty() {
-                    api::not_found(&thing)
-                } else {
-                    api::reply(serde_json::json!({ "shown": shown }))
-                }
-            }
-            Ok(api::Call::Dump) => {
-                let dump = self.watcher.cache().dump_reply();
-                let text = dump.strip_suffix(crate::text::TERMINATOR).unwrap_or(&dump);
-                api::reply(serde_json::json!({ "text": String::from_utf8_lossy(text) }))
-            }
-            Ok(api::Call::Rescan(_) | api::Call::Settle) if !self.watcher.is_scanning() => api::not_scanning(),
-            Ok(api::Call::Rescan(devices)) => self.rescan(now, &devices),
-            Ok(api::Call::Settle) => return self.settle(now, token),
-        };
-        self.clients.reply(token, crate::protocol::Reply::Own(reply));
-    }
-
-    fn rescan(&mut self, now: Duration, devices: &[String]) -> Vec<u8> {
-        let mut devnos = BTreeSet::new();
-        for name in devices {
-            match self.scope.resolve(Path::new(name)).or_else(|| DevNo::parse(name)) {
-                Some(devno) if self.scope.covers(devno) => devnos.insert(devno),
-                _ => return api::not_found(name),
-            };
-        }
-        if devices.is_empty() {
-            self.watcher.rescan_all();
-        }
-        for devno in devnos {
-            self.watcher.handle(now, watcher::Event::Touched { devno, cause: Cause::Asked });
-        }
-        api::reply(serde_json::json!({ "devices": devices }))
-    }
-
-    /// Events queue in the process that causes them, synchronously: what happened before this
-    /// call was sent is in the queues now.
-    fn settle(&mut self, now: Duration, token: Token) {
-        self.drain_uevents(now, usize::MAX);
-        self.drain_notices(now, usize::MAX);
-        let id = self.clients.wait_for_settle(token);
-        self.watcher.handle(now, watcher::Event::Settle(id));
-    }
-
-    fn process(&self, now: Duration) -> Process {
-        let counts = self.pool.counts();
-        Process {
-            now,
-            started: self.started,
-            clients: self.clients.len(),
-            uevents: self.monitor.as_ref().map(|_| self.uevents.clone()),
-            readers_busy: counts.busy,
-            readers_idle: counts.idle,
-            readers_abandoned: self.pool.abandoned().map(|(_, pid)| pid).collect(),
-            node_watches_failed: self.unwatched,
-        }
-    }
-
     fn device_name(&self, devno: DevNo) -> String {
         self.watcher.devices().get(&devno).map_or_else(|| devno.to_string(), watcher::Device::path)
     }
@@ -652,30 +584,6 @@ impl<'o> Daemon<'o> {
             );
             notify::status(&status);
         }
-    }
-}
-
-/// What a uevent asks for. The facts are read from sysfs afterwards, so an event that comes late
-/// or twice does no harm:
-///
-/// | action | meaning |
-/// |---|---|
-/// | add, online | there may be a PV: look, and read it |
-/// | change | its size, table, backing file or content may have changed: look, and read it; if udevd made the event because a writer closed the node, our own watch has said so |
-/// | move | it has another name: look, and read it by that |
-/// | remove, offline | look; if it is gone or has no size, its PV is gone |
-/// | bind, unbind | about drivers; the disk's own events follow or went before |
-fn meaning(event: &Uevent) -> Option<Cause> {
-    match event.action {
-        Action::Add => Some(Cause::Uevent("add")),
-        Action::Change if event.synthetic && udevd_is_running() => Some(Cause::Echo),
-        Action::Change => Some(Cause::Uevent("change")),
-        Action::Remove => Some(Cause::Uevent("remove")),
-        Action::Move => Some(Cause::Uevent("move")),
-        Action::Online => Some(Cause::Uevent("online")),
-        Action::Offline => Some(Cause::Uevent("offline")),
-        Action::Bind | Action::Unbind => None,
-        Action::Other => Some(Cause::Uevent("of an unknown kind")),
     }
 }
 

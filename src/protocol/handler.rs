@@ -77,7 +77,7 @@ pub fn handle(cache: &mut Cache, own_pid: i64, now: Duration, message: &[u8]) ->
                 .handle()
         }
         Err(error) => {
-            log::debug!(target: "pvwatch::wire", "request does not parse: {error}");
+            log::debug!(target: super::LOG_TARGET, "request does not parse: {error}");
             // A text that does not parse is one without any field.
             token_mismatch(cache, NONE, OTHER_COMMAND)
         }

@@ -6,11 +6,9 @@ use std::os::linux::fs::MetadataExt;
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, SystemTime};
 
+use crate::protocol::LOG_TARGET as WIRE;
 use env_logger::Builder;
 use log::{Level, LevelFilter, Log, Metadata, Record};
-
-/// The target of messages about messages: `trace!(target: WIRE, ...)`.
-pub const WIRE: &str = "pvwatch::wire";
 
 const SYSLOG: &str = "/dev/log";
 /// syslog(3), `LOG_DAEMON | LOG_ERR`.
@@ -108,7 +106,8 @@ impl Levels {
     /// A comma list of `all fatal error warn info wire debug`; other words are ignored. Unlike
     /// lvmetad's, a level includes the more urgent ones.
     fn parse(list: &str) -> Levels {
-        let mut levels = Levels { general: LevelFilter::Off, wire: false };
+        // Why it could not start is said in any case.
+        let mut levels = Levels { general: LevelFilter::Error, wire: false };
         for word in list.split(',') {
             let level = match word.trim() {
                 "all" => {
@@ -194,10 +193,10 @@ mod tests {
         let check = |list, general, wire| assert_eq!(Levels::parse(list), Levels { general, wire }, "{list}");
         check("fatal,warn,error", LevelFilter::Warn, false);
         check("info, wire", LevelFilter::Info, true);
-        check("wire", LevelFilter::Off, true);
+        check("wire", LevelFilter::Error, true);
         check("all", LevelFilter::Trace, true);
         check("debug,nonsense", LevelFilter::Debug, false);
-        check("", LevelFilter::Off, false);
+        check("nonsense", LevelFilter::Error, false);
     }
 
     #[test]

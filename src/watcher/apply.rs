@@ -11,15 +11,10 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// The number as the protocol carries it.
-pub(super) fn wire_device(devno: DevNo) -> i64 {
-    devno.to_dev_t().cast_signed()
-}
-
 impl Watcher {
     /// Brings the last verdict on a device into the cache.
     pub(super) fn apply(&mut self, now: Duration, devno: DevNo) {
-        let pvid_before = self.cache.pvid_on(wire_device(devno)).cloned();
+        let pvid_before = self.cache.pvid_on(devno.to_wire()).cloned();
         let mut vgids = self.vgids_of(devno, pvid_before.as_ref());
         let device = &self.devices[&devno];
         let seen = device.seen.as_ref().expect("a verdict was stored");
@@ -31,7 +26,7 @@ impl Watcher {
             }
             Content::NotAPv(_) => self.not_found(devno),
         }
-        let pvid_after = self.cache.pvid_on(wire_device(devno)).cloned();
+        let pvid_after = self.cache.pvid_on(devno.to_wire()).cloned();
         self.index_text(devno);
         vgids.extend(self.vgids_of(devno, pvid_after.as_ref()));
         self.after_change(now, devno, pvid_before, pvid_after, vgids);
@@ -45,8 +40,8 @@ impl Watcher {
             seqno: text.seqno,
             body: NewBody::Shared(&text.body),
         });
-        let known = self.cache.device_of(pvid) == Some(wire_device(devno));
-        let result = self.cache.pv_found(FoundPv { pvid, device: wire_device(devno), pvmeta, metadata });
+        let known = self.cache.device_of(pvid) == Some(devno.to_wire());
+        let result = self.cache.pv_found(FoundPv { pvid, device: devno.to_wire(), pvmeta, metadata });
         let (device, _) = self.name_of(devno);
         match result {
             Ok(found) => {
@@ -59,7 +54,7 @@ impl Watcher {
                 }
             }
             Err(duplicate) => {
-                let other = DevNo::from_dev_t(duplicate.device.cast_unsigned());
+                let other = DevNo::from_wire(duplicate.device);
                 if self.duplicates.insert(devno) {
                     let (other, _) = self.name_of(other);
                     self.report(Report::Duplicate { device, pvid: pvid.to_vec(), other });
@@ -71,7 +66,7 @@ impl Watcher {
     /// There is no PV on the device, or no device.
     fn not_found(&mut self, devno: DevNo) {
         self.duplicates.remove(&devno);
-        if let Ok(pvid) = self.cache.pv_gone(None, Some(wire_device(devno))) {
+        if let Ok(pvid) = self.cache.pv_gone(None, Some(devno.to_wire())) {
             let (device, _) = self.name_of(devno);
             self.report(Report::Gone { device, pvid: pvid.to_vec() });
         }
@@ -79,7 +74,7 @@ impl Watcher {
 
     /// Takes back whatever the cache has from a device that is not to be read any more.
     pub(super) fn withdraw(&mut self, now: Duration, devno: DevNo) {
-        let pvid = self.cache.pvid_on(wire_device(devno)).cloned();
+        let pvid = self.cache.pvid_on(devno.to_wire()).cloned();
         let vgids = self.vgids_of(devno, pvid.as_ref());
         self.not_found(devno);
         self.drop_retry(devno);
@@ -266,7 +261,7 @@ impl Watcher {
     fn is_known_vg(&self, vgid: Id) -> bool {
         let listed = self.cache.vg(&vgid.hyphenated()).into_iter().flat_map(|vg| vg.pvids());
         let present = listed.filter_map(|pvid| self.cache.device_of(pvid));
-        let devnos = present.map(|device| DevNo::from_dev_t(device.cast_unsigned()));
+        let devnos = present.map(DevNo::from_wire);
         let holders = self.holders.get(&vgid).into_iter().flatten().copied();
         devnos.chain(holders).all(|devno| {
             !self.touched.contains_key(&devno)
@@ -276,7 +271,13 @@ impl Watcher {
     }
 
     /// Tells when a VG appears, becomes complete or partial, or goes.
-    fn report_vg(&mut self, now: Duration, vgid: Id) {
+    ///
+    /// During a first scan every VG is partial until its last PV is read, which is no news.
+    pub(super) fn report_vg(&mut self, now: Duration, vgid: Id) {
+        if self.first_scan.is_some() {
+            self.unreported.insert(vgid);
+            return;
+        }
         let view = self.cache.vg(&vgid.hyphenated());
         let standing = view.map(|vg| Standing { seqno: vg.seqno(), missing: vg.missing().count() });
         let before = self.standings.get(&vgid).map(|(standing, _)| *standing);

@@ -7,54 +7,7 @@ use crate::scan::{Finding, Pv, ReadError};
 use std::fmt;
 use std::time::Duration;
 
-use super::JobId;
-
-/// Why a device is looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// It was there when everything was enumerated.
-    Enumerated,
-    /// A uevent, by its action.
-    Uevent(&'static str),
-    /// Somebody closed the node after writing.
-    Written,
-    /// The node, or the image file, appeared or went.
-    Node,
-    /// A client told us something of it.
-    Client,
-    /// `pvwatch rescan`.
-    Asked,
-    /// It was quarantined.
-    Retry,
-    /// To be sure before a PV is reported outdated.
-    SecondLook,
-    /// The PV elsewhere that this one duplicates is gone.
-    DuplicateGone,
-    Periodic,
-    /// It could not be opened: is it still there?
-    OpenFailed,
-    /// A `change` event that udevd makes when a writer has closed a node.
-    Echo,
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Cause::Enumerated => f.write_str("enumeration"),
-            Cause::Uevent(action) => write!(f, "uevent {action}"),
-            Cause::Written => f.write_str("a writer closed it"),
-            Cause::Node => f.write_str("its node changed"),
-            Cause::Client => f.write_str("a client's message"),
-            Cause::Asked => f.write_str("a request to rescan"),
-            Cause::Retry => f.write_str("another try"),
-            Cause::SecondLook => f.write_str("a second look"),
-            Cause::DuplicateGone => f.write_str("the other device with its PVID went"),
-            Cause::Periodic => f.write_str("the periodic re-read"),
-            Cause::OpenFailed => f.write_str("it could not be opened"),
-            Cause::Echo => f.write_str("uevent change, after a writer"),
-        }
-    }
-}
+use super::{Cause, JobId};
 
 /// Why a device is not read, for the time being.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

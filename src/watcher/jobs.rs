@@ -110,27 +110,23 @@ impl Watcher {
     }
 
     fn conclude(&mut self, now: Duration, id: JobId, verdict: Verdict) {
-        let (content, error) = match verdict {
-            Verdict::Pv(pv) => {
-                let error = pv.read_error.filter(|_| pv.vg.is_none() || self.knows_more(id, &pv));
-                (Content::Pv(pv), error)
-            }
+        let (content, unread) = match verdict {
+            Verdict::Pv(pv) => match pv.read_error {
+                Some(error) if self.knows_more(id, &pv) => return self.fail(now, id, Reason::Read(error)),
+                // A PV, but not all of it could be read.
+                Some(error) if pv.vg.is_none() => (Content::Pv(pv), Some(error)),
+                _ => (Content::Pv(pv), None),
+            },
             Verdict::NotAPv { findings } => (Content::NotAPv(findings), None),
             Verdict::Unreadable { error, .. } => return self.fail(now, id, Reason::Read(error)),
         };
-        if let Some(error) = error
-            && content.pv().is_some_and(|pv| self.knows_more(id, pv))
-        {
-            return self.fail(now, id, Reason::Read(error));
-        }
         self.effects.push_back(Effect::Close(id));
         let Some((job, counts)) = self.end_job(id) else { return };
         if counts {
             self.done(job.devno, job.read);
             self.store_seen(now, &job, content);
             self.apply(now, job.devno);
-            if let Some(error) = error {
-                // A PV, but not all of it could be read.
+            if let Some(error) = unread {
                 self.quarantine(now, job.devno, Reason::Read(error));
             }
         }
@@ -275,8 +271,8 @@ impl Watcher {
         let recovered = device.quarantine.take().is_some();
         let before = device.seen.as_ref();
         let same = before.filter(|seen| is_same(&seen.content, &content) && seen.diskseq == job.diskseq);
-        let news = before.map_or(&[][..], |seen| seen.content.findings());
-        let findings = content.findings().iter().filter(|finding| !news.contains(finding)).cloned().collect::<Vec<_>>();
+        let known = before.map_or(&[][..], |seen| seen.content.findings());
+        let new = content.findings().iter().filter(|finding| !known.contains(finding)).cloned().collect::<Vec<_>>();
         device.seen = Some(Seen {
             content_since: same.map_or(now, |seen| seen.content_since),
             content,
@@ -290,7 +286,7 @@ impl Watcher {
             let (device, pvid) = self.name_of(job.devno);
             self.report(Report::Recovered { device, pvid });
         }
-        for finding in findings {
+        for finding in new {
             let (device, pvid) = self.name_of(job.devno);
             self.report(Report::Finding { device, pvid, finding });
         }

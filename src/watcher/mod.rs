@@ -13,6 +13,7 @@
 //! - A PV is reported outdated only after two good reads of it and of a newer one, a second apart.
 
 mod apply;
+mod cause;
 mod device;
 mod jobs;
 mod outdated;
@@ -32,7 +33,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
-pub use device::{Cause, Content, Device, Quarantine, Reason, Seen};
+pub use cause::Cause;
+pub use device::{Content, Device, Quarantine, Reason, Seen};
 pub use jobs::JobId;
 pub use report::{Level, Report};
 pub use settle::SettleId;
@@ -91,6 +93,7 @@ pub enum Event {
 /// A device that a reader has opened.
 #[derive(Debug)]
 pub struct Opened {
+    /// In bytes.
     pub size: u64,
     pub diskseq: Option<u64>,
     /// The bytes from offset 0.
@@ -201,6 +204,8 @@ pub struct Watcher {
     unquiet: BTreeSet<DevNo>,
     /// What the log last said of each VG, and when.
     standings: BTreeMap<Id, (Standing, Duration)>,
+    /// VGs to say something of when the first scan is over.
+    unreported: BTreeSet<Id>,
     next_reread: Option<Duration>,
     settles: Vec<settle::Settle>,
     enumerate: bool,
@@ -270,6 +275,7 @@ impl Watcher {
             retries: BTreeSet::new(),
             unquiet: BTreeSet::new(),
             standings: BTreeMap::new(),
+            unreported: BTreeSet::new(),
             next_reread: None,
             settles: Vec::new(),
             enumerate: false,
@@ -294,7 +300,7 @@ impl Watcher {
     /// Where the PV is that this device holds a duplicate of.
     pub fn duplicate_of(&self, devno: DevNo) -> Option<DevNo> {
         let pvid = self.duplicates.contains(&devno).then(|| self.devices.get(&devno)?.pv()).flatten()?.id;
-        self.cache.device_of(&pvid.hyphenated()).map(|device| DevNo::from_dev_t(device.cast_unsigned()))
+        self.cache.device_of(&pvid.hyphenated()).map(DevNo::from_wire)
     }
 
     /// Since when the VG has its seqno and its number of missing PVs.
@@ -361,12 +367,11 @@ impl Watcher {
     /// Looks at the disks for what a client has said.
     fn verify(&mut self, now: Duration, push: Push) {
         match push {
-            Push::Device(device) => self.distrust(DevNo::from_dev_t(device.cast_unsigned())),
+            Push::Device(device) => self.distrust(DevNo::from_wire(device)),
             Push::Vg { vgid, pvids } => {
                 self.doubt(Rc::clone(&vgid));
                 let devices = pvids.iter().filter_map(|pvid| self.cache.device_of(pvid));
-                let mut devnos =
-                    devices.map(|device| DevNo::from_dev_t(device.cast_unsigned())).collect::<BTreeSet<_>>();
+                let mut devnos = devices.map(DevNo::from_wire).collect::<BTreeSet<_>>();
                 if let Some(vgid) = Id::parse(&vgid) {
                     devnos.extend(self.holders.get(&vgid).into_iter().flatten());
                 }
@@ -395,7 +400,7 @@ impl Watcher {
 
     fn distrust_all(&mut self) {
         let mut devnos = self.devices.keys().copied().collect::<BTreeSet<_>>();
-        devnos.extend(self.cache.present_pvs().map(|(_, device)| DevNo::from_dev_t(device.cast_unsigned())));
+        devnos.extend(self.cache.present_pvs().map(|(_, device)| DevNo::from_wire(device)));
         devnos.into_iter().for_each(|devno| self.distrust(devno));
     }
 
@@ -454,6 +459,7 @@ impl Watcher {
         }
     }
 
+    /// Takes in what has happened. What follows from it comes out of [`Watcher::poll_effect`].
     pub fn handle(&mut self, now: Duration, event: Event) {
         match event {
             Event::Resync(present) => self.resync(present),
@@ -488,7 +494,7 @@ impl Watcher {
         let there = present.iter().map(|present| present.devno).collect::<BTreeSet<_>>();
         // Not only devices: a client may have pushed one that never was.
         let mut known = self.devices.keys().copied().collect::<BTreeSet<_>>();
-        known.extend(self.cache.present_pvs().map(|(_, device)| DevNo::from_dev_t(device.cast_unsigned())));
+        known.extend(self.cache.present_pvs().map(|(_, device)| DevNo::from_wire(device)));
         // One that is missing may only have been unreadable: a look will tell.
         for devno in known.union(&there).copied() {
             self.touched.entry(devno).or_insert(Cause::Enumerated);
@@ -593,6 +599,8 @@ impl Watcher {
         }
     }
 
+    /// What is to be done next; ask until there is nothing. Enumerating and examining are answered
+    /// with events, in whatever order the caller likes.
     pub fn poll_effect(&mut self, now: Duration) -> Option<Effect> {
         if let Some(effect) = self.effects.pop_front() {
             return Some(effect);
@@ -634,10 +642,10 @@ impl Watcher {
             self.deadline_passed(now, job);
         }
         self.enumerate |= self.enumerate_at.is_some_and(|at| at <= now);
-        while let Some((_, devno)) = self.retries.pop_first_if(now) {
+        while let Some((_, devno)) = pop_due(&mut self.retries, now) {
             self.touch(devno, Cause::Retry);
         }
-        while let Some((_, devno)) = self.second_looks.pop_first_if(now) {
+        while let Some((_, devno)) = pop_due(&mut self.second_looks, now) {
             if let Some(device) = self.devices.get_mut(&devno) {
                 device.second_look = None;
             }
@@ -677,6 +685,9 @@ impl Watcher {
             return;
         }
         self.first_scan = None;
+        for vgid in std::mem::take(&mut self.unreported) {
+            self.report_vg(now, vgid);
+        }
         let pending = self.unquiet.len();
         if self.is_own_update() {
             let token = self.settings.token.clone();
@@ -699,15 +710,8 @@ impl Watcher {
     }
 }
 
-/// Pops what is due.
-trait PopDue {
-    fn pop_first_if(&mut self, now: Duration) -> Option<(Duration, DevNo)>;
-}
-
-impl PopDue for BTreeSet<(Duration, DevNo)> {
-    fn pop_first_if(&mut self, now: Duration) -> Option<(Duration, DevNo)> {
-        if self.first().is_some_and(|(at, _)| *at <= now) { self.pop_first() } else { None }
-    }
+fn pop_due(times: &mut BTreeSet<(Duration, DevNo)>, now: Duration) -> Option<(Duration, DevNo)> {
+    if times.first().is_some_and(|(at, _)| *at <= now) { times.pop_first() } else { None }
 }
 
 #[cfg(test)]

@@ -6,7 +6,6 @@ use crate::scan::Finding;
 use std::fmt;
 
 use super::Watcher;
-use super::apply::wire_device;
 use crate::devno::DevNo;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,7 +106,7 @@ impl Watcher {
     pub(super) fn name_of(&self, devno: DevNo) -> (String, Option<Vec<u8>>) {
         let device = self.devices.get(&devno);
         let name = device.map_or_else(|| devno.to_string(), super::Device::path);
-        let cached = || self.cache.pvid_on(wire_device(devno)).map(|pvid| pvid.to_vec());
+        let cached = || self.cache.pvid_on(devno.to_wire()).map(|pvid| pvid.to_vec());
         (name, device.and_then(|device| device.pv()).map(|pv| pv.id.hyphenated()).or_else(cached))
     }
 }

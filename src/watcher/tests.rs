@@ -211,7 +211,7 @@ impl Bench {
     /// The minor number of the device that the PV is on.
     fn place(&self, pv: u8) -> Option<u32> {
         let device = self.watcher.cache().device_of(&pvid(pv).hyphenated())?;
-        Some(DevNo::from_dev_t(device.cast_unsigned()).minor)
+        Some(DevNo::from_wire(device).minor)
     }
 
     fn reason(&self, minor: u32) -> Option<Reason> {
