@@ -8,6 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use serde_json::json;
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -285,6 +286,30 @@ fn only_what_is_given_is_watched() {
     daemon.settle();
     assert_eq!(daemon.pvs(), [(hyphenated("b"), loops[0].device())].into());
     assert!(Path::new(&node(135)).exists());
+}
+
+#[test]
+fn a_link_of_which_only_the_present_device_counts() {
+    let world = World::new();
+    let (one, two, link) = (world.path("one"), world.path("two"), world.path("link"));
+    write_pv(&one, "a", None);
+    write_pv(&two, "b", None);
+    let attached = needs("a_link_of_which_only_the_present_device_counts", attach_watched(152, &[&one, &two]));
+    let Some(loops) = attached else { return };
+    symlink(loops[0].node(), &link).unwrap();
+    let daemon = world.watch(&[&link]);
+    let pvs = || {
+        daemon.settle();
+        daemon.pvs()
+    };
+    assert_eq!(pvs(), [(hyphenated("a"), loops[0].device())].into());
+    fs::remove_file(&link).unwrap();
+    symlink(loops[1].node(), &link).unwrap();
+    assert_eq!(pvs(), [(hyphenated("b"), loops[1].device())].into());
+    fs::remove_file(&link).unwrap();
+    assert!(pvs().is_empty());
+    symlink(&one, &link).unwrap();
+    assert_eq!(pvs().into_keys().collect::<Vec<_>>(), [hyphenated("a")]);
 }
 
 #[test]
