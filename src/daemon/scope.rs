@@ -148,9 +148,17 @@ impl Scope {
             let indices = (0..self.trails.len()).filter(leads_there).collect::<Vec<_>>();
             return indices.into_iter().flat_map(|index| self.devnos_of(index)).collect();
         }
+        if self.is_directory_of_ours(path) {
+            return self.aliases.read_below(path).unwrap_or_default();
+        }
         let devno = block_devno(path);
         let devno = if self.need_aliases { self.aliases.update(path, devno).or(devno) } else { devno };
         devno.into_iter().collect()
+    }
+
+    /// Whether it is a directory whose names filters look at.
+    fn is_directory_of_ours(&self, path: &Path) -> bool {
+        self.only.is_empty() && self.need_aliases && std::fs::symlink_metadata(path).is_ok_and(|found| found.is_dir())
     }
 
     /// Everything that a path of `--devices` stands for now, and did before.
@@ -165,7 +173,7 @@ impl Scope {
 
     /// Whether names in other directories concern us, now that this one has changed.
     pub fn leads_on(&self, path: &Path) -> bool {
-        self.trails.iter().any(|steps| steps.iter().any(|step| step == path))
+        self.is_directory_of_ours(path) || self.trails.iter().any(|steps| steps.iter().any(|step| step == path))
     }
 
     /// The device that somebody means by a path.
