@@ -224,8 +224,9 @@ impl Clients {
                 return Advance::Gone;
             }
             if client.settle.is_some() {
-                // A client that goes away does not want to know any more.
-                return if client.is_hung_up(&mut self.chunk) { Advance::Gone } else { Advance::Waiting };
+                // A client that goes away does not want to know any more. What else it sends stays
+                // in its socket meanwhile.
+                return if client.read_closed { Advance::Gone } else { Advance::Waiting };
             }
             if answered {
                 return if client.readable || client.frames.is_partial() {
@@ -419,21 +420,5 @@ impl Client {
         self.frames = Frames::default();
         self.reply = Some((protocol::too_large(), 0));
         self.closing = Closing::AfterReply;
-    }
-
-    fn is_hung_up(&mut self, chunk: &mut [u8]) -> bool {
-        while self.readable {
-            match self.stream.read(chunk) {
-                Ok(0) => return true,
-                Ok(length) => self.frames.push(&chunk[..length]),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.readable = false,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return true,
-            }
-            if self.frames.capacity() > MESSAGE_MAX {
-                return true;
-            }
-        }
-        false
     }
 }

@@ -512,27 +512,34 @@ impl<'o> Daemon<'o> {
 
     fn drain_notices(&mut self, now: Duration, limit: usize) {
         self.notices_pending = false;
-        let Some(watches) = &mut self.watches else { return };
         for _ in 0..limit {
-            let (devno, cause) = match watches.receive() {
-                Notice::Written(devno) => (Some(devno), Cause::Written),
-                Notice::NodeGone(devno) => (Some(devno), Cause::Node),
-                Notice::Named { directory, name, .. } => (self.scope.named(&directory.join(name)), Cause::Node),
+            let Some(watches) = &mut self.watches else { return };
+            let (devnos, cause) = match watches.receive() {
+                Notice::Written(devno) => (vec![devno], Cause::Written),
+                Notice::NodeGone(devno) => (vec![devno], Cause::Node),
+                Notice::Named { directory, name, .. } => (self.named(&directory.join(name)), Cause::Node),
                 Notice::Lost => {
                     self.watcher.handle(now, watcher::Event::Lost("inotify events"));
-                    (None, Cause::Node)
+                    (Vec::new(), Cause::Node)
                 }
                 Notice::Failed(error) => {
                     log::debug!("a notice of inotify could not be read: {error}");
-                    (None, Cause::Node)
+                    (Vec::new(), Cause::Node)
                 }
                 Notice::Drained => return,
             };
-            if let Some(devno) = devno {
+            for devno in devnos {
                 self.watcher.handle(now, watcher::Event::Touched { devno, cause });
             }
         }
         self.notices_pending = true;
+    }
+
+    fn named(&mut self, path: &Path) -> Vec<DevNo> {
+        if self.scope.leads_on(path) {
+            self.watch_directories();
+        }
+        self.scope.named(path)
     }
 
     fn watch(&mut self, devno: DevNo, path: &Path) {

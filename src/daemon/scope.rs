@@ -13,6 +13,8 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 const IMAGE_MAJOR: u32 = 0;
+/// As many as the kernel follows.
+const LINKS_MAX: usize = 40;
 
 pub fn is_image(devno: DevNo) -> bool {
     devno.major == IMAGE_MAJOR
@@ -21,6 +23,8 @@ pub fn is_image(devno: DevNo) -> bool {
 pub struct Scope {
     /// Given with `--devices`, made absolute; empty for the whole machine.
     only: Vec<PathBuf>,
+    /// Each of `only`, and where it leads if it is a symbolic link, link by link.
+    trails: Vec<Vec<PathBuf>>,
     /// By which of `only` each block device was found last.
     found: BTreeMap<DevNo, usize>,
     /// Whether filters look at names, so that all of a device's have to be known.
@@ -34,6 +38,7 @@ impl Scope {
         let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
         let mut scope = Scope {
             only: options.devices.iter().map(absolute).collect(),
+            trails: Vec::new(),
             found: BTreeMap::new(),
             need_aliases: false,
             aliases: names::Aliases::default(),
@@ -53,12 +58,13 @@ impl Scope {
         !self.only.is_empty() && self.only.iter().all(is_image)
     }
 
-    /// Whose changes of names concern us.
-    pub fn directories(&self) -> Vec<PathBuf> {
+    /// Whose changes of names concern us; to be asked again when one that [`Scope::leads_on`] has changed.
+    pub fn directories(&mut self) -> Vec<PathBuf> {
         let mut directories = if self.only.is_empty() {
             if self.need_aliases { names::directories().unwrap_or_default() } else { vec![PathBuf::from("/dev")] }
         } else {
-            self.only.iter().filter_map(|path| path.parent()).map(Path::to_owned).collect()
+            self.trails = self.only.iter().map(|path| trail(path)).collect();
+            self.trails.iter().flatten().filter_map(|path| path.parent()).map(Path::to_owned).collect()
         };
         directories.sort();
         directories.dedup();
@@ -131,23 +137,43 @@ impl Scope {
             Ok(metadata) if metadata.file_type().is_block_device() => Some(DevNo::from_dev_t(metadata.rdev())),
             Ok(metadata) if metadata.is_dir() => None,
             // An image that is not there yet may come.
-            Ok(_) | Err(_) => Some(DevNo::new(IMAGE_MAJOR, u32::try_from(index).ok()?)),
+            Ok(_) | Err(_) => image_devno(index),
         }
     }
 
-    /// The device whose name this is, or was.
-    pub fn named(&mut self, path: &Path) -> Option<DevNo> {
-        if let Some(index) = self.only.iter().position(|only| only == path) {
-            return self.devno_of(index);
-        }
+    /// The devices whose name this is, or was.
+    pub fn named(&mut self, path: &Path) -> Vec<DevNo> {
         if !self.only.is_empty() {
-            return None;
+            let leads_there = |index: &usize| self.trails[*index].iter().any(|step| step == path);
+            let indices = (0..self.trails.len()).filter(leads_there).collect::<Vec<_>>();
+            return indices.into_iter().flat_map(|index| self.devnos_of(index)).collect();
+        }
+        if self.is_directory_of_ours(path) {
+            return self.aliases.read_below(path).unwrap_or_default();
         }
         let devno = block_devno(path);
-        if self.need_aliases {
-            return self.aliases.update(path, devno).or(devno);
-        }
-        devno
+        let devno = if self.need_aliases { self.aliases.update(path, devno).or(devno) } else { devno };
+        devno.into_iter().collect()
+    }
+
+    /// Whether it is a directory whose names filters look at.
+    fn is_directory_of_ours(&self, path: &Path) -> bool {
+        self.only.is_empty() && self.need_aliases && std::fs::symlink_metadata(path).is_ok_and(|found| found.is_dir())
+    }
+
+    /// Everything that a path of `--devices` stands for now, and did before.
+    fn devnos_of(&mut self, index: usize) -> Vec<DevNo> {
+        let mut before = Vec::new();
+        self.found.retain(|devno, by| {
+            before.extend((*by == index).then_some(*devno));
+            *by != index
+        });
+        before.into_iter().chain(image_devno(index)).chain(self.devno_of(index)).collect()
+    }
+
+    /// Whether names in other directories concern us, now that this one has changed.
+    pub fn leads_on(&self, path: &Path) -> bool {
+        self.is_directory_of_ours(path) || self.trails.iter().any(|steps| steps.iter().any(|step| step == path))
     }
 
     /// The device that somebody means by a path.
@@ -160,6 +186,25 @@ impl Scope {
     pub fn covers(&mut self, devno: DevNo) -> bool {
         self.examine(devno).is_ok_and(|found| found.is_some())
     }
+}
+
+fn image_devno(index: usize) -> Option<DevNo> {
+    Some(DevNo::new(IMAGE_MAJOR, u32::try_from(index).ok()?))
+}
+
+/// The path, and the one it is a link to, and so on. Links among its directories are not looked
+/// into.
+fn trail(path: &Path) -> Vec<PathBuf> {
+    let mut trail = vec![path.to_owned()];
+    while let Some(last) = trail.last()
+        && let Ok(target) = std::fs::read_link(last)
+        && trail.len() <= LINKS_MAX
+    {
+        let directory = last.parent().unwrap_or(Path::new("/"));
+        let directory = directory.canonicalize().unwrap_or_else(|_| directory.to_owned());
+        trail.push(directory.join(target));
+    }
+    trail
 }
 
 fn block_devno(path: &Path) -> Option<DevNo> {

@@ -4,8 +4,13 @@ use super::Options;
 use crate::conf::{self, Settings};
 use crate::text::{self, Section};
 use std::fmt;
-use std::io;
+use std::fs::OpenOptions;
+use std::io::{self, Read};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+/// Of one file.
+const SIZE_MAX: u64 = 16 << 20;
 
 #[derive(Debug)]
 pub enum Error {
@@ -72,9 +77,23 @@ fn lay_over<'a>(conf: &mut Section<'a>, text: Option<&'a [u8]>, path: &Path) -> 
     }
 }
 
-/// `None` if there is no such file.
+/// `None` if there is no such file. It is read by the loop, so it must be one that ends and does
+/// not wait for anybody.
 fn read(path: &Path) -> Result<Option<Vec<u8>>, Error> {
-    match std::fs::read(path) {
+    let read = || {
+        let file = OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path)?;
+        let kind = file.metadata()?.file_type();
+        if kind.is_fifo() || kind.is_block_device() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
+        let mut bytes = Vec::new();
+        file.take(SIZE_MAX + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > SIZE_MAX {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "too large"));
+        }
+        Ok(bytes)
+    };
+    match read() {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Error::Read { path: path.to_owned(), error }),

@@ -37,7 +37,8 @@ pub struct Watches {
     /// The kernel keeps one watch for each inode, and two nodes that are hard links are one inode.
     nodes: BTreeMap<WatchDescriptor, BTreeSet<DevNo>>,
     descriptors: BTreeMap<DevNo, WatchDescriptor>,
-    directories: BTreeMap<WatchDescriptor, PathBuf>,
+    /// Several names of one directory, by links, are one inode too.
+    directories: BTreeMap<WatchDescriptor, BTreeSet<PathBuf>>,
     notices: VecDeque<Notice>,
 }
 
@@ -87,7 +88,7 @@ impl Watches {
             | AddWatchFlags::IN_MOVED_FROM
             | AddWatchFlags::IN_ONLYDIR;
         let added = self.inotify.add_watch(directory, mask)?;
-        self.directories.insert(added, directory.to_owned());
+        self.directories.entry(added).or_default().insert(directory.to_owned());
         Ok(())
     }
 
@@ -111,10 +112,14 @@ impl Watches {
         let gone = AddWatchFlags::IN_DELETE_SELF | AddWatchFlags::IN_MOVE_SELF | AddWatchFlags::IN_IGNORED;
         if event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
             self.notices.push_back(Notice::Lost);
-        } else if let Some(directory) = self.directories.get(&event.wd) {
+        } else if let Some(directories) = self.directories.get(&event.wd) {
             if let Some(name) = event.name {
                 let created = event.mask.intersects(AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO);
-                self.notices.push_back(Notice::Named { directory: directory.clone(), name, created });
+                self.notices.extend(directories.iter().map(|directory| Notice::Named {
+                    directory: directory.clone(),
+                    name: name.clone(),
+                    created,
+                }));
             } else if event.mask.contains(AddWatchFlags::IN_IGNORED) {
                 self.directories.remove(&event.wd);
             }

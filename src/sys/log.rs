@@ -2,13 +2,18 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::os::linux::fs::MetadataExt;
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, SystemTime};
 
 use crate::protocol::LOG_TARGET as WIRE;
-use env_logger::Builder;
+use env_logger::{Builder, Target};
 use log::{Level, LevelFilter, Log, Metadata, Record};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+/// PIPE_BUF, less what a cut leaves behind.
+const LINE_MAX: usize = 4096 - 4;
 
 const SYSLOG: &str = "/dev/log";
 /// syslog(3), `LOG_DAEMON | LOG_ERR`.
@@ -37,10 +42,50 @@ pub fn init(ident: &str, levels: Option<&str>, foreground: bool) {
             writeln!(out, "{} {} {text}", timestamp(now), record.level())
         }
     });
+    builder.target(Target::Pipe(Box::new(Stderr::default())));
     let logger = Logger { stderr: builder.build(), syslog: Syslog::new(ident, SYSLOG) };
     let most = logger.stderr.filter().max(LevelFilter::Error);
     if log::set_boxed_logger(Box::new(logger)).is_ok() {
         log::set_max_level(most);
+    }
+}
+
+/// Standard error, with the promise not to wait for whoever reads it: a pager that stands still
+/// must not stop the daemon. What it does not take at once is lost, and counted.
+#[derive(Default)]
+struct Stderr {
+    lost: u64,
+}
+
+impl Stderr {
+    fn takes(&self) -> bool {
+        let stderr = io::stderr();
+        let mut ready = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+        !matches!(poll(&mut ready, PollTimeout::ZERO), Ok(0))
+    }
+}
+
+impl Write for Stderr {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if !self.takes() {
+            self.lost += 1;
+            return Ok(line.len());
+        }
+        if self.lost > 0 {
+            let lost = std::mem::take(&mut self.lost);
+            let _ = io::stderr().write(format!("... {lost} lines were not taken\n").as_bytes());
+            return self.write(line);
+        }
+        // A pipe that takes anything takes as much as this.
+        match line.get(..LINE_MAX) {
+            None => io::stderr().write(line)?,
+            Some(beginning) => io::stderr().write(&[beginning, b"...\n"].concat())?,
+        };
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -40,6 +40,17 @@ impl Aliases {
         self.by_devno.get(&devno).into_iter().flatten()
     }
 
+    /// Notes the names in a directory that is new, and below it: the devices that have them.
+    pub fn read_below(&mut self, directory: &Path) -> io::Result<Vec<DevNo>> {
+        let mut devnos = Vec::new();
+        walk(directory, 0, &mut |path, is_directory| {
+            if !is_directory && let Some(devno) = devno_at(path) {
+                devnos.extend(self.update(path, Some(devno)));
+            }
+        })?;
+        Ok(devnos)
+    }
+
     /// Notes what a name stands for now. The device whose names have changed, if any have.
     pub fn update(&mut self, path: &Path, devno: Option<DevNo>) -> Option<DevNo> {
         let name = path.to_string_lossy().into_owned();

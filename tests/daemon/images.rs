@@ -6,6 +6,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::time::Duration;
 
 #[test]
@@ -62,6 +63,46 @@ fn an_image_is_replaced_by_another() {
     fs::rename(&image, &new).unwrap();
     daemon.settle();
     assert!(daemon.pvs().is_empty());
+}
+
+#[test]
+fn a_link_to_an_image_is_followed_wherever_it_leads() {
+    let world = World::new();
+    fs::create_dir(world.path("elsewhere")).unwrap();
+    let (given, step) = (world.path("given"), world.path("elsewhere/step"));
+    let (first, second, kept) = (world.path("elsewhere/first"), world.path("elsewhere/second"), world.path("kept"));
+    write_pv(&first, "a", None);
+    symlink("elsewhere/step", &given).unwrap();
+    symlink("first", &step).unwrap();
+    // The same directory by two names.
+    symlink(world.path(""), world.path("self")).unwrap();
+    let other = world.path("self/other");
+    let daemon = world.watch(&[&given, &other]);
+    let pvs = || {
+        daemon.settle();
+        daemon.pvs().into_keys().collect::<Vec<_>>()
+    };
+    assert_eq!(pvs(), [hyphenated("a")]);
+    // Replaced, and the old one lives on under another name.
+    fs::hard_link(&first, &kept).unwrap();
+    write_pv(&second, "b", None);
+    fs::rename(&second, &first).unwrap();
+    assert_eq!(pvs(), [hyphenated("b")]);
+    fs::remove_file(&first).unwrap();
+    assert!(pvs().is_empty());
+    write_pv(&first, "c", None);
+    assert_eq!(pvs(), [hyphenated("c")]);
+    // The link in the middle leads to a directory that was not concerned so far.
+    fs::remove_file(&step).unwrap();
+    fs::create_dir(world.path("third")).unwrap();
+    symlink("../third/image", &step).unwrap();
+    assert!(pvs().is_empty());
+    write_pv(&world.path("third/image"), "d", None);
+    assert_eq!(pvs(), [hyphenated("d")]);
+    fs::remove_file(&given).unwrap();
+    assert!(pvs().is_empty());
+    write_pv(&world.path("other"), "e", None);
+    assert_eq!(pvs(), [hyphenated("e")]);
 }
 
 #[test]

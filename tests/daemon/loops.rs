@@ -1,13 +1,14 @@
 //! Loop devices and the kernel's events. Numbers 100 to 159, and 1000 to 1999, are ours.
 
 use crate::common::daemon::{Daemon, World, stop};
-use crate::common::loops::{CROWD, Loops, attach_watched, kernel_events, node};
+use crate::common::loops::{CROWD, Loops, PREFIX, attach_watched, kernel_events, node};
 use crate::common::testing::needs;
 use crate::common::{PV_SIZE, copy, hyphenated, lvm, pv_head, vg, wait_until, write_blank, write_pv};
 use nix::sys::signal::{Signal, kill};
 use serde_json::json;
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
@@ -288,6 +289,52 @@ fn only_what_is_given_is_watched() {
     daemon.settle();
     assert_eq!(daemon.pvs(), [(hyphenated("b"), loops[0].device())].into());
     assert!(Path::new(&node(135)).exists());
+}
+
+#[test]
+fn a_filter_sees_names_in_a_new_directory() {
+    let world = World::new();
+    let image = world.path("image");
+    write_pv(&image, "a", None);
+    let attached = needs("a_filter_sees_names_in_a_new_directory", attach_watched(154, &[&image]));
+    let Some(loops) = attached else { return };
+    let new = tempfile::Builder::new().prefix(PREFIX).tempdir_in("/dev").unwrap();
+    let directory = new.path().to_owned();
+    world.configure(&format!("devices {{ global_filter=[\"a|^{}/by/name$|\",\"r|.*|\"] }}", directory.display()));
+    new.close().unwrap();
+    let daemon = world.start([""; 0]);
+    assert!(daemon.pvs().is_empty());
+    fs::create_dir_all(directory.join("by")).unwrap();
+    symlink(loops[0].node(), directory.join("by/name")).unwrap();
+    daemon.settle();
+    assert_eq!(daemon.pvs(), [(hyphenated("a"), loops[0].device())].into());
+    fs::remove_dir_all(&directory).unwrap();
+    daemon.settle();
+    assert!(daemon.pvs().is_empty());
+}
+
+#[test]
+fn a_link_of_which_only_the_present_device_counts() {
+    let world = World::new();
+    let (one, two, link) = (world.path("one"), world.path("two"), world.path("link"));
+    write_pv(&one, "a", None);
+    write_pv(&two, "b", None);
+    let attached = needs("a_link_of_which_only_the_present_device_counts", attach_watched(152, &[&one, &two]));
+    let Some(loops) = attached else { return };
+    symlink(loops[0].node(), &link).unwrap();
+    let daemon = world.watch(&[&link]);
+    let pvs = || {
+        daemon.settle();
+        daemon.pvs()
+    };
+    assert_eq!(pvs(), [(hyphenated("a"), loops[0].device())].into());
+    fs::remove_file(&link).unwrap();
+    symlink(loops[1].node(), &link).unwrap();
+    assert_eq!(pvs(), [(hyphenated("b"), loops[1].device())].into());
+    fs::remove_file(&link).unwrap();
+    assert!(pvs().is_empty());
+    symlink(&one, &link).unwrap();
+    assert_eq!(pvs().into_keys().collect::<Vec<_>>(), [hyphenated("a")]);
 }
 
 #[test]

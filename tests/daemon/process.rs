@@ -276,12 +276,36 @@ fn sighup_reads_the_configuration_again() {
     world.configure("devices { global_filter=[\"x\"] }");
     daemon.signal(Signal::SIGHUP);
     wait_until("the error", || world.log().contains("stays as it was"));
+    assert_eq!((token(), daemon.pvs().len()), (before.clone(), 1));
+
+    // Nor does one that would have to be waited for.
+    fs::remove_file(world.path("lvm.conf")).unwrap();
+    mkfifo(&world.path("lvm.conf"), Mode::S_IRWXU).unwrap();
+    daemon.signal(Signal::SIGHUP);
+    wait_until("the other error", || world.log().contains("not a regular file"));
     assert_eq!((token(), daemon.pvs().len()), (before, 1));
+    fs::remove_file(world.path("lvm.conf")).unwrap();
 
     world.configure("");
     daemon.signal(Signal::SIGHUP);
     wait_until("the old token", || token() == DEFAULT_TOKEN);
     assert_eq!(daemon.pvs().len(), 2);
+}
+
+#[test]
+fn nobody_has_to_read_the_log() {
+    let world = World::new();
+    let mut command = world.command_of(Path::new("sh"));
+    // A pipe that only the daemon itself could read from.
+    let script = "mkfifo \"$1\"; exec 3<> \"$1\"; exec \"$0\" -f -l all --no-scan 2>&3";
+    command.args(["-c", script, env!("CARGO_BIN_EXE_pvwatchd")]).arg(world.path("unread"));
+    let mut daemon = world.start_command(&mut command);
+    let mut client = daemon.connect();
+    for _ in 0..3000 {
+        assert_eq!(client.ask("= no request").response(), "token_mismatch");
+    }
+    daemon.signal(Signal::SIGTERM);
+    assert!(daemon.wait().success());
 }
 
 #[test]
