@@ -46,8 +46,10 @@ struct Client {
     readable: bool,
     /// There is the end to read, behind what else there is.
     read_closed: bool,
-    /// The socket was full; a wake-up when it is not any more is asked for.
+    /// The socket was full.
     blocked: bool,
+    /// A wake-up when it is not any more has been asked for.
+    room_watched: bool,
     /// Its sending half is shut down. What it sent before is answered.
     ended: bool,
     closing: Closing,
@@ -149,6 +151,7 @@ impl Clients {
             readable: true,
             read_closed: false,
             blocked: false,
+            room_watched: false,
             ended: false,
             closing: Closing::No,
             progress: now,
@@ -405,8 +408,13 @@ impl Client {
     }
 
     /// Asks for a wake-up when the socket takes more. Only then: each reply that a client takes
-    /// would be an event otherwise.
+    /// would be an event otherwise. And only once: asking again is answered at once while there is
+    /// something to read, so that we would go round and round.
     fn wait_for_room(&mut self, token: usize, registry: &Registry) -> Advance {
+        if self.room_watched {
+            return Advance::Waiting;
+        }
+        self.room_watched = true;
         let interest = Interest::READABLE | Interest::WRITABLE;
         match registry.reregister(&mut self.stream, Token(token), interest) {
             Ok(()) => Advance::Waiting,

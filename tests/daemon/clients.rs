@@ -4,6 +4,7 @@ use crate::common::daemon::{Client, DEFAULT_TOKEN, World};
 use crate::common::{vg, wait_until, write_pv};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
+use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::path::Path;
@@ -56,6 +57,26 @@ fn a_client_that_never_reads_holds_nobody_up() {
     for _ in 0..sent / (request.len() / 1000) {
         assert!(never_reads.answer().0.starts_with(b"# VG METADATA"));
     }
+}
+
+#[test]
+fn a_client_that_asks_and_never_reads_costs_no_time() {
+    let world = World::new();
+    let daemon = world.start(["--no-scan"]);
+    let mut client = daemon.connect();
+    client.stream.set_nonblocking(true).unwrap();
+    let requests = "request=\"get_global_info\" token=\"skip\"\n##\n".repeat(100);
+    // Until neither side takes anything more.
+    let mut full = 0;
+    while full < 20 {
+        full = if client.stream.write(requests.as_bytes()).is_ok() { 0 } else { full + 1 };
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let stat = || fs::read_to_string(format!("/proc/{}/stat", daemon.pid())).unwrap();
+    let ticks = || stat().split(' ').skip(13).take(2).map(|field| field.parse::<u64>().unwrap()).sum::<u64>();
+    let before = ticks();
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(ticks() - before < 30, "{} hundredths of a second", ticks() - before);
 }
 
 #[test]
