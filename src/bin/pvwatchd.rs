@@ -2,7 +2,7 @@
 
 use lexopt::ValueExt;
 use pvwatch::daemon::{self, Error, Options};
-use pvwatch::sys::{log, pid_file, reader};
+use pvwatch::sys::{descriptors, log, pid_file, reader};
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -63,6 +63,12 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(Command::Run { options, log_levels }) => {
+            if !options.foreground
+                && let Err(error) = descriptors::close_inherited()
+            {
+                eprintln!("pvwatchd: inherited descriptors cannot be closed: {error}");
+                return ExitCode::FAILURE;
+            }
             log::init("pvwatchd", log_levels.as_deref(), options.foreground);
             run(&options)
         }

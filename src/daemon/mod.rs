@@ -515,7 +515,7 @@ impl<'o> Daemon<'o> {
         for _ in 0..limit {
             let Some(watches) = &mut self.watches else { return };
             let (devnos, cause) = match watches.receive() {
-                Notice::Written(devno) => (vec![devno], Cause::Written),
+                Notice::Written(devno) => (self.scope.written(devno), Cause::Written),
                 Notice::NodeGone(devno) => (vec![devno], Cause::Node),
                 Notice::Named { directory, name, .. } => (self.named(&directory.join(name)), Cause::Node),
                 Notice::Lost => {

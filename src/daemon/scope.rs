@@ -92,6 +92,12 @@ impl Scope {
         Ok(present)
     }
 
+    /// The devices that a write to this one changes.
+    pub fn written(&self, devno: DevNo) -> Vec<DevNo> {
+        let relatives = if is_image(devno) { Vec::new() } else { self.sysfs.relatives(devno) };
+        std::iter::once(devno).chain(relatives).collect()
+    }
+
     /// What the kernel says of the device now, and its names; `None` if it is gone or none of ours.
     /// An error proves nothing about it.
     pub fn examine(&mut self, devno: DevNo) -> io::Result<Option<(Facts, Vec<String>)>> {

@@ -45,6 +45,20 @@ fn set_close_on_exec_by_list() -> io::Result<()> {
     Ok(())
 }
 
+/// Closes what was open before the program began, but for a socket that systemd hands over: a
+/// daemon must not keep open what its starter waits for the end of. Call it first thing in `main`,
+/// before anything has opened a descriptor.
+pub fn close_inherited() -> io::Result<()> {
+    let variable = |name: &str| std::env::var(name).unwrap_or_default();
+    let handed_over = variable("LISTEN_PID") == std::process::id().to_string() && variable("LISTEN_FDS") == "1";
+    if handed_over {
+        // What systemd starts has nothing else.
+        return Ok(());
+    }
+    // SAFETY: by this function's contract nothing in the process owns a descriptor yet.
+    unsafe { close_all() }
+}
+
 /// Closes every descriptor from 3 on.
 ///
 /// # Safety

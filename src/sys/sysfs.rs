@@ -44,6 +44,20 @@ impl Sysfs {
         Ok(self.look(&directory)?.map(|present| present.facts))
     }
 
+    /// The devices that share bytes with this one: the partitions of a disk, the disk of a
+    /// partition. What cannot be looked at is left out.
+    pub fn relatives(&self, devno: DevNo) -> Vec<DevNo> {
+        let directory = self.sys.join(format!("dev/block/{devno}"));
+        let number = |directory: &Path| DevNo::parse(fs::read_to_string(directory.join("dev")).ok()?.trim_end());
+        let is_partition = |directory: &Path| directory.join("partition").exists();
+        if is_partition(&directory) {
+            return number(&directory.join("..")).into_iter().collect();
+        }
+        let entries = fs::read_dir(&directory).into_iter().flatten().flatten();
+        let partitions = entries.map(|entry| entry.path()).filter(|path| is_partition(path));
+        partitions.filter_map(|path| number(&path)).collect()
+    }
+
     /// Every block device that has a number. One that cannot be looked at is left out.
     pub fn enumerate(&mut self) -> io::Result<Vec<Present>> {
         self.read_drivers().map_err(|error| explain(&self.proc_devices, &error))?;

@@ -46,6 +46,8 @@ pub const JOBS_MAX: usize = 8;
 const OWN_UPDATE_TIMEOUT_SECS: i64 = 60;
 /// When the list of devices could not be read.
 const ENUMERATE_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// How long a client that names no timeout may keep the cache to itself.
+const CLIENT_UPDATE_MAX: Duration = Duration::from_secs(60);
 /// The reads of the first scan begin a little after it, and so do their deadlines.
 const FIRST_SCAN_SLACK: Duration = Duration::from_millis(500);
 const OWN_COMMAND: &[u8] = b"pvwatchd";
@@ -631,7 +633,7 @@ impl Watcher {
             self.next_reread,
             self.enumerate_at,
             self.first_scan.as_ref().map(|scan| scan.until),
-            self.cache.token.expires_at().filter(|_| self.scanning),
+            self.update_ends_at(),
         ];
         jobs.chain(others.into_iter().flatten()).min()
     }
@@ -661,11 +663,20 @@ impl Watcher {
         if self.next_reread.is_none() {
             self.next_reread = self.settings.reread_interval.map(|interval| now + interval);
         }
-        if self.scanning && self.cache.token.expire(now) {
+        if self.update_ends_at().is_some_and(|at| at <= now) {
             // Whoever was filling the cache never came back.
+            self.cache.token.set(b"");
             self.begin_scan(now);
             self.distrust_all();
         }
+    }
+
+    /// When whoever is filling the cache has had the time for it: its own timeout, or ours if it
+    /// gave none. A cache server waits for ever, as lvmetad does.
+    fn update_ends_at(&self) -> Option<Duration> {
+        let token = &self.cache.token;
+        let unlimited = || Duration::from_secs(token.update().begin) + CLIENT_UPDATE_MAX;
+        (self.scanning && token.is_updating()).then(|| token.expires_at().unwrap_or_else(unlimited))
     }
 
     /// Reads a device that nothing has happened to.

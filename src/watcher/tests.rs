@@ -477,6 +477,17 @@ fn after_a_clients_refill_the_disks_win() {
     bench.request("request=\"pv_clear_all\"");
     bench.at(6_000);
     assert_eq!((bench.seqno(), bench.place(1), bench.watcher.state()), (Some(3), Some(1), State::Initialized));
+    // Nor says how long it may take.
+    for (at, timeout) in [(10_000, 0), (100_000, -1)] {
+        bench.at(at);
+        bench.request(&format!(
+            "request=\"token_update\"\ntoken=\"update in progress\"\npid=7\nupdate_timeout={timeout}"
+        ));
+        bench.request("request=\"pv_clear_all\"");
+        assert_eq!((bench.seqno(), bench.watcher.state()), (None, State::Scanning));
+        bench.at(at + 61_000);
+        assert_eq!((bench.seqno(), bench.watcher.state()), (Some(3), State::Initialized));
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::process::Command;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
@@ -384,4 +385,36 @@ fn without_descriptors_nothing_is_declared_gone() {
     drop(crowd);
     wait_until("the end of it", || daemon.settle().is_empty());
     assert_eq!(daemon.pvs(), pvs);
+}
+
+/// A partition begins at 1 MiB of the disk; writing there through the disk's node tells nobody of
+/// the partition's.
+#[test]
+fn a_write_through_the_disk_is_a_write_to_its_partition() {
+    let world = World::new();
+    let (disk, partition) = (world.path("disk"), world.path("partition"));
+    write_blank(&disk, 16 << 20);
+    write_pv(&partition, "a", None);
+    let name = "a_write_through_the_disk_is_a_write_to_its_partition";
+    let Some(loops) = needs(name, attach_watched(150, &[&disk])) else { return };
+    let node = node(150);
+    let run = |program: &str, arguments: &[&str]| {
+        assert!(Command::new(program).args(arguments).status().unwrap().success(), "{program} {arguments:?}");
+    };
+    let device = node.to_str().unwrap();
+    run("addpart", &[device, "1", "2048", "16384"]);
+    world.configure(&format!("devices {{ global_filter=[\"a|^{device}p1$|\",\"a|^{device}$|\",\"r|.*|\"] }}"));
+    let daemon = world.start([""; 0]);
+    let to_disk = |from: &str| {
+        let (from, to) = (format!("if={from}"), format!("of={device}"));
+        run("dd", &[&from, &to, "bs=1M", "seek=1", "count=1", "conv=notrunc", "oflag=direct", "status=none"]);
+    };
+    to_disk(partition.to_str().unwrap());
+    daemon.settle();
+    assert_eq!(daemon.pvs().into_keys().collect::<Vec<_>>(), [hyphenated("a")]);
+    to_disk("/dev/zero");
+    daemon.settle();
+    assert!(daemon.pvs().is_empty());
+    run("delpart", &[device, "1"]);
+    loops[0].detach();
 }

@@ -207,6 +207,18 @@ impl Drop for KillAtEnd {
     }
 }
 
+/// Who started it may wait for the end of a pipe that the daemon knows nothing of.
+#[test]
+fn in_the_background_nothing_inherited_stays_open() {
+    let world = World::new();
+    let mut shell = world.command_of(Path::new("sh"));
+    shell.args(["-c", "(exec 9>&1; \"$0\" --no-scan >&2) | timeout 20 cat"]).arg(env!("CARGO_BIN_EXE_pvwatchd"));
+    let (status, ..) = run(&mut shell);
+    let pid = fs::read_to_string(world.pid_file()).unwrap().trim().parse().unwrap();
+    kill(Pid::from_raw(pid), Signal::SIGTERM).unwrap();
+    assert_eq!(status, Some(0), "cat saw no end");
+}
+
 #[test]
 fn the_parent_fails_when_the_socket_cannot_be_made() {
     let world = World::new();
