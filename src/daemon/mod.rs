@@ -112,6 +112,8 @@ impl From<&mio::event::Event> for Event {
 const EFFECTS_PER_TURN: usize = 64;
 /// Uevents, and inotify's notices, taken before the sockets are served again.
 const EVENTS_PER_TURN: usize = 4096;
+/// How often directories are looked for until no new one appears. Each look is as deep as all are.
+const DIRECTORY_LOOKS: usize = 8;
 /// A running shutdown waits that long for replies to be taken.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 /// How soon after a change systemd is told what we are at.
@@ -559,10 +561,19 @@ impl<'o> Daemon<'o> {
 
     fn watch_directories(&mut self) {
         let Some(watches) = &mut self.watches else { return };
-        for directory in self.scope.directories() {
-            if let Err(error) = watches.watch_directory(&directory) {
-                log::warn!("{}: new nodes in it are not noticed: inotify: {error}", directory.display());
+        let mut watched: Vec<PathBuf> = Vec::new();
+        for _ in 0..DIRECTORY_LOOKS {
+            let directories = self.scope.directories();
+            if directories == watched {
+                return;
             }
+            for directory in directories.iter().filter(|directory| !watched.contains(*directory)) {
+                if let Err(error) = watches.watch_directory(directory) {
+                    log::warn!("{}: new nodes in it are not noticed: inotify: {error}", directory.display());
+                }
+            }
+            // One that was made in another before that was watched shows now.
+            watched = directories;
         }
     }
 

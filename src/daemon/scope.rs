@@ -154,12 +154,16 @@ impl Scope {
             let indices = (0..self.trails.len()).filter(leads_there).collect::<Vec<_>>();
             return indices.into_iter().flat_map(|index| self.devnos_of(index)).collect();
         }
-        if self.is_directory_of_ours(path) {
-            return self.aliases.read_below(path).unwrap_or_default();
-        }
         let devno = block_devno(path);
-        let devno = if self.need_aliases { self.aliases.update(path, devno).or(devno) } else { devno };
-        devno.into_iter().collect()
+        if !self.need_aliases {
+            return devno.into_iter().collect();
+        }
+        let mut devnos = self.aliases.forget_below(path);
+        devnos.extend(self.aliases.update(path, devno));
+        if self.is_directory_of_ours(path) {
+            devnos.extend(self.aliases.read_below(path).unwrap_or_default());
+        }
+        devnos
     }
 
     /// Whether it is a directory whose names filters look at.

@@ -51,6 +51,15 @@ impl Aliases {
         Ok(devnos)
     }
 
+    /// Forgets the names in a directory that is gone or another, and below it: the devices that
+    /// had them.
+    pub fn forget_below(&mut self, directory: &Path) -> Vec<DevNo> {
+        let prefix = format!("{}/", directory.to_string_lossy());
+        let below = self.by_name.range(prefix.clone()..).take_while(|(name, _)| name.starts_with(&prefix));
+        let names = below.map(|(name, _)| PathBuf::from(name)).collect::<Vec<_>>();
+        names.iter().filter_map(|name| self.update(name, None)).collect()
+    }
+
     /// Notes what a name stands for now. The device whose names have changed, if any have.
     pub fn update(&mut self, path: &Path, devno: Option<DevNo>) -> Option<DevNo> {
         let name = path.to_string_lossy().into_owned();
@@ -102,4 +111,22 @@ fn walk(directory: &Path, depth: usize, visit: &mut dyn FnMut(&Path, bool)) -> i
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_below_a_directory_go_with_it() {
+        let mut aliases = Aliases::default();
+        let (one, two) = (DevNo::new(8, 0), DevNo::new(8, 16));
+        for (name, devno) in [("/dev/by/id/a", one), ("/dev/by/id/b", two), ("/dev/by/ident", two), ("/dev/by", one)] {
+            aliases.update(Path::new(name), Some(devno));
+        }
+        assert_eq!(aliases.forget_below(Path::new("/dev/by/id")), [one, two]);
+        assert_eq!(aliases.of(one).collect::<Vec<_>>(), ["/dev/by"]);
+        assert_eq!(aliases.of(two).collect::<Vec<_>>(), ["/dev/by/ident"]);
+        assert_eq!(aliases.forget_below(Path::new("/dev/by/id")), []);
+    }
 }
