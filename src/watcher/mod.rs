@@ -15,6 +15,7 @@
 mod apply;
 mod cause;
 mod device;
+mod event;
 mod jobs;
 mod outdated;
 mod report;
@@ -27,7 +28,6 @@ use crate::devno::DevNo;
 use crate::id::Id;
 use crate::metadata::TextCache;
 use crate::protocol::{self, Push, Reply};
-use crate::scan::ByteRange;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
@@ -35,6 +35,7 @@ use std::time::Duration;
 
 pub use cause::Cause;
 pub use device::{Content, Device, Quarantine, Reason, Seen};
+pub use event::{Effect, Event, Opened, State};
 pub use jobs::JobId;
 pub use report::{Level, Report};
 pub use settle::SettleId;
@@ -51,115 +52,6 @@ const CLIENT_UPDATE_MAX: Duration = Duration::from_secs(60);
 /// The reads of the first scan begin a little after it, and so do their deadlines.
 const FIRST_SCAN_SLACK: Duration = Duration::from_millis(500);
 const OWN_COMMAND: &[u8] = b"pvwatchd";
-
-#[derive(Debug)]
-pub enum Event {
-    /// Everything there is, enumerated after subscribing to changes.
-    Resync(Vec<Present>),
-    /// Something happened to this device; look at it.
-    Touched {
-        devno: DevNo,
-        cause: Cause,
-    },
-    /// What the kernel says of it now, and its names; `None` if there is no such device.
-    Facts {
-        devno: DevNo,
-        found: Option<(Facts, Vec<String>)>,
-    },
-    /// What the kernel says of it could not be read: that proves nothing.
-    NoFacts {
-        devno: DevNo,
-        errno: i32,
-    },
-    /// It could not be enumerated what there is.
-    NoResync,
-    /// Events were lost.
-    Lost(&'static str),
-    Opened {
-        job: JobId,
-        result: Result<Opened, i32>,
-    },
-    Data {
-        job: JobId,
-        diskseq: Option<u64>,
-        result: Result<Vec<u8>, i32>,
-    },
-    ReaderDied(JobId),
-    /// The reader of an abandoned job has exited at last.
-    ReaderReleased(JobId),
-    Settle(SettleId),
-    /// Nobody waits for this any more.
-    Unsettle(SettleId),
-}
-
-/// A device that a reader has opened.
-#[derive(Debug)]
-pub struct Opened {
-    /// In bytes.
-    pub size: u64,
-    pub diskseq: Option<u64>,
-    /// The bytes from offset 0.
-    pub head: Vec<u8>,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-pub enum Effect {
-    Enumerate,
-    Examine(DevNo),
-    /// Watch the node for writers that close it; emitted before each read.
-    Watch {
-        devno: DevNo,
-        path: String,
-    },
-    Unwatch(DevNo),
-    Open {
-        job: JobId,
-        devno: DevNo,
-        path: String,
-        length: usize,
-    },
-    Read {
-        job: JobId,
-        range: ByteRange,
-    },
-    Close(JobId),
-    /// Give the job's reader up; it may be stuck in the kernel.
-    Abandon(JobId),
-    Settled {
-        id: SettleId,
-        quarantined: Vec<DevNo>,
-    },
-    /// Each device that was present at the start is scanned or quarantined, or its time is up.
-    Ready,
-    Report(Report),
-}
-
-/// How complete the cache is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// Never filled.
-    Empty,
-    /// Being filled, by us or by a command.
-    Scanning,
-    /// Complete as of the scan, and nothing has happened since.
-    Initialized,
-    /// Something has happened that is not in the cache yet.
-    Outdated,
-    /// Brought up to date since.
-    Updated,
-}
-
-impl State {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            State::Empty => "Empty",
-            State::Scanning => "Scanning",
-            State::Initialized => "Initialized",
-            State::Outdated => "Outdated",
-            State::Updated => "Updated",
-        }
-    }
-}
 
 /// Counted since the start.
 #[derive(Clone, Debug, Default)]
@@ -401,9 +293,13 @@ impl Watcher {
     }
 
     fn distrust_all(&mut self) {
-        let mut devnos = self.devices.keys().copied().collect::<BTreeSet<_>>();
-        devnos.extend(self.cache.present_pvs().map(|(_, device)| DevNo::from_wire(device)));
-        devnos.into_iter().for_each(|devno| self.distrust(devno));
+        self.known_devnos().into_iter().for_each(|devno| self.distrust(devno));
+    }
+
+    /// Not only of devices: a client may have pushed one that never was.
+    fn known_devnos(&self) -> BTreeSet<DevNo> {
+        let pushed = self.cache.present_pvs().map(|(_, device)| DevNo::from_wire(device));
+        self.devices.keys().copied().chain(pushed).collect()
     }
 
     fn touch(&mut self, devno: DevNo, cause: Cause) {
@@ -494,11 +390,8 @@ impl Watcher {
         self.counters.resyncs += 1;
         self.report(Report::Resync { devices: present.len() });
         let there = present.iter().map(|present| present.devno).collect::<BTreeSet<_>>();
-        // Not only devices: a client may have pushed one that never was.
-        let mut known = self.devices.keys().copied().collect::<BTreeSet<_>>();
-        known.extend(self.cache.present_pvs().map(|(_, device)| DevNo::from_wire(device)));
         // One that is missing may only have been unreadable: a look will tell.
-        for devno in known.union(&there).copied() {
+        for devno in self.known_devnos().union(&there).copied() {
             self.touched.entry(devno).or_insert(Cause::Enumerated);
         }
         if let Some(scan) = &mut self.first_scan {

@@ -2,6 +2,7 @@ use super::*;
 use crate::cache::{FoundPv, NewBody, NewMetadata};
 use crate::metadata::VgText;
 use crate::ondisk::image::{PvSpec, pv_image, vg_text};
+use crate::scan::ByteRange;
 use crate::scan::{ReadError, Scan, Step, Verdict};
 use crate::text::Section;
 
