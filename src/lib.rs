@@ -19,6 +19,7 @@
 //! | [`scan`] | one device: which bytes next, and at the end a verdict |
 //! | [`filter`], [`conf`] | which devices are scanned; the settings |
 //! | [`cache`] | PVs and VGs, and the replies made of them |
+//! | [`online`], [`pvscan`] | LVM's run files, and what its udev rule is told |
 //! | [`watcher`] | which device to scan when, and what follows; owns the cache |
 //! | [`protocol`], [`api`] | lvmetad's protocol and ours, on the same socket |
 //! | [`inspect`], [`words`] | JSON and plain words for people |
@@ -47,8 +48,10 @@ pub mod id;
 pub mod inspect;
 pub mod metadata;
 pub mod ondisk;
+pub mod online;
 pub mod probe;
 pub mod protocol;
+pub mod pvscan;
 pub mod scan;
 pub mod sys;
 pub mod text;
