@@ -25,6 +25,14 @@ pub struct PvOnline {
     pub device: Option<String>,
 }
 
+/// What `pvs_lookup/VG` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lookup {
+    pub vg: Vec<u8>,
+    /// In the order of the text.
+    pub pvids: Vec<Id>,
+}
+
 /// What came of creating a file that only one can create.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Claim {
@@ -58,10 +66,10 @@ pub trait RunFiles {
     fn remove_vg(&mut self, vg: &[u8]) -> Result<(), Self::Error>;
 
     /// Creates `pvs_lookup/VG` unless it is there: true for the one who did.
-    fn claim_lookup(&mut self, vg: &[u8], pvids: &[Id]) -> Result<bool, Self::Error>;
+    fn claim_lookup(&mut self, lookup: &Lookup) -> Result<bool, Self::Error>;
     /// Creates it, or puts it in the place of what is there.
-    fn replace_lookup(&mut self, vg: &[u8], pvids: &[Id]) -> Result<(), Self::Error>;
-    fn lookups(&self) -> Result<Vec<(Vec<u8>, Vec<Id>)>, Self::Error>;
+    fn replace_lookup(&mut self, lookup: &Lookup) -> Result<(), Self::Error>;
+    fn lookups(&self) -> Result<Vec<Lookup>, Self::Error>;
     fn remove_lookup(&mut self, vg: &[u8]) -> Result<(), Self::Error>;
 
     /// Has the next command that wants LVM's hints make them anew, as `pvscan --cache DEV` does.

@@ -13,7 +13,7 @@ pub enum Found {
     /// It could not be read: the reason.
     Unreadable(String),
     NotAPv,
-    Pv(Pv),
+    Pv(Box<Pv>),
 }
 
 /// A PV, as far as coming online is concerned.
