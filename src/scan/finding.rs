@@ -77,7 +77,8 @@ pub enum Code {
     PvidNotInVg,
     /// The label says that a VG uses this PV, but no metadata area says which.
     InUseNoVg,
-    /// There is the superblock of an array's member, but it is wrong: it counts for nothing.
+    /// There is the superblock of an array's member, but it is wrong: a PV that reaches over it is
+    /// one, another is not.
     MemberDamaged,
     /// The end of the device cannot be read, and with it whether it is a member of an array.
     EndUnread,

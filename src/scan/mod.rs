@@ -224,7 +224,7 @@ impl Scan {
         known.put(self.asked, Ok(head));
         // Their places are in the head, or not on the device.
         let owner = signature::search(signature::AT_START, &known).unwrap_or_default();
-        findings.extend(owner.damaged.iter().map(|what| Finding::new(Code::MemberDamaged, what)));
+        findings.extend(owner.damaged.iter().map(|(_, what)| Finding::new(Code::MemberDamaged, what)));
         if let Some(member) = owner.member {
             return Step::Done(Verdict::Member { member: Box::new(member), findings });
         }
@@ -281,11 +281,15 @@ impl Scan {
             self.known.forget_end();
             return self.look_at_end(texts, pv, areas, true);
         }
-        pv.findings.extend(owner.damaged.iter().map(|what| Finding::new(Code::MemberDamaged, what)));
+        pv.findings.extend(owner.damaged.iter().map(|(_, what)| Finding::new(Code::MemberDamaged, what)));
+        // An array ends before the superblocks of its members. A PV that reaches further is on none;
+        // of one that does not, LVM says the same without a look at the checksum.
+        if owner.damaged.iter().any(|(place, _)| pv.dev_size <= *place) {
+            return Step::Done(Verdict::NotAPv { findings: pv.findings });
+        }
         if let Some((range, error)) = owner.unread {
             let detail = format_args!("{} bytes at {}: {error}", range.length, range.offset).to_string();
             pv.findings.push(Finding::new(Code::EndUnread, detail));
-            // An array ends before its members do. A PV that reaches further is not on one.
             if pv.dev_size <= range.offset {
                 return Step::Done(Verdict::Unreadable { error, findings: pv.findings });
             }

@@ -460,6 +460,15 @@ fn a_superblock_caught_half_written_is_read_again() {
 }
 
 #[test]
+fn a_damaged_superblock_that_a_pv_leaves_room_for_makes_it_none() {
+    for (dev_size, kind, seqno) in [(248 << 10, "not", None), ((248 << 10) + 1, "pv", Some(1))] {
+        let mut image = array_member("1.0", &PvSpec { dev_size: Some(dev_size), ..member() });
+        image[(248 << 10) + 100] ^= 1;
+        check(&image, kind, seqno, &[Code::MemberDamaged]);
+    }
+}
+
+#[test]
 fn an_end_that_cannot_be_read() {
     let behind_head = |image: &[u8], good: &[u64]| {
         let read = |_, range: ByteRange| {

@@ -48,9 +48,8 @@ fn with_block(
     decode: impl Fn(&[u8; BLOCK], u64) -> Result<Option<Member>, Damage>,
 ) -> Result<Option<Member>, Trouble> {
     match known.bytes(ByteRange { offset: place, length: BLOCK })?.and_then(|bytes| bytes.first_chunk()) {
-        Some(block) => {
-            decode(block, place).map_err(|Damage(what)| Trouble::Damaged(format!("MD superblock at {place}: {what}")))
-        }
+        Some(block) => decode(block, place)
+            .map_err(|Damage(what)| Trouble::Damaged(place, format!("MD superblock at {place}: {what}"))),
         None => Ok(None),
     }
 }

@@ -88,8 +88,8 @@ pub enum Trouble {
     /// These bytes are to be read first.
     Wanted(ByteRange),
     Unread(ByteRange, ReadError),
-    /// There is a superblock by its magic, and this is wrong with it.
-    Damaged(String),
+    /// There is a superblock by its magic at this place, and this is wrong with it.
+    Damaged(u64, String),
 }
 
 /// What has been read of a device.
@@ -103,8 +103,8 @@ pub struct Known {
 #[derive(Debug, Default)]
 pub struct Found {
     pub member: Option<Member>,
-    /// Superblocks that count for nothing.
-    pub damaged: Vec<String>,
+    /// Superblocks that count for nothing: where, and why.
+    pub damaged: Vec<(u64, String)>,
     /// What could not be read; if there is no member, there may be one all the same.
     pub unread: Option<(ByteRange, ReadError)>,
 }
@@ -121,7 +121,7 @@ pub fn search(looks: &[Look], known: &Known) -> Result<Found, ByteRange> {
             }
             Err(Trouble::Wanted(range)) => return Err(range),
             Err(Trouble::Unread(range, error)) => found.unread = found.unread.or(Some((range, error))),
-            Err(Trouble::Damaged(what)) => found.damaged.push(what),
+            Err(Trouble::Damaged(place, what)) => found.damaged.push((place, what)),
         }
     }
     Ok(found)

@@ -380,7 +380,12 @@ impl Sim {
             }
             _ => Area::Empty,
         };
-        Content::Pv { pv, areas: vec![area; areas] }
+        let areas = vec![area; areas];
+        match self.rng.below(12) {
+            0 => Content::Member { version: "0.90", pv, areas },
+            1 => Content::Member { version: "1.0", pv, areas },
+            _ => Content::Pv { pv, areas },
+        }
     }
 
     /// A command changes a VG, or makes one: each PV is written in turn, while the world goes on.
