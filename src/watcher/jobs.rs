@@ -3,6 +3,7 @@
 use super::device::{Content, Device, Reason, Seen};
 use super::{Cause, Effect, JOBS_MAX, Opened, Report, Watcher};
 use crate::devno::DevNo;
+use crate::filter::Rule;
 use crate::scan::{HEAD, Pv, ReadError, Scan, Step, Verdict};
 use std::rc::Rc;
 use std::time::Duration;
@@ -123,7 +124,10 @@ impl Watcher {
         };
         self.effects.push_back(Effect::Close(id));
         let Some((job, counts)) = self.end_job(id) else { return };
-        if counts {
+        if counts && !self.admits(job.devno, &content) {
+            self.done(job.devno, job.read);
+            self.reject(now, job.devno);
+        } else if counts {
             self.done(job.devno, job.read);
             self.store_seen(now, &job, content);
             self.apply(now, job.devno);
@@ -132,6 +136,22 @@ impl Watcher {
             }
         }
         self.job_over(job.devno);
+    }
+
+    /// Whether what was found may be used. Some devices are read only to see which PV they hold.
+    fn admits(&self, devno: DevNo, content: &Content) -> bool {
+        let (Some(device), Some(pv)) = (self.devices.get(&devno), content.pv()) else { return true };
+        self.settings.filter.admits(&device.facts, device.names.iter().map(String::as_str), &pv.id)
+    }
+
+    /// A rule applies to the device after all. If something has happened to it since, that will be
+    /// read; until then it is watched, so that it may.
+    fn reject(&mut self, now: Duration, devno: DevNo) {
+        let device = self.devices.get_mut(&devno).expect("its job has just ended");
+        if !device.is_dirty() {
+            device.rule = Some(Rule::DevicesFile);
+            self.withdraw(now, devno);
+        }
     }
 
     /// Whether an earlier read showed what this one, for an error, does not: that the device is a

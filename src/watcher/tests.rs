@@ -1,5 +1,6 @@
 use super::*;
 use crate::cache::{FoundPv, NewBody, NewMetadata};
+use crate::filter::{DevicesFile, Rule};
 use crate::metadata::VgText;
 use crate::ondisk::image::{PvSpec, pv_image, vg_text};
 use crate::scan::ByteRange;
@@ -452,6 +453,34 @@ fn an_error_in_a_metadata_area_keeps_what_was_known() {
     assert_eq!((bench.place(1), bench.reason(1)), (Some(1), reason));
     bench.at(100_000);
     assert_eq!((bench.place(1), bench.reason(1)), (Some(1), reason));
+}
+
+#[test]
+fn of_the_devices_file_the_pvid_may_decide() {
+    let mut bench = Bench::new(&[orphan(0), orphan(1)]);
+    assert_eq!((bench.place(0), bench.place(1)), (Some(0), Some(1)));
+    let rule = |bench: &Bench, minor| bench.watcher.devices()[&devno(minor)].rule;
+    let reconfigure = |bench: &mut Bench, file: &str| {
+        let mut settings = Settings::default();
+        settings.filter.devices_file = Some(DevicesFile::parse(file.as_bytes()));
+        bench.watcher.reconfigure(settings, bench.now);
+        bench.run();
+    };
+    reconfigure(&mut bench, &format!("IDTYPE=devname IDNAME=/dev/x PVID={}", pvid(1)).replace('-', ""));
+    assert_eq!((bench.place(0), bench.place(1)), (None, Some(1)));
+    assert_eq!((rule(&bench, 0), rule(&bench, 1)), (Some(Rule::DevicesFile), None));
+    // The PV that is listed comes to the other device, while that is being read.
+    bench.disk(0).held = true;
+    bench.touch(0, Cause::Written);
+    bench.write(1, orphan(2));
+    bench.disk(0).image = orphan(1);
+    bench.touch(0, Cause::Written);
+    bench.release(0);
+    assert_eq!((bench.place(1), bench.place(2)), (Some(0), None));
+    bench.send(Event::Settle(1));
+    assert_eq!(bench.settled, [1]);
+    reconfigure(&mut bench, "");
+    assert_eq!((bench.place(1), rule(&bench, 1)), (None, Some(Rule::DevicesFile)));
 }
 
 #[test]
