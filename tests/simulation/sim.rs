@@ -43,6 +43,8 @@ pub enum Kind {
     Slow,
     TwoAreas,
     Udevd,
+    /// Disks that are members of arrays.
+    Arrays,
 }
 
 const STEPS: [Kind; 22] = [
@@ -381,7 +383,10 @@ impl Sim {
             _ => Area::Empty,
         };
         let areas = vec![area; areas];
-        match self.rng.below(12) {
+        if !self.allowed(Kind::Arrays) {
+            return Content::Pv { pv, areas };
+        }
+        match self.rng.below(8) {
             0 => Content::Member { version: "0.90", pv, areas },
             1 => Content::Member { version: "1.0", pv, areas },
             _ => Content::Pv { pv, areas },
