@@ -123,7 +123,7 @@ fn leading_name(text: &[u8]) -> &[u8] {
 }
 
 /// `validate_name` of lvm2's `lib/misc/lvm-string.c`.
-fn is_valid_name(name: &[u8]) -> bool {
+pub fn is_valid_name(name: &[u8]) -> bool {
     let legal = |byte: &u8| byte.is_ascii_alphanumeric() || b"._+-".contains(byte);
     (1..=MAX_NAME).contains(&name.len()) && name.iter().all(legal) && name[0] != b'-' && !matches!(name, b"." | b"..")
 }
