@@ -122,7 +122,7 @@ fn leading_name(text: &[u8]) -> &[u8] {
     &text[..text.iter().position(ends).unwrap_or(text.len())]
 }
 
-/// `validate_name` of lvm2's `lib/misc/lvm-string.c`.
+/// Whether a VG can have this name: `validate_name` of lvm2's `lib/misc/lvm-string.c`.
 pub fn is_valid_name(name: &[u8]) -> bool {
     let legal = |byte: &u8| byte.is_ascii_alphanumeric() || b"._+-".contains(byte);
     (1..=MAX_NAME).contains(&name.len()) && name.iter().all(legal) && name[0] != b'-' && !matches!(name, b"." | b"..")

@@ -12,6 +12,7 @@ pub mod names;
 pub mod notify;
 pub mod pid_file;
 pub mod reader;
+pub mod run_files;
 pub mod signal;
 pub mod socket;
 pub mod sysfs;
