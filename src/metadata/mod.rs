@@ -7,6 +7,7 @@
 
 mod cache;
 mod check;
+mod lvs;
 
 use crate::id::Id;
 use crate::text::{self, Item, Scalar, Section};
@@ -15,6 +16,7 @@ use std::ops::{Deref, Range};
 use std::rc::Rc;
 
 pub use cache::TextCache;
+pub use lvs::visible_lvs;
 
 /// `NAME_LEN` in lvm2 counts the NUL.
 const MAX_NAME: usize = 127;
