@@ -5,6 +5,7 @@
 //! nothing. The rules of a full read are checked too; a text that breaks one of them still names
 //! its VG, but the VG cannot be used.
 
+mod access;
 mod cache;
 mod check;
 mod lvs;
@@ -15,6 +16,7 @@ use std::fmt;
 use std::ops::{Deref, Range};
 use std::rc::Rc;
 
+pub use access::{Access, Kept};
 pub use cache::TextCache;
 pub use lvs::visible_lvs;
 
@@ -33,6 +35,7 @@ pub struct VgText {
     pub body: Body,
     /// The ids of its PVs, in their order in the text; those that cannot be read are left out.
     pub pvids: Vec<Id>,
+    pub access: Access,
     /// Why LVM would refuse to read the whole VG.
     pub unreadable: Option<Problem>,
     pub warnings: Vec<Warning>,
@@ -108,7 +111,8 @@ impl VgText {
             let detail = "it contains what ends a message of lvmetad's protocol".to_owned();
             unreadable.get_or_insert(Problem { kind: ProblemKind::Structure, detail });
         }
-        Ok(VgText { name, vgid, seqno, body, pvids, unreadable, warnings })
+        let access = Access::read(vg);
+        Ok(VgText { name, vgid, seqno, body, pvids, access, unreadable, warnings })
     }
 
     /// All bytes of the text that this was read from, on disk and so with the NUL.
