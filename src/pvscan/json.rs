@@ -18,7 +18,7 @@
 use super::{Found, Lv, Pv, Vg};
 use crate::devno::DevNo;
 use crate::id::Id;
-use crate::metadata::is_valid_name;
+use crate::metadata::{Access, is_valid_name};
 use serde_json::{Map, Value};
 
 impl Found {
@@ -87,9 +87,9 @@ impl Vg {
         out.insert("name".into(), words(&self.name));
         out.insert("vgid".into(), write_id(self.vgid));
         out.insert("pvids".into(), write_ids(&self.pvids));
-        out.insert("exported".into(), self.exported.into());
-        insert(&mut out, "system_id", self.system_id.as_deref().map(words));
-        insert(&mut out, "lock_type", self.lock_type.as_deref().map(words));
+        out.insert("exported".into(), self.access.exported.into());
+        insert(&mut out, "system_id", self.access.system_id.as_deref().map(words));
+        insert(&mut out, "lock_type", self.access.lock_type.as_deref().map(words));
         if !self.lvs.is_empty() {
             out.insert("lvs".into(), self.lvs.iter().map(Lv::to_json).collect());
         }
@@ -104,9 +104,11 @@ impl Vg {
             name: bytes(&json["name"]).filter(|name| is_valid_name(name))?,
             vgid: read_id(&json["vgid"])?,
             pvids: read_ids(&json["pvids"])?,
-            system_id: optional(json, "system_id", bytes)?,
-            lock_type: optional(json, "lock_type", bytes)?,
-            exported: json["exported"].as_bool()?,
+            access: Access {
+                system_id: optional(json, "system_id", bytes)?,
+                lock_type: optional(json, "lock_type", bytes)?,
+                exported: json["exported"].as_bool()?,
+            },
             lvs: lvs.map(Lv::from_json).collect::<Option<_>>()?,
         })
     }
@@ -178,9 +180,7 @@ mod tests {
             name: b"vg0".into(),
             vgid: id(b'v'),
             pvids: vec![id(b'a'), id(b'b')],
-            system_id: Some(b"host".into()),
-            lock_type: Some(b"sanlock".into()),
-            exported: true,
+            access: Access { system_id: Some(b"host".into()), lock_type: Some(b"sanlock".into()), exported: true },
             lvs,
         };
         Pv {
@@ -189,7 +189,7 @@ mod tests {
             pvid: id(b'a'),
             used: Some(true),
             vg: Some(vg.clone()),
-            listed_by: Some(Vg { system_id: None, lock_type: None, exported: false, lvs: vec![], ..vg }),
+            listed_by: Some(Vg { access: Access::default(), lvs: vec![], ..vg }),
         }
     }
 

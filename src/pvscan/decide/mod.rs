@@ -6,6 +6,7 @@
 use super::{Found, List, Operand, Pv, Request, Vg};
 use crate::devno::DevNo;
 use crate::id::Id;
+use crate::metadata::Kept;
 use crate::online::{Claim, Lookup, PvOnline, RunFiles};
 use std::fmt::Display;
 
@@ -340,18 +341,10 @@ impl<F: RunFiles<Error: Display>> Decision<'_, F> {
 
 /// Why a VG is none that this host activates by itself.
 fn ignored(vg: &Vg, host: &Host) -> Option<&'static str> {
-    let is_foreign = match (&vg.system_id, &host.system_id) {
-        (Some(theirs), Some(ours)) => theirs != ours.as_bytes(),
-        (Some(_), None) | (None, _) => false,
-    };
-    if matches!(vg.lock_type.as_deref(), Some(b"sanlock" | b"dlm" | b"idm")) {
-        Some("shared")
-    } else if is_foreign {
-        Some("foreign")
-    } else if vg.exported {
-        Some("exported")
-    } else {
-        None
+    match vg.access.kept_from(host.system_id.as_deref().map(str::as_bytes))? {
+        Kept::Shared => Some("shared"),
+        Kept::Foreign => Some("foreign"),
+        Kept::Exported => Some("exported"),
     }
 }
 
