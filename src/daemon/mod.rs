@@ -4,7 +4,6 @@
 mod calls;
 mod clients;
 mod scope;
-mod settings;
 
 use crate::api::{self, Uevents};
 use crate::devno::DevNo;
@@ -15,7 +14,7 @@ use crate::sys::notify;
 use crate::sys::pid_file::PidFile;
 use crate::sys::reader::{self, Happening, Pool};
 use crate::sys::signal::{Signal, Signals};
-use crate::sys::{clock, descriptors, pid_file, socket};
+use crate::sys::{clock, descriptors, pid_file, settings, socket};
 use crate::watcher::{self, Cause, Effect, Level, Report, Watcher};
 use clients::Clients;
 use mio::unix::SourceFd;
@@ -26,8 +25,6 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-pub use settings::load as load_settings;
 
 /// What the command line and the environment say.
 #[derive(Debug)]
@@ -118,6 +115,11 @@ const DIRECTORY_LOOKS: usize = 8;
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 /// How soon after a change systemd is told what we are at.
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
+
+fn load_settings(options: &Options) -> Result<crate::conf::Settings, settings::Error> {
+    let over = options.config.as_deref().map_or(settings::Over::Nothing, settings::Over::File);
+    settings::load(&options.system_dir, over)
+}
 
 /// Runs until a signal, or idleness, ends it.
 pub fn run(options: &Options) -> Result<(), Error> {

@@ -13,8 +13,10 @@ pub mod notify;
 pub mod pid_file;
 pub mod reader;
 pub mod run_files;
+pub mod settings;
 pub mod signal;
 pub mod socket;
 pub mod sysfs;
+pub mod system_id;
 #[cfg(test)]
 pub mod testing;
