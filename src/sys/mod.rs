@@ -6,6 +6,7 @@ pub mod clock;
 pub mod daemonize;
 pub mod descriptors;
 pub mod inotify;
+pub mod journal;
 pub mod log;
 pub mod monitor;
 pub mod names;
