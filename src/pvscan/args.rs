@@ -1,6 +1,7 @@
 //! The command line of `lvm pvscan`, 2.03's and what 2.02's udev rules and units say.
 
 use crate::devno::DevNo;
+use crate::text;
 use std::ffi::OsString;
 use std::fmt;
 
@@ -59,7 +60,7 @@ pub enum Parsed {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     pub word: String,
-    pub reason: &'static str,
+    pub reason: String,
 }
 
 impl fmt::Display for Refusal {
@@ -168,7 +169,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Parsed, Refusa
     let mut words = words.into_iter().map(|word| {
         word.into_string().map_err(|word| Refusal {
             word: word.to_string_lossy().into_owned(),
-            reason: "it is not UTF-8, and no name of a device is so",
+            reason: "it is not UTF-8, and no name of a device is so".to_owned(),
         })
     });
     while let Some(word) = words.next() {
@@ -213,8 +214,8 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Parsed, Refusa
     reader.finish()
 }
 
-fn refuse(word: &str, reason: &'static str) -> Refusal {
-    Refusal { word: word.to_owned(), reason }
+fn refuse(word: &str, reason: &str) -> Refusal {
+    Refusal { word: word.to_owned(), reason: reason.to_owned() }
 }
 
 /// By its name, or the beginning of it that only one option has.
@@ -228,6 +229,14 @@ fn find(name: &str, word: &str) -> Result<&'static Spec, Refusal> {
         (None, _) => Err(refuse(word, "no such option")),
         (Some(_), Some(_)) => Err(refuse(word, "more than one option begins so")),
     }
+}
+
+/// As LVM reads them: blanks before a number, and what follows the second, count for nothing.
+fn numbers(word: &str) -> Option<DevNo> {
+    let (major, minor) = word.split_once(':')?;
+    let minor = minor.trim_start();
+    let end = minor.find(|c: char| !c.is_ascii_digit()).unwrap_or(minor.len());
+    DevNo::parse(&format!("{}:{}", major.trim_start(), &minor[..end]))
 }
 
 #[derive(Default)]
@@ -260,7 +269,10 @@ impl Reader {
             Meaning::UdevOutput => request.udev_output = true,
             Meaning::Autoactivation => request.autoactivation = Some(value.to_owned()),
             Meaning::Background => request.background = true,
-            Meaning::Config => request.config = Some(value.to_owned()),
+            Meaning::Config => {
+                text::parse(value.as_bytes()).map_err(|error| refuse(word, &error.to_string()))?;
+                request.config = Some(value.to_owned());
+            }
             Meaning::Journal => self.journal(value),
             Meaning::Major | Meaning::Minor => self.number(spec.meaning, word, value)?,
             Meaning::ReportFormat if !matches!(value, "basic" | "json") => {
@@ -383,7 +395,7 @@ impl Reader {
         }
         self.request.all = self.positional.is_empty() && self.majors_and_minors.is_empty();
         for word in std::mem::take(&mut self.positional) {
-            match DevNo::parse(&word) {
+            match numbers(&word) {
                 _ if word.starts_with('/') => self.request.operands.push(Operand::Name(word)),
                 Some(devno) => self.request.operands.push(Operand::Number(devno)),
                 None => self.request.warnings.push(format!("Failed to parse major:minor from {word}, skipping.")),
@@ -448,6 +460,8 @@ mod tests {
         assert_eq!(request("-b --cache 7:1"), Ok(background));
         // The names first, as LVM does; a major number holds until there is another.
         let words = "--cache --major 7 --minor 2 --major 7 --minor 3 --minor 4 7:1 /dev/x";
+        assert_eq!(request("--cache 7:1x").unwrap().operands, [number(1)]);
+        assert_eq!(numbers(" 7: 1"), Some(DevNo::new(7, 1)));
         let operands = vec![number(1), Operand::Name("/dev/x".into()), number(2), number(3), number(4)];
         assert_eq!(request(words), Ok(Request { operands, ..base.clone() }));
         assert_eq!(request("--cache"), Ok(Request { all: true, ..base }));
@@ -509,6 +523,7 @@ mod tests {
             ("--cache --reportformat xml", "--reportformat xml", "basic or json"),
             ("--cache --driverloaded maybe", "--driverloaded maybe", "y or n"),
             ("--cache --devices /dev/x", "--devices /dev/x", "global_filter"),
+            ("--cache --config x{", "--config x{", "line 1"),
             ("--cache --devicesfile f", "--devicesfile f", "not read here"),
         ] {
             let refusal = request(words).expect_err(words);
