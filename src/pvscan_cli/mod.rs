@@ -159,7 +159,8 @@ fn decide(source: &mut Source, request: &Request, asked: Answer) -> Result<Outco
     let mut files = RunDir::open(&asked.run_dir)?;
     let mut look = |devno| source.look(devno);
     let mut outcome = pvscan::decide(request, &asked.host, &asked.devices, &mut files, &mut look);
-    if outcome.found_pv
+    if (outcome.found_pv || request.all)
+        && !outcome.failed
         && source.is_own()
         && let Err(error) = files.invalidate_hints()
     {
