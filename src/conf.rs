@@ -3,6 +3,7 @@
 use crate::filter::{Filter, Patterns, PatternsError};
 use crate::text::{Item, Section, Value};
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub struct Settings {
     /// `pvwatch/receive_buffer`, bytes: room for uevents that have not been looked at. Read at
     /// start only.
     pub receive_buffer: usize,
+    /// `pvwatch/run_dir`: where LVM's run files are; empty for none. `None` if it is not set.
+    pub run_dir: Option<PathBuf>,
     /// Settings in our section that mean nothing to us.
     pub unknown: Vec<String>,
 }
@@ -57,7 +60,7 @@ const RECEIVE_BUFFER: usize = 128 << 20;
 const RECEIVE_BUFFER_MAX: usize = 1 << 30;
 
 const OWN_SECTION: &str = "pvwatch";
-const OWN_SETTINGS: [&str; 4] = ["read_deadline", "retry_max", "reread_interval", "receive_buffer"];
+const OWN_SETTINGS: [&str; 5] = ["read_deadline", "retry_max", "reread_interval", "receive_buffer", "run_dir"];
 
 impl Settings {
     /// Reads the settings from the merged configuration.
@@ -76,6 +79,7 @@ impl Settings {
             retry_max: seconds(conf, "pvwatch/retry_max", 1)?.unwrap_or(DEFAULT_RETRY_MAX),
             reread_interval: seconds(conf, "pvwatch/reread_interval", 0)?.filter(|interval| !interval.is_zero()),
             receive_buffer: receive_buffer(conf)?,
+            run_dir: run_dir(conf)?,
             unknown: unknown_settings(conf),
         })
     }
@@ -104,6 +108,16 @@ fn receive_buffer(conf: &Section) -> Result<usize, Error> {
         (None, _) => Ok(RECEIVE_BUFFER),
         (Some(_), Some(bytes)) if bytes <= RECEIVE_BUFFER_MAX => Ok(bytes),
         (Some(_), _) => Err(Error::Value { setting, expected: "a number of bytes, at most 1 GiB" }),
+    }
+}
+
+fn run_dir(conf: &Section) -> Result<Option<PathBuf>, Error> {
+    let setting = "pvwatch/run_dir";
+    let value = conf.str(setting).and_then(|path| std::str::from_utf8(path).ok());
+    match (conf.item(setting), value) {
+        (None, _) => Ok(None),
+        (Some(_), Some(path)) if path.is_empty() || path.starts_with('/') => Ok(Some(path.into())),
+        (Some(_), _) => Err(Error::Value { setting, expected: "an absolute path, or an empty string" }),
     }
 }
 
@@ -193,6 +207,10 @@ mod tests {
         for text in ["pvwatch/read_deadline=0", "pvwatch/read_deadline=\"5\"", "pvwatch{read_deadline{}}"] {
             let expected = Error::Value { setting: "pvwatch/read_deadline", expected: "a number of seconds" };
             assert_eq!(settings(text).unwrap_err(), expected);
+        }
+        for text in ["pvwatch/run_dir=1", "pvwatch/run_dir=\"lvm\"", "pvwatch/run_dir=[]"] {
+            let expected = "an absolute path, or an empty string";
+            assert_eq!(settings(text).unwrap_err(), Error::Value { setting: "pvwatch/run_dir", expected });
         }
         assert!(matches!(settings("devices/global_filter=[\"x|y|\"]"), Err(Error::GlobalFilter(_))));
         assert_eq!(settings("pvwatch { read_deadlin=1 }").unwrap().unknown, ["pvwatch/read_deadlin"]);
