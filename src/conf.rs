@@ -27,6 +27,8 @@ pub struct Settings {
     pub event_activation: bool,
     /// `global/system_id_source`: whose VGs are this host's own.
     pub system_id: SystemIdSource,
+    /// `pvwatch/run_dir`: where LVM's run files are; empty for none. `None` if it is not set.
+    pub run_dir: Option<PathBuf>,
     /// Settings in our section that mean nothing to us.
     pub unknown: Vec<String>,
 }
@@ -78,7 +80,7 @@ const RECEIVE_BUFFER: usize = 128 << 20;
 const RECEIVE_BUFFER_MAX: usize = 1 << 30;
 
 const OWN_SECTION: &str = "pvwatch";
-const OWN_SETTINGS: [&str; 4] = ["read_deadline", "retry_max", "reread_interval", "receive_buffer"];
+const OWN_SETTINGS: [&str; 5] = ["read_deadline", "retry_max", "reread_interval", "receive_buffer", "run_dir"];
 
 impl Settings {
     /// Reads the settings from the merged configuration.
@@ -99,6 +101,7 @@ impl Settings {
             receive_buffer: receive_buffer(conf)?,
             event_activation: conf.int("global/event_activation") != Some(0),
             system_id: system_id_source(conf),
+            run_dir: run_dir(conf)?,
             unknown: unknown_settings(conf),
         })
     }
@@ -156,6 +159,16 @@ pub fn system_id(text: &[u8]) -> Option<String> {
     let legal = text.iter().copied().filter(|byte| byte.is_ascii_alphanumeric() || b"._+-".contains(byte));
     let id = legal.skip_while(|byte| !byte.is_ascii_alphanumeric()).take(SYSTEM_ID_MAX).map(char::from);
     Some(id.collect::<String>()).filter(|id| !id.is_empty() && !id.starts_with("localhost"))
+}
+
+fn run_dir(conf: &Section) -> Result<Option<PathBuf>, Error> {
+    let setting = "pvwatch/run_dir";
+    let value = conf.str(setting).and_then(|path| std::str::from_utf8(path).ok());
+    match (conf.item(setting), value) {
+        (None, _) => Ok(None),
+        (Some(_), Some(path)) if path.is_empty() || path.starts_with('/') => Ok(Some(path.into())),
+        (Some(_), _) => Err(Error::Value { setting, expected: "an absolute path, or an empty string" }),
+    }
 }
 
 fn unknown_settings(conf: &Section) -> Vec<String> {
@@ -244,6 +257,10 @@ mod tests {
         for text in ["pvwatch/read_deadline=0", "pvwatch/read_deadline=\"5\"", "pvwatch{read_deadline{}}"] {
             let expected = Error::Value { setting: "pvwatch/read_deadline", expected: "a number of seconds" };
             assert_eq!(settings(text).unwrap_err(), expected);
+        }
+        for text in ["pvwatch/run_dir=1", "pvwatch/run_dir=\"lvm\"", "pvwatch/run_dir=[]"] {
+            let expected = "an absolute path, or an empty string";
+            assert_eq!(settings(text).unwrap_err(), Error::Value { setting: "pvwatch/run_dir", expected });
         }
         assert!(matches!(settings("devices/global_filter=[\"x|y|\"]"), Err(Error::GlobalFilter(_))));
         assert_eq!(settings("pvwatch { read_deadlin=1 }").unwrap().unknown, ["pvwatch/read_deadlin"]);

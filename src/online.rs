@@ -86,6 +86,59 @@ pub trait RunFiles {
     fn invalidate_hints(&mut self) -> Result<Hints, Self::Error>;
 }
 
+/// What is to be changed in the run directory, whatever is there by now: other commands make and
+/// remove the same files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    Pv(Id, PvOnline),
+    PvGone(Id),
+    Lookup(Lookup),
+    LookupGone(Vec<u8>),
+    VgOffline(Vec<u8>),
+    /// If the VG was online, it is by its new name.
+    VgRenamed {
+        from: Vec<u8>,
+        to: Vec<u8>,
+    },
+}
+
+impl Change {
+    pub fn make<F: RunFiles>(&self, files: &mut F) -> Result<(), F::Error> {
+        match self {
+            Change::Pv(pvid, online) => match files.claim_pv(*pvid, online)? {
+                Claim::Made => Ok(()),
+                Claim::Held if files.pv(*pvid)?.as_ref() == Some(online) => Ok(()),
+                Claim::Held | Claim::Taken(_) => files.replace_pv(*pvid, online),
+            },
+            Change::PvGone(pvid) => files.remove_pv(*pvid),
+            Change::Lookup(lookup) => files.replace_lookup(lookup),
+            Change::LookupGone(vg) => files.remove_lookup(vg),
+            Change::VgOffline(vg) => files.remove_vg(vg),
+            Change::VgRenamed { from, to } => {
+                if files.vgs()?.contains(from) {
+                    files.claim_vg(to)?;
+                    files.remove_vg(from)?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What there is in the run directory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    pub pvs: Vec<(Id, Option<PvOnline>)>,
+    pub vgs: Vec<Vec<u8>>,
+    pub lookups: Vec<Lookup>,
+}
+
+impl Listing {
+    pub fn read<F: RunFiles>(files: &F) -> Result<Listing, F::Error> {
+        Ok(Listing { pvs: files.pvs()?, vgs: files.vgs()?, lookups: files.lookups()? })
+    }
+}
+
 impl PvOnline {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = format!("{}\n", self.devno).into_bytes();

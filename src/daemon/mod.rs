@@ -3,6 +3,7 @@
 
 mod calls;
 mod clients;
+mod run_files;
 mod scope;
 
 use crate::api::{self, Uevents};
@@ -16,10 +17,13 @@ use crate::sys::reader::{self, Happening, Pool};
 use crate::sys::signal::{Signal, Signals};
 use crate::sys::{clock, descriptors, pid_file, settings, socket};
 use crate::watcher::{self, Cause, Effect, Level, Report, Watcher};
+use calls::OnlineCall;
 use clients::Clients;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
+use run_files::Keeper;
 use scope::Scope;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::os::fd::AsRawFd;
@@ -168,7 +172,10 @@ struct Daemon<'o> {
     clients: Clients,
     pool: Pool,
     scope: Scope,
+    run_files: Keeper,
     watcher: Watcher,
+    /// What those asked who wait for some devices.
+    online_calls: BTreeMap<watcher::SettleId, OnlineCall>,
     started: Duration,
     uevents: Uevents,
     /// Nodes that could not be watched; the first is logged.
@@ -211,7 +218,9 @@ impl<'o> Daemon<'o> {
             .register(&mut listener.listener, LISTENER, Interest::READABLE)
             .map_err(system("watch the listening socket"))?;
         let pid = i64::from(std::process::id());
-        let watcher = if options.scan { Watcher::new(settings, pid, now) } else { Watcher::server(pid) };
+        let run_files = Keeper::new(options, &settings);
+        let mut watcher = if options.scan { Watcher::new(settings, pid, now) } else { Watcher::server(pid) };
+        watcher.set_publish(run_files.publish());
         let watchdog = notify::watchdog();
         notify::status("starting");
         Ok(Daemon {
@@ -229,7 +238,9 @@ impl<'o> Daemon<'o> {
             clients: Clients::new(FIRST_CLIENT),
             pool: Pool::new(FIRST_READER),
             scope,
+            run_files,
             watcher,
+            online_calls: BTreeMap::new(),
             started: now,
             unwatched: 0,
             uevents_pending: false,
@@ -315,6 +326,7 @@ impl<'o> Daemon<'o> {
             self.handle_call(now, token, &call);
         }
         for settle in self.clients.take_given_up() {
+            self.online_calls.remove(&settle);
             self.watcher.handle(now, watcher::Event::Unsettle(settle));
         }
     }
@@ -344,7 +356,12 @@ impl<'o> Daemon<'o> {
                 log::info!("configuration read, looking at all devices again");
                 self.scope.configure(&settings);
                 self.watch_directories();
+                let run_files = Keeper::new(self.options, &settings);
                 self.watcher.reconfigure(settings, now);
+                if run_files.path() != self.run_files.path() {
+                    self.watcher.set_publish(run_files.publish());
+                    self.run_files = run_files;
+                }
             }
             Err(error) => log::error!("{error}; the configuration stays as it was"),
         }
@@ -451,9 +468,23 @@ impl<'o> Daemon<'o> {
             }
             Effect::Close(job) => self.pool.close(self.poll.registry(), job),
             Effect::Abandon(job) => self.pool.abandon(self.poll.registry(), job),
+            Effect::Settled { id, .. } if self.online_calls.contains_key(&id) => self.answer_online(id),
             Effect::Settled { id, quarantined } => {
                 let names = quarantined.iter().map(|devno| self.device_name(*devno)).collect::<Vec<_>>();
                 self.clients.settled(id, api::reply(serde_json::json!({ "quarantined": names })));
+            }
+            Effect::Awaited(id) => self.answer_online(id),
+            Effect::Publish(change) => {
+                let result = self.run_files.change(&change);
+                self.watcher.handle(now, watcher::Event::Published(result));
+            }
+            Effect::ListRunFiles => {
+                let result = self.run_files.list();
+                self.watcher.handle(now, watcher::Event::RunFiles(result));
+            }
+            Effect::InvalidateHints => {
+                let result = self.run_files.invalidate_hints();
+                self.watcher.handle(now, watcher::Event::HintsInvalidated(result));
             }
             Effect::Ready => {
                 self.status_due = Some(now);

@@ -131,6 +131,11 @@ impl Content {
         texts.rev().max_by_key(|vg| vg.seqno)
     }
 
+    /// What its header says.
+    pub fn is_in_use(&self) -> bool {
+        matches!(self, Content::Pv { areas, .. } if areas.iter().any(|area| *area != Area::Empty))
+    }
+
     pub fn shown(&self) -> Shown {
         self.pv().map(|pv| (pv, self.text().map(|vg| (vg.id, vg.seqno))))
     }
@@ -138,8 +143,7 @@ impl Content {
     fn image(&self) -> Vec<u8> {
         let Content::Pv { pv, areas } = self else { return vec![0; IMAGE] };
         let spec = PvSpec { size: IMAGE, mdas: areas.len(), mda_size: MDA, ..PvSpec::orphan(pvid(*pv)) };
-        let in_use = areas.iter().any(|area| *area != Area::Empty);
-        let spec = PvSpec { in_use, ..spec };
+        let spec = PvSpec { in_use: self.is_in_use(), ..spec };
         let mut image = image::pv_image(&spec);
         for (area, at) in areas.iter().zip(spec.mda_areas()) {
             let (Area::Text(vg) | Area::Torn(vg)) = area else { continue };
