@@ -15,7 +15,7 @@ use crate::sys::notify;
 use crate::sys::pid_file::PidFile;
 use crate::sys::reader::{self, Happening, Pool};
 use crate::sys::signal::{Signal, Signals};
-use crate::sys::{clock, descriptors, pid_file, settings, socket};
+use crate::sys::{clock, descriptors, pid_file, settings, socket, system_id};
 use crate::watcher::{self, Cause, Effect, Level, Report, Watcher};
 use calls::OnlineCall;
 use clients::Clients;
@@ -219,7 +219,9 @@ impl<'o> Daemon<'o> {
             .map_err(system("watch the listening socket"))?;
         let pid = i64::from(std::process::id());
         let run_files = Keeper::new(options, &settings);
+        let system_id = system_id::local(&settings.system_id);
         let mut watcher = if options.scan { Watcher::new(settings, pid, now) } else { Watcher::server(pid) };
+        watcher.set_system_id(system_id);
         watcher.set_publish(run_files.publish());
         let watchdog = notify::watchdog();
         notify::status("starting");
@@ -357,6 +359,7 @@ impl<'o> Daemon<'o> {
                 self.scope.configure(&settings);
                 self.watch_directories();
                 let run_files = Keeper::new(self.options, &settings);
+                self.watcher.set_system_id(system_id::local(&settings.system_id));
                 self.watcher.reconfigure(settings, now);
                 if run_files.path() != self.run_files.path() {
                     self.watcher.set_publish(run_files.publish());
