@@ -26,7 +26,7 @@
 //! | [`inspect`], [`words`] | JSON and plain words for people |
 //!
 //! The world: [`sys`], the only place with system calls and `unsafe`; [`daemon`], the loop, which
-//! decides nothing; [`client`] and [`probe`], the command's side.
+//! decides nothing; [`client`], [`probe`] and [`pvscan_cli`], the command's side.
 //!
 //! *Architecture invariant:* the pure modules do not know that there is a world; nothing in them
 //! names `sys`, `mio`, `nix` or a clock. Time is handed in.
@@ -53,6 +53,7 @@ pub mod online;
 pub mod probe;
 pub mod protocol;
 pub mod pvscan;
+pub mod pvscan_cli;
 pub mod scan;
 pub mod signature;
 pub mod sys;

@@ -7,6 +7,7 @@ use crate::id::Id;
 use crate::inspect;
 use crate::watcher::{Content, Device, Watcher};
 use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What only the process knows of itself.
@@ -22,6 +23,8 @@ pub struct Process {
     /// Process ids of readers given up that have not exited.
     pub readers_abandoned: Vec<u32>,
     pub node_watches_failed: u64,
+    /// `None` when no run files are written.
+    pub run_dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -93,7 +96,24 @@ pub fn status(watcher: &Watcher, process: &Process) -> Value {
             "limit": crate::watcher::JOBS_MAX,
             "abandoned": process.readers_abandoned,
         },
+        "run_files": process.run_dir.as_ref().map(|directory| run_files(watcher, process.now, directory)),
         "quarantined": quarantined.map(|(devno, device)| quarantine(process, *devno, device)).collect::<Vec<_>>(),
+    })
+}
+
+fn run_files(watcher: &Watcher, now: Duration, directory: &Path) -> Value {
+    let files = watcher.run_files();
+    json!({
+        "directory": directory,
+        "pvs_online": files.pvs,
+        "pvs_lookup": files.lookups,
+        "failures": files.failures,
+        "failing": files.failing.map(|failing| json!({
+            "error": failing.error,
+            "since": seconds(now, failing.since),
+            "tries": failing.tries,
+            "retry_in": failing.retry_at.map(|at| at.saturating_sub(now).as_secs_f64()),
+        })),
     })
 }
 

@@ -13,7 +13,7 @@ use crate::id::Id;
 use crate::metadata::{TextCache, VgText};
 use crate::ondisk::label::{self, Search};
 use crate::ondisk::mda::MAX_TEXT;
-use crate::ondisk::pv_header::{PvHeader, is_in_use};
+use crate::ondisk::pv_header::{FLAGS_SINCE, PvHeader, is_in_use};
 use crate::signature::{self, Known, Member};
 use mda::{MdaReader, MdaStep};
 use std::fmt;
@@ -94,6 +94,11 @@ pub struct Pv {
 impl Pv {
     pub fn is_in_use(&self) -> bool {
         is_in_use(self.ext_version, self.ext_flags)
+    }
+
+    /// Whether its header can say that no VG uses it.
+    pub fn knows_use(&self) -> bool {
+        self.ext_version >= FLAGS_SINCE
     }
 
     /// The metadata to hand to LVM commands: none that they would choke on.

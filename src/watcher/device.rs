@@ -173,6 +173,12 @@ impl Device {
         self.names.first().cloned().unwrap_or_else(|| format!("/dev/{}", self.facts.name))
     }
 
+    /// The node of the kernel's name, in which a `!` stands for a slash; the path of an image.
+    pub fn node(&self) -> String {
+        let name = &self.facts.name;
+        if name.starts_with('/') { name.clone() } else { format!("/dev/{}", name.replace('!', "/")) }
+    }
+
     pub fn pv(&self) -> Option<&Pv> {
         self.seen.as_ref().and_then(|seen| seen.content.pv())
     }
@@ -199,8 +205,9 @@ impl Device {
         self.wanted
     }
 
+    /// One that has been away counts its reads anew: the read was of what was there before.
     pub(super) fn is_done(&self, read: u64) -> bool {
-        self.done >= read
+        self.done >= read || self.wanted < read
     }
 
     /// Asks for a read that begins from now on; any number of reasons are one read.

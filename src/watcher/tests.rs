@@ -156,6 +156,8 @@ impl Bench {
                     let present = present.collect();
                     self.watcher.handle(self.now, Event::Resync(present));
                 }
+                Effect::Publish(_) | Effect::ListRunFiles | Effect::InvalidateHints => {}
+                Effect::Awaited(id) => self.settled.push(id),
                 Effect::Examine(devno) => {
                     let found = self.disks.get(&devno.minor).map(|disk| (facts(disk), Vec::new()));
                     self.watcher.handle(self.now, Event::Facts { devno, found });

@@ -141,6 +141,11 @@ impl Content {
         texts.rev().max_by_key(|vg| vg.seqno)
     }
 
+    /// What its header says.
+    pub fn is_in_use(&self) -> bool {
+        matches!(self, Content::Pv { areas, .. } if areas.iter().any(|area| *area != Area::Empty))
+    }
+
     pub fn shown(&self) -> Shown {
         self.pv().map(|pv| (pv, self.text().map(|vg| (vg.id, vg.seqno))))
     }
