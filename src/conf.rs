@@ -8,6 +8,8 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Settings {
     pub filter: Filter,
+    /// `devices/devicesfile`, if `devices/use_devicesfile` says to use it; a name without `/`.
+    pub devices_file: Option<String>,
     /// What LVM 2.02 commands of this machine will ask for.
     pub token: Vec<u8>,
     /// `pvwatch/read_deadline`, seconds: a device that has not been read by then is quarantined.
@@ -46,6 +48,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 const DEFAULT_GLOBAL_FILTER: &[u8] = b"a|.*/|";
+const DEFAULT_DEVICES_FILE: &str = "system.devices";
 const DEFAULT_PV_MIN_SIZE_KIB: i64 = 2048;
 const DEFAULT_READ_DEADLINE: Duration = Duration::from_secs(10);
 const DEFAULT_RETRY_MAX: Duration = Duration::from_secs(60);
@@ -68,9 +71,11 @@ impl Settings {
         Ok(Settings {
             filter: Filter {
                 global: global.map_err(Error::GlobalFilter)?.filter(|patterns| !patterns.accepts_all()),
+                devices_file: None,
                 pv_min_size: u64::try_from(min_size).unwrap_or(0).saturating_mul(1024),
                 scan_lvs: conf.int("devices/scan_lvs").is_some_and(|value| value != 0),
             },
+            devices_file: devices_file(conf)?,
             token: filter_token(patterns),
             read_deadline: seconds(conf, "pvwatch/read_deadline", 1)?.unwrap_or(DEFAULT_READ_DEADLINE),
             retry_max: seconds(conf, "pvwatch/retry_max", 1)?.unwrap_or(DEFAULT_RETRY_MAX),
@@ -84,6 +89,23 @@ impl Settings {
 impl Default for Settings {
     fn default() -> Settings {
         Settings::read(&Section::default()).expect("an empty configuration is right")
+    }
+}
+
+fn devices_file(conf: &Section) -> Result<Option<String>, Error> {
+    let setting = "devices/devicesfile";
+    if conf.int("devices/use_devicesfile").unwrap_or(0) == 0 {
+        return Ok(None);
+    }
+    let given = conf.value(setting).and_then(|value| value.strings().next());
+    let name = match (conf.item(setting), given.map(str::from_utf8)) {
+        (None, _) => Some(DEFAULT_DEVICES_FILE),
+        (Some(_), name) => name.and_then(Result::ok),
+    };
+    match name {
+        Some("") => Ok(None),
+        Some(name) if !name.contains(['/', '\0']) && ![".", ".."].contains(&name) => Ok(Some(name.to_owned())),
+        _ => Err(Error::Value { setting, expected: "the name of a file" }),
     }
 }
 
@@ -196,6 +218,23 @@ mod tests {
         }
         assert!(matches!(settings("devices/global_filter=[\"x|y|\"]"), Err(Error::GlobalFilter(_))));
         assert_eq!(settings("pvwatch { read_deadlin=1 }").unwrap().unknown, ["pvwatch/read_deadlin"]);
+    }
+
+    #[test]
+    fn the_devices_file() {
+        let name = |text: &str| settings(text).map(|settings| settings.devices_file);
+        let some = |name: &str| Ok(Some(name.to_owned()));
+        assert_eq!(name("devices { devicesfile=\"mine\" }"), Ok(None));
+        assert_eq!(name("devices { use_devicesfile=1 }"), some("system.devices"));
+        assert_eq!(name("devices { use_devicesfile=1 devicesfile=\"mine\" }"), some("mine"));
+        assert_eq!(name("devices { use_devicesfile=1 devicesfile=\"\" }"), Ok(None));
+        for bad in ["\"../x\"", "\"..\"", "7", "[]"] {
+            let error = name(&format!("devices {{ use_devicesfile=1 devicesfile={bad} }}")).unwrap_err();
+            assert!(matches!(error, Error::Value { setting: "devices/devicesfile", .. }));
+        }
+        // Commands compute theirs of global_filter all the same.
+        let with = settings("devices { use_devicesfile=1 global_filter=[\"r|.*|\"] }").unwrap();
+        assert_eq!(with.token, b"filter:2800760414");
     }
 
     #[test]

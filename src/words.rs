@@ -170,7 +170,7 @@ fn vg(out: &mut String, vg: &Value) {
 fn device(out: &mut String, device: &Value) {
     let verdict = match str(device, "verdict") {
         "pv" => "a PV",
-        "not_a_pv" => "not a PV",
+        "not_a_pv" | "member" => "not a PV",
         "ignored" => "not scanned",
         "unreadable" => "not readable",
         _ => "not read yet",
@@ -178,6 +178,21 @@ fn device(out: &mut String, device: &Value) {
     line!(out, "{} ({}), {} bytes: {verdict}", str(device, "device"), str(device, "devno"), device["size"]);
     if let Some(why) = device["ignored"].as_str() {
         line!(out, "  {why}");
+    }
+    let member = &device["member_of"];
+    if !member.is_null() {
+        let name = member["name"].as_str().map_or_else(String::new, |name| format!("{name} "));
+        line!(
+            out,
+            "  device is an {} component: {} of {} of {} {} array {name}({}), {}",
+            str(member, "format"),
+            str(member, "role"),
+            member["members"],
+            str(member, "format"),
+            str(member, "version"),
+            str(member, "uuid"),
+            str(member, "level")
+        );
     }
     let pv = &device["pv"];
     if !pv.is_null() {

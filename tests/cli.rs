@@ -259,7 +259,7 @@ fn inspect_needs_no_daemon() {
     let shapes = |value: &Value| keys(value).into_iter().collect::<Vec<_>>().join(" ");
     let [found, nothing] = &json.as_array().unwrap()[..] else { panic!("{json}") };
     for object in [found, nothing] {
-        assert_eq!(shapes(object), "device findings pv size verdict vg");
+        assert_eq!(shapes(object), "device findings member_of pv size verdict vg");
     }
     assert_eq!((&found["device"], &found["size"]), (&json!(pv), &json!(4 << 20)));
     assert_eq!((&found["verdict"], &found["findings"]), (&json!("pv"), &json!([])));

@@ -4,6 +4,7 @@ use crate::cache::{Status, VgView};
 use crate::device::Facts;
 use crate::devno::DevNo;
 use crate::id::Id;
+use crate::inspect;
 use crate::watcher::{Content, Device, Watcher};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -188,6 +189,7 @@ fn show_device(watcher: &Watcher, process: &Process, devno: DevNo, device: &Devi
     let verdict = match seen.map(|seen| &seen.content) {
         Some(Content::Pv(_)) => "pv",
         Some(Content::NotAPv(_)) => "not_a_pv",
+        Some(Content::Member(..)) => "member",
         None if ignored.is_some() => "ignored",
         None if device.quarantine.is_some() => "unreadable",
         None => "not_read_yet",
@@ -224,6 +226,7 @@ fn show_device(watcher: &Watcher, process: &Process, devno: DevNo, device: &Devi
         })),
         "dirty": !device.is_quiet(),
         "pv": pv,
+        "member_of": seen.and_then(|seen| seen.content.member()).map(inspect::member_json),
         "findings": findings.iter()
             .map(|finding| json!({"code": finding.code.as_str(), "detail": finding.detail})).collect::<Vec<_>>(),
         "quarantine": device.quarantine.as_ref().map(|_| quarantine(process, devno, device)),

@@ -166,6 +166,8 @@ struct Daemon<'o> {
     clients: Clients,
     pool: Pool,
     scope: Scope,
+    /// Where it is, if there is to be one.
+    devices_file: Option<PathBuf>,
     watcher: Watcher,
     started: Duration,
     uevents: Uevents,
@@ -197,6 +199,7 @@ impl<'o> Daemon<'o> {
         let mut monitor = None;
         let mut watches = None;
         let scope = Scope::new(options, &settings);
+        let devices_file = settings::devices_file(options, &settings);
         if options.scan {
             monitor = if scope.only_images() { None } else { open_monitor(registry, settings.receive_buffer) };
             watches = open_watches(registry);
@@ -227,6 +230,7 @@ impl<'o> Daemon<'o> {
             clients: Clients::new(FIRST_CLIENT),
             pool: Pool::new(FIRST_READER),
             scope,
+            devices_file,
             watcher,
             started: now,
             unwatched: 0,
@@ -242,6 +246,7 @@ impl<'o> Daemon<'o> {
 
     fn main_loop(&mut self) -> Result<(), Error> {
         self.watch_directories();
+        self.watch_devices_file();
         let mut events = Events::with_capacity(1024);
         loop {
             let now = clock::now();
@@ -325,7 +330,7 @@ impl<'o> Daemon<'o> {
                     self.pool.reap(&mut happenings);
                     self.pass_on(now, happenings);
                 }
-                Signal::HangUp => self.reload(now),
+                Signal::HangUp => self.reload(now, true),
                 Signal::Terminate | Signal::Interrupt | Signal::Quit | Signal::Alarm => {
                     if self.stopping.is_none() {
                         self.stop(now);
@@ -335,13 +340,17 @@ impl<'o> Daemon<'o> {
         }
     }
 
-    /// SIGHUP: the configuration again, and every device again.
-    fn reload(&mut self, now: Duration) {
+    /// SIGHUP: the configuration again, and every device again. If only the devices file was written,
+    /// only if that says something else.
+    fn reload(&mut self, now: Duration, always: bool) {
         match load_settings(self.options) {
+            Ok(settings) if !always && settings.filter.devices_file == self.watcher.settings().filter.devices_file => {}
             Ok(settings) => {
                 log::info!("configuration read, looking at all devices again");
+                self.devices_file = settings::devices_file(self.options, &settings);
                 self.scope.configure(&settings);
                 self.watch_directories();
+                self.watch_devices_file();
                 self.watcher.reconfigure(settings, now);
             }
             Err(error) => log::error!("{error}; the configuration stays as it was"),
@@ -519,6 +528,12 @@ impl<'o> Daemon<'o> {
             let (devnos, cause) = match watches.receive() {
                 Notice::Written(devno) => (self.scope.written(devno), Cause::Written),
                 Notice::NodeGone(devno) => (vec![devno], Cause::Node),
+                Notice::Named { directory, name, .. }
+                    if self.devices_file.as_ref().is_some_and(|path| *path == directory.join(&name)) =>
+                {
+                    self.reload(now, false);
+                    continue;
+                }
                 Notice::Named { directory, name, .. } => (self.named(&directory.join(name)), Cause::Node),
                 Notice::Lost => {
                     self.watcher.handle(now, watcher::Event::Lost("inotify events"));
@@ -574,6 +589,16 @@ impl<'o> Daemon<'o> {
             }
             // One that was made in another before that was watched shows now.
             watched = directories;
+        }
+    }
+
+    /// The devices file's directory. One that is made later takes a SIGHUP.
+    fn watch_devices_file(&mut self) {
+        let directory = self.devices_file.as_ref().and_then(|path| path.parent());
+        if let (Some(watches), Some(directory)) = (&mut self.watches, directory)
+            && let Err(error) = watches.watch_files(directory)
+        {
+            log::warn!("{}: changes of the devices file are not noticed: inotify: {error}", directory.display());
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::Options;
 use crate::conf::{self, Settings};
+use crate::filter::DevicesFile;
 use crate::text::{self, Section};
 use std::fmt;
 use std::fs::OpenOptions;
@@ -57,11 +58,20 @@ pub fn load(options: &Options) -> Result<Settings, Error> {
     for (text, path) in &texts {
         lay_over(&mut conf, text.as_deref(), path)?;
     }
-    let settings = Settings::read(&conf).map_err(Error::Settings)?;
+    let mut settings = Settings::read(&conf).map_err(Error::Settings)?;
+    if let Some(path) = devices_file(options, &settings) {
+        settings.filter.devices_file = read(&path)?.as_deref().map(DevicesFile::parse);
+    }
     for setting in &settings.unknown {
         log::warn!("configuration: {setting} is not a setting");
     }
     Ok(settings)
+}
+
+/// Where the devices file is, if there is to be one. Devices that were named are not looked up in it.
+pub fn devices_file(options: &Options, settings: &Settings) -> Option<PathBuf> {
+    let name = settings.devices_file.as_ref().filter(|_| options.devices.is_empty())?;
+    Some(options.system_dir.join("devices").join(name))
 }
 
 fn lay_over<'a>(conf: &mut Section<'a>, text: Option<&'a [u8]>, path: &Path) -> Result<(), Error> {

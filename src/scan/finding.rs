@@ -77,6 +77,11 @@ pub enum Code {
     PvidNotInVg,
     /// The label says that a VG uses this PV, but no metadata area says which.
     InUseNoVg,
+    /// There is the superblock of an array's member, but it is wrong: a PV that reaches over it is
+    /// one, another is not.
+    MemberDamaged,
+    /// The end of the device cannot be read, and with it whether it is a member of an array.
+    EndUnread,
     /// Reading a part of the device failed.
     ReadError,
     /// The device ended before its size.
@@ -114,6 +119,8 @@ impl Code {
             Code::LvUnknownSegment => "lv-unknown-segment",
             Code::PvidNotInVg => "pvid-not-in-vg",
             Code::InUseNoVg => "in-use-no-vg",
+            Code::MemberDamaged => "member-damaged",
+            Code::EndUnread => "end-unread",
             Code::ReadError => "read-error",
             Code::ReadShort => "read-short",
         }
@@ -131,6 +138,7 @@ impl Code {
                 | Code::TextParse
                 | Code::TextVgName
                 | Code::TextSchema
+                | Code::MemberDamaged
         )
     }
 }

@@ -24,7 +24,7 @@ impl Watcher {
                 let text = pv.metadata_to_serve().cloned();
                 self.found(devno, &pvid, &pvmeta, text.as_deref());
             }
-            Content::NotAPv(_) => self.not_found(devno),
+            Content::NotAPv(_) | Content::Member(..) => self.not_found(devno),
         }
         let pvid_after = self.cache.pvid_on(devno.to_wire()).cloned();
         self.index_text(devno);

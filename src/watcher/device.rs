@@ -4,6 +4,7 @@ use crate::cache::Key;
 use crate::device::Facts;
 use crate::filter::Rule;
 use crate::scan::{Finding, Pv, ReadError};
+use crate::signature::Member;
 use std::fmt;
 use std::time::Duration;
 
@@ -82,20 +83,28 @@ pub struct Seen {
 pub enum Content {
     Pv(Box<Pv>),
     NotAPv(Vec<Finding>),
+    Member(Box<Member>, Vec<Finding>),
 }
 
 impl Content {
     pub fn pv(&self) -> Option<&Pv> {
         match self {
             Content::Pv(pv) => Some(pv),
-            Content::NotAPv(_) => None,
+            Content::NotAPv(_) | Content::Member(..) => None,
+        }
+    }
+
+    pub fn member(&self) -> Option<&Member> {
+        match self {
+            Content::Member(member, _) => Some(member),
+            Content::Pv(_) | Content::NotAPv(_) => None,
         }
     }
 
     pub fn findings(&self) -> &[Finding] {
         match self {
             Content::Pv(pv) => &pv.findings,
-            Content::NotAPv(findings) => findings,
+            Content::NotAPv(findings) | Content::Member(_, findings) => findings,
         }
     }
 }

@@ -43,6 +43,8 @@ pub enum Kind {
     Slow,
     TwoAreas,
     Udevd,
+    /// Disks that are members of arrays.
+    Arrays,
 }
 
 const STEPS: [Kind; 22] = [
@@ -380,7 +382,15 @@ impl Sim {
             }
             _ => Area::Empty,
         };
-        Content::Pv { pv, areas: vec![area; areas] }
+        let areas = vec![area; areas];
+        if !self.allowed(Kind::Arrays) {
+            return Content::Pv { pv, areas };
+        }
+        match self.rng.below(8) {
+            0 => Content::Member { version: "0.90", pv, areas },
+            1 => Content::Member { version: "1.0", pv, areas },
+            _ => Content::Pv { pv, areas },
+        }
     }
 
     /// A command changes a VG, or makes one: each PV is written in turn, while the world goes on.

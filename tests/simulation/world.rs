@@ -4,6 +4,7 @@ use pvwatch::device::Facts;
 use pvwatch::devno::DevNo;
 use pvwatch::id::Id;
 use pvwatch::ondisk::image::{self, PvSpec};
+use pvwatch::signature::image::superblock;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
@@ -35,7 +36,16 @@ pub enum Area {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Content {
     Blank,
-    Pv { pv: u8, areas: Vec<Area> },
+    Pv {
+        pv: u8,
+        areas: Vec<Area>,
+    },
+    /// The PV is on an array, of which this is a member with a superblock of this version.
+    Member {
+        version: &'static str,
+        pv: u8,
+        areas: Vec<Area>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,7 +126,7 @@ impl Vg {
 impl Content {
     pub fn pv(&self) -> Option<u8> {
         match self {
-            Content::Blank => None,
+            Content::Blank | Content::Member { .. } => None,
             Content::Pv { pv, .. } => Some(*pv),
         }
     }
@@ -136,8 +146,13 @@ impl Content {
     }
 
     fn image(&self) -> Vec<u8> {
-        let Content::Pv { pv, areas } = self else { return vec![0; IMAGE] };
-        let spec = PvSpec { size: IMAGE, mdas: areas.len(), mda_size: MDA, ..PvSpec::orphan(pvid(*pv)) };
+        let (pv, areas, dev_size) = match self {
+            Content::Blank => return vec![0; IMAGE],
+            // Some PVs leave room at the end of their disk, as those on arrays do.
+            Content::Pv { pv, areas } => (pv, areas, Some(SIZE).filter(|_| pv % 2 == 0)),
+            Content::Member { pv, areas, .. } => (pv, areas, None),
+        };
+        let spec = PvSpec { size: IMAGE, dev_size, mdas: areas.len(), mda_size: MDA, ..PvSpec::orphan(pvid(*pv)) };
         let in_use = areas.iter().any(|area| *area != Area::Empty);
         let spec = PvSpec { in_use, ..spec };
         let mut image = image::pv_image(&spec);
@@ -177,6 +192,14 @@ impl Disk {
         let end = (start + length).min(usize::try_from(self.size).expect("small"));
         let mut bytes = self.image.get(start..end.min(self.image.len())).unwrap_or_default().to_vec();
         bytes.resize(end - start, 0);
+        if let Content::Member { version, .. } = &self.content
+            && let Some((place, superblock)) = superblock(version, self.size)
+        {
+            let place = usize::try_from(place).expect("small");
+            for (at, byte) in (place..end).zip(superblock).filter(|(at, _)| *at >= start) {
+                bytes[at - start] = byte;
+            }
+        }
         if self.fault == Some(Fault::Short) {
             bytes.truncate(length / 2);
         }
