@@ -647,9 +647,13 @@ impl<'o> Daemon<'o> {
     }
 
     fn tell_systemd(&mut self, now: Duration) {
-        if self.next_watchdog.is_some_and(|at| at <= now) {
-            notify::alive();
-            self.next_watchdog = self.watchdog.map(|interval| now + interval);
+        if let Some(interval) = self.watchdog.filter(|_| self.next_watchdog.is_some_and(|at| at <= now)) {
+            if self.watcher.is_ready() {
+                notify::alive()
+            } else {
+                notify::starting(2 * interval)
+            }
+            self.next_watchdog = Some(now + interval);
         }
         if self.stopping.is_some() {
             // The last word was that we are stopping.
