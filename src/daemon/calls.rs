@@ -149,7 +149,7 @@ impl Daemon<'_> {
         } else {
             call.devices.iter().map(|(operand, named)| (operand.clone(), found(*named))).collect()
         };
-        let reply = api::online(&devices, self.run_files.path(), true, None);
+        let reply = api::online(&devices, self.run_files.path(), &self.host);
         self.clients.settled(id, reply);
     }
 

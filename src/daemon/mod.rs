@@ -8,6 +8,7 @@ mod scope;
 
 use crate::api::{self, Uevents};
 use crate::devno::DevNo;
+use crate::pvscan::Host;
 use crate::sys::daemonize;
 use crate::sys::inotify::{Notice, Watches};
 use crate::sys::monitor::{Monitor, Received};
@@ -15,7 +16,7 @@ use crate::sys::notify;
 use crate::sys::pid_file::PidFile;
 use crate::sys::reader::{self, Happening, Pool};
 use crate::sys::signal::{Signal, Signals};
-use crate::sys::{clock, descriptors, pid_file, settings, socket};
+use crate::sys::{clock, descriptors, pid_file, settings, socket, system_id};
 use crate::watcher::{self, Cause, Effect, Level, Report, Watcher};
 use calls::OnlineCall;
 use clients::Clients;
@@ -173,6 +174,8 @@ struct Daemon<'o> {
     pool: Pool,
     scope: Scope,
     run_files: Keeper,
+    /// What pvscan has to know of it.
+    host: Host,
     watcher: Watcher,
     /// What those asked who wait for some devices.
     online_calls: BTreeMap<watcher::SettleId, OnlineCall>,
@@ -219,6 +222,7 @@ impl<'o> Daemon<'o> {
             .map_err(system("watch the listening socket"))?;
         let pid = i64::from(std::process::id());
         let run_files = Keeper::new(options, &settings);
+        let host = system_id::host(&settings);
         let mut watcher = if options.scan { Watcher::new(settings, pid, now) } else { Watcher::server(pid) };
         watcher.set_publish(run_files.publish());
         let watchdog = notify::watchdog();
@@ -239,6 +243,7 @@ impl<'o> Daemon<'o> {
             pool: Pool::new(FIRST_READER),
             scope,
             run_files,
+            host,
             watcher,
             online_calls: BTreeMap::new(),
             started: now,
@@ -357,6 +362,7 @@ impl<'o> Daemon<'o> {
                 self.scope.configure(&settings);
                 self.watch_directories();
                 let run_files = Keeper::new(self.options, &settings);
+                self.host = system_id::host(&settings);
                 self.watcher.reconfigure(settings, now);
                 if run_files.path() != self.run_files.path() {
                     self.watcher.set_publish(run_files.publish());

@@ -212,22 +212,30 @@ impl<'s> Source<'s> {
         // Before anything is read: with nothing to do, nothing is.
         let is_needed = pvscan::nothing_to_do(request, &host).is_none();
         let devices = if is_needed { own.find(request) } else { Vec::new() };
-        Ok(Answer { devices, host, run_dir: RUN_DIR.into() })
+        let run_dir = own.run_dir().map_or_else(|| RUN_DIR.into(), Path::to_owned);
+        Ok(Answer { devices, host, run_dir })
     }
 
-    /// Not even the daemon's word is enough to forget a device: it may not have been told to watch
-    /// it, or not yet have heard of it.
+    /// Whether a device is gone is for the kernel to say: the daemon may not have heard of it yet,
+    /// and by its rules a loop device without a file is too small.
     fn checked(&mut self, mut answer: Answer) -> Answer {
-        for asked in answer.devices.iter_mut().filter(|asked| asked.found == Found::Gone) {
-            asked.devno = asked.devno.or_else(|| match &asked.operand {
+        for asked in &mut answer.devices {
+            if !matches!(asked.found, Found::Gone | Found::Excluded(_)) {
+                continue;
+            }
+            asked.devno = match &asked.operand {
                 Operand::Name(name) => block_devno(Path::new(name)),
                 Operand::Number(devno) => Some(*devno),
-            });
-            if let Some(devno) = asked.devno
-                && !own::is_gone(devno)
-                && let Ok(own) = self.own()
-            {
-                asked.found = own.look_at(&asked.operand);
+            };
+            let Some(devno) = asked.devno else { continue };
+            match own::is_gone(devno) {
+                true => asked.found = Found::Gone,
+                false if asked.found != Found::Gone => {}
+                false => {
+                    if let Ok(own) = self.own() {
+                        asked.found = own.look_at(&asked.operand);
+                    }
+                }
             }
         }
         answer
