@@ -9,7 +9,9 @@ use crate::client;
 use crate::devno::DevNo;
 use crate::online::RunFiles;
 use crate::pvscan::{self, Asked, Entry, Found, Host, Line, Operand, Outcome, Parsed, Request};
+use crate::sys::names::node_of;
 use crate::sys::run_files::RunDir;
+use crate::sys::sysfs::Sysfs;
 use crate::sys::{daemonize, journal, settings};
 use own::Own;
 use serde_json::{Value, json};
@@ -155,7 +157,8 @@ fn all(source: &mut Source, request: &Request) -> Result<Outcome, Failure> {
     decide(source, request, asked)
 }
 
-fn decide(source: &mut Source, request: &Request, asked: Answer) -> Result<Outcome, Failure> {
+fn decide(source: &mut Source, request: &Request, mut asked: Answer) -> Result<Outcome, Failure> {
+    asked.devices.iter_mut().for_each(name_device);
     let mut files = RunDir::open(&asked.run_dir)?;
     let mut look = |devno| source.look(devno);
     let mut outcome = pvscan::decide(request, &asked.host, &asked.devices, &mut files, &mut look);
@@ -250,6 +253,16 @@ impl<'s> Source<'s> {
             }
         }
         self.own().map_or_else(|error| Found::Unreadable(error.to_string()), |own| own.look_at(&operand))
+    }
+}
+
+/// LVM calls by its name also what it was asked for by its numbers.
+fn name_device(asked: &mut Asked) {
+    if let (Operand::Number(devno), Found::Excluded(_) | Found::NotAPv | Found::Unreadable(_)) =
+        (&asked.operand, &asked.found)
+        && let Ok(Some(facts)) = Sysfs::new().facts(*devno)
+    {
+        asked.operand = Operand::Name(node_of(&facts.name));
     }
 }
 
