@@ -101,10 +101,23 @@ pub fn status(status: &Value) -> String {
         count(&status["scans"], "scan"),
         count(&status["resyncs"], "resync")
     );
+    run_files(&mut out, &status["run_files"]);
     for device in list(status, "quarantined") {
         quarantine(&mut out, device);
     }
     out
+}
+
+fn run_files(out: &mut String, files: &Value) {
+    let Some(directory) = files["directory"].as_str() else { return };
+    let (pvs, lookups) = (count(&files["pvs_online"], "PV"), count(&files["pvs_lookup"], "VG"));
+    line!(out, "files    {pvs} online, lookups of {lookups}, in {directory}; {} failures", files["failures"]);
+    let failing = &files["failing"];
+    if let Some(error) = failing["error"].as_str() {
+        let next = failing["retry_in"].as_f64().unwrap_or_default();
+        let since = lasting(&failing["since"]);
+        line!(out, "         not all could be written for {since}: {error}; tried again in {next:.1} s");
+    }
 }
 
 fn quarantine(out: &mut String, quarantine: &Value) {

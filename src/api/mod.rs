@@ -5,7 +5,7 @@
 mod status;
 
 use crate::protocol::frame::CALL_END;
-use crate::pvscan::{Found, Host};
+use crate::pvscan::Found;
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
@@ -101,7 +101,12 @@ pub fn reply(parameters: Value) -> Vec<u8> {
 }
 
 /// The answer to `Online`: each device as it was named, and what it is.
-pub fn online(devices: &[(String, Found)], run_dir: Option<&Path>, host: &Host) -> Vec<u8> {
+pub fn online(
+    devices: &[(String, Found)],
+    run_dir: Option<&Path>,
+    event_activation: bool,
+    system_id: Option<&str>,
+) -> Vec<u8> {
     let device = |(operand, found): &(String, Found)| {
         let mut device = found.to_json();
         device.insert("operand".into(), operand.as_str().into());
@@ -110,8 +115,8 @@ pub fn online(devices: &[(String, Found)], run_dir: Option<&Path>, host: &Host) 
     reply(json!({
         "devices": devices.iter().map(device).collect::<Vec<_>>(),
         "run_dir": run_dir,
-        "event_activation": host.event_activation,
-        "system_id": host.system_id,
+        "event_activation": event_activation,
+        "system_id": system_id,
     }))
 }
 

@@ -149,7 +149,8 @@ impl Daemon<'_> {
         } else {
             call.devices.iter().map(|(operand, named)| (operand.clone(), found(*named))).collect()
         };
-        let reply = api::online(&devices, self.run_files.path(), &self.host);
+        let event_activation = self.watcher.settings().event_activation;
+        let reply = api::online(&devices, self.run_files.path(), event_activation, self.watcher.system_id());
         self.clients.settled(id, reply);
     }
 

@@ -8,7 +8,6 @@ mod scope;
 
 use crate::api::{self, Uevents};
 use crate::devno::DevNo;
-use crate::pvscan::Host;
 use crate::sys::daemonize;
 use crate::sys::inotify::{Notice, Watches};
 use crate::sys::monitor::{Monitor, Received};
@@ -174,8 +173,6 @@ struct Daemon<'o> {
     pool: Pool,
     scope: Scope,
     run_files: Keeper,
-    /// What pvscan has to know of it.
-    host: Host,
     watcher: Watcher,
     /// What those asked who wait for some devices.
     online_calls: BTreeMap<watcher::SettleId, OnlineCall>,
@@ -222,8 +219,9 @@ impl<'o> Daemon<'o> {
             .map_err(system("watch the listening socket"))?;
         let pid = i64::from(std::process::id());
         let run_files = Keeper::new(options, &settings);
-        let host = system_id::host(&settings);
+        let system_id = system_id::local(&settings.system_id);
         let mut watcher = if options.scan { Watcher::new(settings, pid, now) } else { Watcher::server(pid) };
+        watcher.set_system_id(system_id);
         watcher.set_publish(run_files.publish());
         let watchdog = notify::watchdog();
         notify::status("starting");
@@ -243,7 +241,6 @@ impl<'o> Daemon<'o> {
             pool: Pool::new(FIRST_READER),
             scope,
             run_files,
-            host,
             watcher,
             online_calls: BTreeMap::new(),
             started: now,
@@ -362,7 +359,7 @@ impl<'o> Daemon<'o> {
                 self.scope.configure(&settings);
                 self.watch_directories();
                 let run_files = Keeper::new(self.options, &settings);
-                self.host = system_id::host(&settings);
+                self.watcher.set_system_id(system_id::local(&settings.system_id));
                 self.watcher.reconfigure(settings, now);
                 if run_files.path() != self.run_files.path() {
                     self.watcher.set_publish(run_files.publish());

@@ -349,3 +349,6 @@ fn remove(path: &Path) -> Result<(), Error> {
         removed => removed.map_err(failed("removed", path)),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,7 +21,7 @@ pub fn host(settings: &Settings) -> Host {
 }
 
 /// `None` where there is none, or none that can be read: so does LVM.
-fn local(source: &SystemIdSource) -> Option<String> {
+pub fn local(source: &SystemIdSource) -> Option<String> {
     match source {
         SystemIdSource::None => None,
         SystemIdSource::Uname => conf::system_id(nix::sys::utsname::uname().ok()?.nodename().as_encoded_bytes()),

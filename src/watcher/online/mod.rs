@@ -74,6 +74,7 @@ pub struct RunFilesView<'w> {
 #[derive(Debug, Default)]
 pub(super) struct Online {
     publish: Publish,
+    system_id: Option<String>,
     truth: Truth,
     heal: Heal,
     /// Devices of which nothing was known when what is there was listed: files that may be theirs
@@ -172,6 +173,15 @@ impl Watcher {
         online.hints_due = true;
         online.hints_again = true;
         online.heal_when_quiet();
+    }
+
+    /// The host's own system ID. What has been read under another counts until it is read again.
+    pub fn set_system_id(&mut self, system_id: Option<String>) {
+        self.online.system_id = system_id;
+    }
+
+    pub fn system_id(&self) -> Option<&str> {
+        self.online.system_id.as_deref()
     }
 
     pub fn run_files(&self) -> RunFilesView<'_> {
@@ -329,12 +339,8 @@ impl Watcher {
         self.online.truth.vg(vgid, text);
     }
 
-    fn system_id(&self) -> Option<&[u8]> {
-        None
-    }
-
     fn is_kept(&self, text: &VgText) -> bool {
-        text.access.kept_from(self.system_id()).is_some()
+        text.access.kept_from(self.system_id().map(str::as_bytes)).is_some()
     }
 
     /// The PV on a device, if LVM would say that it is online: in use as far as its header can say,
