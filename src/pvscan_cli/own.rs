@@ -45,6 +45,11 @@ struct Candidate {
 }
 
 impl Own {
+    /// Where LVM's run files are.
+    pub fn run_dir(&self) -> Option<&Path> {
+        self.settings.run_dir.as_deref().filter(|path| !path.as_os_str().is_empty())
+    }
+
     pub fn load(over: settings::Over) -> Result<Own, settings::Error> {
         let directory = std::env::var_os("LVM_SYSTEM_DIR").filter(|directory| !directory.is_empty());
         let directory = directory.map_or_else(|| DEFAULT_SYSTEM_DIR.into(), PathBuf::from);
@@ -63,7 +68,7 @@ impl Own {
     }
 
     pub fn host(&self) -> Host {
-        Host { event_activation: self.settings.event_activation, system_id: system_id::local(&self.settings.system_id) }
+        system_id::host(&self.settings)
     }
 
     pub fn find(&mut self, request: &Request) -> Vec<Asked> {
@@ -173,7 +178,11 @@ impl Own {
         let admits = |pvid| self.settings.filter.admits(&facts, names.iter().map(String::as_str), pvid);
         match probed {
             Ok((_, Verdict::Pv(pv))) if !admits(&pv.id) => Found::Excluded(Rule::DevicesFile.to_string()),
-            Ok((_, Verdict::Pv(pv))) => Found::Pv(Box::new(Pv::of_scan(&pv, devno, node, self.lvs))),
+            Ok((_, Verdict::Pv(pv))) => match pv.vg.as_ref().and_then(|text| text.unreadable.as_ref()) {
+                // LVM ends on it.
+                Some(problem) => Found::Unreadable(problem.detail.clone()),
+                None => Found::Pv(Box::new(Pv::of_scan(&pv, devno, node, self.lvs))),
+            },
             Ok((_, Verdict::Member { member, .. })) => Found::Excluded(member.why_no_pv()),
             Ok((_, Verdict::NotAPv { .. })) => Found::NotAPv,
             Ok((_, Verdict::Unreadable { error, .. })) => Found::Unreadable(error.to_string()),
