@@ -365,3 +365,6 @@ impl Watcher {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
