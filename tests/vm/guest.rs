@@ -1,0 +1,203 @@
+//! The virtual machine that these tests run in, and the disks it can be given.
+//!
+//! A test begins with `let machine = Machine::udev();` and has the machine for itself until that
+//! is dropped. It finds no disks, and whatever it makes with the commands and functions here is
+//! gone when the next test begins. See `scripts/vm`.
+#![allow(dead_code, reason = "each program of tests uses a part of this")]
+
+use crate::common::wait_for;
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use tempfile::TempDir;
+
+/// What a shell prints for this. It has to succeed; what it printed is shown if it does not.
+pub fn run(script: &str) -> String {
+    let output = try_run(script);
+    let [stdout, stderr] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text).into_owned());
+    assert!(output.status.success(), "{script}\n{}\n{stdout}{stderr}", output.status);
+    stdout
+}
+
+pub fn try_run(script: &str) -> Output {
+    Command::new("sh").args(["-euc", script]).stdin(Stdio::null()).output().unwrap()
+}
+
+/// Waits until udevd has dealt with all that has happened.
+pub fn settle() {
+    run("udevadm settle");
+}
+
+/// The machine, which a test has to itself.
+pub struct Machine {
+    directory: TempDir,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Machine {
+    /// That of `scripts/vm`.
+    pub fn udev() -> Machine {
+        Machine::begin("udev")
+    }
+
+    /// That of `scripts/vm --systemd`.
+    pub fn systemd() -> Machine {
+        Machine::begin("systemd")
+    }
+
+    fn begin(kind: &str) -> Machine {
+        static ALONE: Mutex<()> = Mutex::new(());
+        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let option = format!("pvwatch.vm={kind}");
+        let command_line = fs::read_to_string("/proc/cmdline").unwrap();
+        assert!(
+            std::env::var("PVWATCH_VM").is_ok_and(|value| value == kind)
+                && command_line.split_whitespace().any(|word| word == option),
+            "this test changes disks and runs in no other machine than that of `scripts/vm`, which is `{option}`"
+        );
+        clean();
+        Machine { directory: tempfile::tempdir().unwrap(), _alone }
+    }
+
+    /// SCSI disks, each with contents and numbers of its own; the memory is the machine's.
+    pub fn disks(&self, count: usize, mebibytes: u64) -> Vec<Disk> {
+        self.disks_with(count, mebibytes, "")
+    }
+
+    /// The same with more parameters of `scsi_debug`. Once in a test: it is a module's.
+    pub fn disks_with(&self, count: usize, mebibytes: u64, parameters: &str) -> Vec<Disk> {
+        // With one store for all of them, they would be copies of each other.
+        run(&format!(
+            "modprobe scsi_debug per_host_store=1 add_host={count} num_tgts=1 dev_size_mb={mebibytes} {parameters}"
+        ));
+        let disks = wait_for("the disks", || {
+            let disks = scsi_debug_hosts().into_iter().map(|host| Disk { host }).collect::<Vec<_>>();
+            (disks.len() == count && disks.iter().all(|disk| disk.name().is_some())).then_some(disks)
+        });
+        settle();
+        disks
+    }
+
+    /// Block devices without SCSI around them, in memory too.
+    pub fn null_blks(&self, count: usize, mebibytes: u64) -> Vec<PathBuf> {
+        run(
+            "modprobe null_blk nr_devices=0; mountpoint -q /sys/kernel/config || mount -t configfs none /sys/kernel/config",
+        );
+        let made = (0..count).map(|number| {
+            run(&format!(
+                "cd {NULL_BLKS}; mkdir nullb{number}; cd nullb{number}
+                echo {mebibytes} >size; echo 1 >memory_backed; echo 1 >power"
+            ));
+            PathBuf::from(format!("/dev/nullb{number}"))
+        });
+        let made = made.collect();
+        settle();
+        made
+    }
+
+    /// A loop device on a file of holes.
+    pub fn loop_device(&self, mebibytes: u64) -> PathBuf {
+        let image = tempfile::NamedTempFile::new_in(self.directory.path()).unwrap();
+        image.as_file().set_len(mebibytes << 20).unwrap();
+        let (_, image) = image.keep().unwrap();
+        let node = run(&format!("losetup -f --show {}", image.display())).trim().into();
+        settle();
+        node
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // What went wrong first is what is to be told.
+        if !std::thread::panicking() {
+            clean();
+        }
+    }
+}
+
+const NULL_BLKS: &str = "/sys/kernel/config/nullb";
+
+/// Takes all of it apart, from the top.
+fn clean() {
+    run("for _ in 1 2 3 4 5 6 7 8; do
+            [ \"$(dmsetup ls)\" = 'No devices found' ] || dmsetup remove_all --force >/dev/null 2>&1 || true
+            mdadm --stop --scan >/dev/null 2>&1 || true
+        done
+        [ \"$(dmsetup ls)\" = 'No devices found' ] || { dmsetup ls --tree; exit 1; }
+        losetup -D
+        udevadm settle");
+    for device in fs::read_dir(NULL_BLKS).into_iter().flatten().flatten() {
+        let path = device.path();
+        if path.is_dir() {
+            run(&format!("echo 0 >{0}/power; rmdir {0}", path.display()));
+        }
+    }
+    run("! [ -e /sys/module/scsi_debug ] || modprobe -r scsi_debug
+        ! [ -e /sys/module/null_blk ] || modprobe -r null_blk
+        udevadm settle
+        rm -rf /run/lvm/* /etc/lvm/archive /etc/lvm/backup /etc/lvm/devices");
+}
+
+fn scsi_debug_hosts() -> Vec<u32> {
+    let adapters = names("/sys/bus/pseudo/drivers/scsi_debug").filter(|name| name.starts_with("adapter"));
+    let hosts = adapters.flat_map(|adapter| names(format!("/sys/bus/pseudo/drivers/scsi_debug/{adapter}")));
+    let mut hosts = hosts.filter_map(|name| name.strip_prefix("host")?.parse().ok()).collect::<Vec<_>>();
+    hosts.sort_unstable();
+    hosts
+}
+
+fn names(directory: impl AsRef<Path>) -> impl Iterator<Item = String> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().into_string().ok())
+}
+
+/// A disk of `scsi_debug`. It can be pulled out, and keeps what is on it.
+pub struct Disk {
+    host: u32,
+}
+
+impl Disk {
+    /// Its name as of now; `None` while it is out.
+    pub fn name(&self) -> Option<String> {
+        names(format!("/sys/class/scsi_host/host{}/device", self.host)).find_map(|target| {
+            let target = target.strip_prefix("target")?;
+            names(format!("/sys/class/scsi_host/host{}/device/target{target}/{target}:0/block", self.host)).next()
+        })
+    }
+
+    pub fn node(&self) -> PathBuf {
+        Path::new("/dev").join(self.name().expect("the disk is plugged in"))
+    }
+
+    /// Its device number as the daemon has it.
+    pub fn device(&self) -> i64 {
+        device_number(&self.node())
+    }
+
+    /// Gone at once, whoever uses it.
+    pub fn pull(&self) {
+        run(&format!("echo 1 >/sys/block/{}/device/delete; udevadm settle", self.name().unwrap()));
+    }
+
+    /// It comes again; its name may be another then.
+    pub fn plug_in(&self) {
+        run(&format!("echo '- - -' >/sys/class/scsi_host/host{}/scan", self.host));
+        wait_for("the disk", || self.name());
+        settle();
+    }
+}
+
+impl std::fmt::Display for Disk {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.node().display().fmt(formatter)
+    }
+}
+
+/// The number of a block device, as the daemon has it.
+pub fn device_number(node: &Path) -> i64 {
+    let metadata = fs::metadata(node).unwrap();
+    assert!(metadata.file_type().is_block_device(), "{}", node.display());
+    metadata.rdev().cast_signed()
+}

@@ -1,0 +1,11 @@
+//! What needs a real device-mapper, disks and udevd: run by `scripts/vm --test` in its machine,
+//! one test after the other. How to write one is told in `guest`.
+
+mod guest;
+mod machine;
+mod pvwatchd;
+
+#[path = "../common/mod.rs"]
+mod common;
+// The helpers of the unit tests name `DevNo` as the library does.
+use pvwatch::devno;

@@ -1,0 +1,12 @@
+//! What needs systemd: run by `scripts/vm --systemd --test` in its machine, one test after the
+//! other. How to write one is told in `guest`.
+
+mod machine;
+mod pvwatchd;
+
+#[path = "../../common/mod.rs"]
+mod common;
+#[path = "../guest.rs"]
+mod guest;
+// The helpers of the unit tests name `DevNo` as the library does.
+use pvwatch::devno;
