@@ -77,6 +77,8 @@ pub enum Code {
     PvidNotInVg,
     /// The label says that a VG uses this PV, but no metadata area says which.
     InUseNoVg,
+    /// There is a partition table in the first sector: no PV, where the device can have partitions.
+    PartitionTable,
     /// Reading a part of the device failed.
     ReadError,
     /// The device ended before its size.
@@ -114,6 +116,7 @@ impl Code {
             Code::LvUnknownSegment => "lv-unknown-segment",
             Code::PvidNotInVg => "pvid-not-in-vg",
             Code::InUseNoVg => "in-use-no-vg",
+            Code::PartitionTable => "partition-table",
             Code::ReadError => "read-error",
             Code::ReadShort => "read-short",
         }

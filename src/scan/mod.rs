@@ -12,6 +12,7 @@ use crate::id::Id;
 use crate::metadata::{TextCache, VgText};
 use crate::ondisk::label::{self, Search};
 use crate::ondisk::mda::MAX_TEXT;
+use crate::ondisk::partitions;
 use crate::ondisk::pv_header::{PvHeader, is_in_use};
 use mda::{MdaReader, MdaStep};
 use std::fmt;
@@ -75,6 +76,8 @@ pub struct Pv {
     pub findings: Vec<Finding>,
     /// Why a part of it could not be read.
     pub read_error: Option<ReadError>,
+    /// To LVM this is no PV, if the device can have partitions.
+    pub has_partition_table: bool,
 }
 
 impl Pv {
@@ -209,6 +212,11 @@ impl Scan {
             }
         };
         findings.extend(pv_findings(&header, self.device_size));
+        let has_partition_table = partitions::has_table(head);
+        if has_partition_table {
+            let detail = "there is a partition table in its first sector: no PV, if it can have partitions";
+            findings.push(Finding::new(Code::PartitionTable, detail));
+        }
         if !header.id.fits_message() {
             return Step::Done(Verdict::NotAPv { findings });
         }
@@ -225,6 +233,7 @@ impl Scan {
             vg: None,
             findings,
             read_error: None,
+            has_partition_table,
         };
         self.read_areas(texts, Box::new(pv), header.mdas.into_iter(), None)
     }

@@ -101,10 +101,10 @@ impl Sysfs {
             facts.diskseq = read(directory, "../diskseq")?.and_then(|text| text.parse().ok());
         } else if driver.as_deref() == Some("loop") {
             facts.loop_backed = Some(directory.join("loop/backing_file").try_exists()?);
+            facts.loop_partscan = read(directory, "loop/partscan")?.as_deref() == Some("1");
         } else if driver.as_deref() == Some("device-mapper") {
-            let Some((uuid, suspended)) = while_it_lasts(dm_facts(directory))? else { return Ok(None) };
-            facts.dm_uuid = uuid;
-            facts.dm_suspended = suspended;
+            let Some(dm) = while_it_lasts(dm_facts(directory))? else { return Ok(None) };
+            (facts.dm_uuid, facts.dm_name, facts.dm_suspended) = dm;
         } else if matches!(driver.as_deref(), Some("md" | "mdp")) {
             facts.md_array_state = read(directory, "md/array_state")?;
         } else if is_nvme_path(name) {
@@ -144,9 +144,10 @@ fn is_nvme_path(name: &str) -> bool {
     name.strip_prefix("nvme").is_some_and(|rest| rest.contains('c'))
 }
 
-/// `dm/uuid`, and whether it is suspended.
-fn dm_facts(directory: &Path) -> io::Result<(Option<String>, bool)> {
-    Ok((read(directory, "dm/uuid")?, read(directory, "dm/suspended")?.as_deref() == Some("1")))
+/// `dm/uuid`, `dm/name`, and whether it is suspended.
+fn dm_facts(directory: &Path) -> io::Result<(Option<String>, Option<String>, bool)> {
+    let suspended = read(directory, "dm/suspended")?.as_deref() == Some("1");
+    Ok((read(directory, "dm/uuid")?, read(directory, "dm/name")?, suspended))
 }
 
 /// From the moment that a device-mapper device is to be removed its files answer EINVAL, until
@@ -242,11 +243,13 @@ mod tests {
                 ("uevent", "MAJOR=252\nMINOR=0\nDEVNAME=dm-0\nDEVTYPE=disk\n"),
                 ("size", "8\n"),
                 ("dm/uuid", "LVM-abc\n"),
+                ("dm/name", "vg-lv\n"),
                 ("dm/suspended", "1\n"),
             ],
         )]);
         let facts = dm.only().facts;
         assert_eq!((facts.dm_uuid.as_deref(), facts.dm_suspended), (Some("LVM-abc"), true));
+        assert_eq!(facts.dm_name.as_deref(), Some("vg-lv"));
         assert_eq!((facts.md_array_state, facts.loop_backed, facts.diskseq), (None, None, None));
 
         let md = [("uevent", "MAJOR=9\nMINOR=1\nDEVNAME=md1\n"), ("size", "8"), ("md/array_state", "clean\n")];

@@ -111,6 +111,9 @@ impl Watcher {
 
     fn conclude(&mut self, now: Duration, id: JobId, verdict: Verdict) {
         let (content, unread) = match verdict {
+            Verdict::Pv(pv) if pv.has_partition_table && self.may_be_partitioned(id) => {
+                (Content::NotAPv(pv.findings), None)
+            }
             Verdict::Pv(pv) => match pv.read_error {
                 Some(error) if self.knows_more(id, &pv) => return self.fail(now, id, Reason::Read(error)),
                 // A PV, but not all of it could be read.
@@ -131,6 +134,11 @@ impl Watcher {
             }
         }
         self.job_over(job.devno);
+    }
+
+    fn may_be_partitioned(&self, id: JobId) -> bool {
+        let device = self.jobs.get(&id).and_then(|job| self.devices.get(&job.devno));
+        device.is_some_and(|device| device.facts.may_be_partitioned())
     }
 
     /// Whether an earlier read of the PV showed what this one, for an error, does not: metadata,

@@ -35,7 +35,12 @@ pub enum Area {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Content {
     Blank,
-    Pv { pv: u8, areas: Vec<Area> },
+    Pv {
+        pv: u8,
+        areas: Vec<Area>,
+    },
+    /// A partition table was written over this PV.
+    Partitioned(u8),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,7 +121,7 @@ impl Vg {
 impl Content {
     pub fn pv(&self) -> Option<u8> {
         match self {
-            Content::Blank => None,
+            Content::Blank | Content::Partitioned(_) => None,
             Content::Pv { pv, .. } => Some(*pv),
         }
     }
@@ -136,7 +141,15 @@ impl Content {
     }
 
     fn image(&self) -> Vec<u8> {
-        let Content::Pv { pv, areas } = self else { return vec![0; IMAGE] };
+        let (pv, areas) = match self {
+            Content::Blank => return vec![0; IMAGE],
+            Content::Pv { pv, areas } => (pv, areas),
+            Content::Partitioned(pv) => {
+                let mut image = image::pv_image(&PvSpec { size: IMAGE, mda_size: MDA, ..PvSpec::orphan(pvid(*pv)) });
+                image::put_partition_table(&mut image);
+                return image;
+            }
+        };
         let spec = PvSpec { size: IMAGE, mdas: areas.len(), mda_size: MDA, ..PvSpec::orphan(pvid(*pv)) };
         let in_use = areas.iter().any(|area| *area != Area::Empty);
         let spec = PvSpec { in_use, ..spec };
