@@ -2,12 +2,17 @@
 
 use crate::filter::{Filter, Patterns, PatternsError};
 use crate::text::{Item, Section, Value};
+use std::ffi::OsStr;
 use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 #[derive(Debug)]
 pub struct Settings {
     pub filter: Filter,
+    /// `devices/devicesfile`, if `devices/use_devicesfile` says to use it; a name without `/`.
+    pub devices_file: Option<String>,
     /// What LVM 2.02 commands of this machine will ask for.
     pub token: Vec<u8>,
     /// `pvwatch/read_deadline`, seconds: a device that has not been read by then is quarantined.
@@ -20,8 +25,28 @@ pub struct Settings {
     /// `pvwatch/receive_buffer`, bytes: room for uevents that have not been looked at. Read at
     /// start only.
     pub receive_buffer: usize,
+    /// `global/event_activation`: whether VGs are activated as their PVs come.
+    pub event_activation: bool,
+    /// `global/system_id_source`: whose VGs are this host's own.
+    pub system_id: SystemIdSource,
+    /// `pvwatch/run_dir`: where LVM's run files are; empty for none. `None` if it is not set.
+    pub run_dir: Option<PathBuf>,
     /// Settings in our section that mean nothing to us.
     pub unknown: Vec<String>,
+}
+
+/// Where the local system ID comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SystemIdSource {
+    /// There is none.
+    None,
+    Uname,
+    MachineId,
+    AppMachineId,
+    /// `local/system_id`.
+    Given(Vec<u8>),
+    /// `global/system_id_file`.
+    File(PathBuf),
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -46,6 +71,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 const DEFAULT_GLOBAL_FILTER: &[u8] = b"a|.*/|";
+const DEFAULT_DEVICES_FILE: &str = "system.devices";
 const DEFAULT_PV_MIN_SIZE_KIB: i64 = 2048;
 const DEFAULT_READ_DEADLINE: Duration = Duration::from_secs(10);
 const DEFAULT_RETRY_MAX: Duration = Duration::from_secs(60);
@@ -57,7 +83,7 @@ const RECEIVE_BUFFER: usize = 128 << 20;
 const RECEIVE_BUFFER_MAX: usize = 1 << 30;
 
 const OWN_SECTION: &str = "pvwatch";
-const OWN_SETTINGS: [&str; 4] = ["read_deadline", "retry_max", "reread_interval", "receive_buffer"];
+const OWN_SETTINGS: [&str; 5] = ["read_deadline", "retry_max", "reread_interval", "receive_buffer", "run_dir"];
 
 impl Settings {
     /// Reads the settings from the merged configuration.
@@ -68,14 +94,19 @@ impl Settings {
         Ok(Settings {
             filter: Filter {
                 global: global.map_err(Error::GlobalFilter)?.filter(|patterns| !patterns.accepts_all()),
+                devices_file: None,
                 pv_min_size: u64::try_from(min_size).unwrap_or(0).saturating_mul(1024),
                 scan_lvs: conf.int("devices/scan_lvs").is_some_and(|value| value != 0),
             },
+            devices_file: devices_file(conf)?,
             token: filter_token(patterns),
             read_deadline: seconds(conf, "pvwatch/read_deadline", 1)?.unwrap_or(DEFAULT_READ_DEADLINE),
             retry_max: seconds(conf, "pvwatch/retry_max", 1)?.unwrap_or(DEFAULT_RETRY_MAX),
             reread_interval: seconds(conf, "pvwatch/reread_interval", 0)?.filter(|interval| !interval.is_zero()),
             receive_buffer: receive_buffer(conf)?,
+            event_activation: conf.int("global/event_activation") != Some(0),
+            system_id: system_id_source(conf),
+            run_dir: run_dir(conf)?,
             unknown: unknown_settings(conf),
         })
     }
@@ -84,6 +115,23 @@ impl Settings {
 impl Default for Settings {
     fn default() -> Settings {
         Settings::read(&Section::default()).expect("an empty configuration is right")
+    }
+}
+
+fn devices_file(conf: &Section) -> Result<Option<String>, Error> {
+    let setting = "devices/devicesfile";
+    if conf.int("devices/use_devicesfile").unwrap_or(0) == 0 {
+        return Ok(None);
+    }
+    let given = conf.value(setting).and_then(|value| value.strings().next());
+    let name = match (conf.item(setting), given.map(str::from_utf8)) {
+        (None, _) => Some(DEFAULT_DEVICES_FILE),
+        (Some(_), name) => name.and_then(Result::ok),
+    };
+    match name {
+        Some("") => Ok(None),
+        Some(name) if !name.contains(['/', '\0']) && ![".", ".."].contains(&name) => Ok(Some(name.to_owned())),
+        _ => Err(Error::Value { setting, expected: "the name of a file" }),
     }
 }
 
@@ -104,6 +152,44 @@ fn receive_buffer(conf: &Section) -> Result<usize, Error> {
         (None, _) => Ok(RECEIVE_BUFFER),
         (Some(_), Some(bytes)) if bytes <= RECEIVE_BUFFER_MAX => Ok(bytes),
         (Some(_), _) => Err(Error::Value { setting, expected: "a number of bytes, at most 1 GiB" }),
+    }
+}
+
+/// LVM takes a source that it does not know for none.
+fn system_id_source(conf: &Section) -> SystemIdSource {
+    let source = conf.str("global/system_id_source").unwrap_or_default().to_ascii_lowercase();
+    match source.as_slice() {
+        b"uname" => SystemIdSource::Uname,
+        b"machineid" | b"machine-id" => SystemIdSource::MachineId,
+        b"appmachineid" => SystemIdSource::AppMachineId,
+        b"lvmlocal" => {
+            conf.str("local/system_id").map_or(SystemIdSource::None, |given| SystemIdSource::Given(given.to_vec()))
+        }
+        b"file" => conf
+            .str("global/system_id_file")
+            .map_or(SystemIdSource::None, |path| SystemIdSource::File(OsStr::from_bytes(path).into())),
+        _ => SystemIdSource::None,
+    }
+}
+
+/// LVM cuts a longer one.
+const SYSTEM_ID_MAX: usize = 128;
+
+/// What of a text can be a system ID: `system_id_from_string` of lvm2. Other characters are
+/// dropped, and it begins with a letter or a digit. A host that says it is `localhost` says nothing.
+pub fn system_id(text: &[u8]) -> Option<String> {
+    let legal = text.iter().copied().filter(|byte| byte.is_ascii_alphanumeric() || b"._+-".contains(byte));
+    let id = legal.skip_while(|byte| !byte.is_ascii_alphanumeric()).take(SYSTEM_ID_MAX).map(char::from);
+    Some(id.collect::<String>()).filter(|id| !id.is_empty() && !id.starts_with("localhost"))
+}
+
+fn run_dir(conf: &Section) -> Result<Option<PathBuf>, Error> {
+    let setting = "pvwatch/run_dir";
+    let value = conf.str(setting).and_then(|path| std::str::from_utf8(path).ok());
+    match (conf.item(setting), value) {
+        (None, _) => Ok(None),
+        (Some(_), Some(path)) if path.is_empty() || path.starts_with('/') => Ok(Some(path.into())),
+        (Some(_), _) => Err(Error::Value { setting, expected: "an absolute path, or an empty string" }),
     }
 }
 
@@ -194,8 +280,70 @@ mod tests {
             let expected = Error::Value { setting: "pvwatch/read_deadline", expected: "a number of seconds" };
             assert_eq!(settings(text).unwrap_err(), expected);
         }
+        for text in ["pvwatch/run_dir=1", "pvwatch/run_dir=\"lvm\"", "pvwatch/run_dir=[]"] {
+            let expected = "an absolute path, or an empty string";
+            assert_eq!(settings(text).unwrap_err(), Error::Value { setting: "pvwatch/run_dir", expected });
+        }
         assert!(matches!(settings("devices/global_filter=[\"x|y|\"]"), Err(Error::GlobalFilter(_))));
         assert_eq!(settings("pvwatch { read_deadlin=1 }").unwrap().unknown, ["pvwatch/read_deadlin"]);
+    }
+
+    /// What lvm2 2.03.16 makes of them.
+    #[test]
+    fn a_system_id_is_what_is_legal_of_it() {
+        for (text, expected) in [
+            ("disklab", Some("disklab")),
+            ("a b/c@d.e-f_g+h\u{e9}", Some("abcd.e-f_g+h")),
+            ("1abc", Some("1abc")),
+            ("- -x", Some("x")),
+            ("_x", Some("x")),
+            ("LOCALHOST", Some("LOCALHOST")),
+            ("my.localhost", Some("my.localhost")),
+            ("localhost", None),
+            ("localhostx", None),
+            ("", None),
+            ("/", None),
+        ] {
+            assert_eq!(system_id(text.as_bytes()).as_deref(), expected, "{text}");
+        }
+        assert_eq!(system_id(&[b'0'; 200]).unwrap().len(), 128);
+    }
+
+    #[test]
+    fn the_source_of_the_system_id() {
+        let given = |id: &str| SystemIdSource::Given(id.into());
+        for (text, expected) in [
+            ("a=1", SystemIdSource::None),
+            ("global/system_id_source=\"none\"", SystemIdSource::None),
+            ("global/system_id_source=\"heard of\"", SystemIdSource::None),
+            ("global/system_id_source=\"MachineID\"", SystemIdSource::MachineId),
+            ("global/system_id_source=\"appmachineid\"", SystemIdSource::AppMachineId),
+            ("global/system_id_source=\"uname\" local/system_id=\"x\"", SystemIdSource::Uname),
+            ("global/system_id_source=\"lvmlocal\" local/system_id=\"x\"", given("x")),
+            ("global/system_id_source=\"lvmlocal\"", SystemIdSource::None),
+            ("global { system_id_source=\"file\" system_id_file=\"/x\" }", SystemIdSource::File("/x".into())),
+        ] {
+            assert_eq!(settings(text).unwrap().system_id, expected, "{text}");
+        }
+        assert!(settings("a=1").unwrap().event_activation);
+        assert!(!settings("global/event_activation=0").unwrap().event_activation);
+    }
+
+    #[test]
+    fn the_devices_file() {
+        let name = |text: &str| settings(text).map(|settings| settings.devices_file);
+        let some = |name: &str| Ok(Some(name.to_owned()));
+        assert_eq!(name("devices { devicesfile=\"mine\" }"), Ok(None));
+        assert_eq!(name("devices { use_devicesfile=1 }"), some("system.devices"));
+        assert_eq!(name("devices { use_devicesfile=1 devicesfile=\"mine\" }"), some("mine"));
+        assert_eq!(name("devices { use_devicesfile=1 devicesfile=\"\" }"), Ok(None));
+        for bad in ["\"../x\"", "\"..\"", "7", "[]"] {
+            let error = name(&format!("devices {{ use_devicesfile=1 devicesfile={bad} }}")).unwrap_err();
+            assert!(matches!(error, Error::Value { setting: "devices/devicesfile", .. }));
+        }
+        // Commands compute theirs of global_filter all the same.
+        let with = settings("devices { use_devicesfile=1 global_filter=[\"r|.*|\"] }").unwrap();
+        assert_eq!(with.token, b"filter:2800760414");
     }
 
     #[test]

@@ -25,10 +25,27 @@ pub struct Facts {
     pub dm_suspended: bool,
     /// `md/array_state`, for MD arrays only.
     pub md_array_state: Option<String>,
+    /// What devices files know it by; read only if there is one.
+    pub ids: Option<Box<Ids>>,
     /// `loop/backing_file` exists; `None` for devices that are not loop devices.
     pub loop_backed: Option<bool>,
     /// `loop/partscan`: the kernel looks for partitions on the loop device.
     pub loop_partscan: bool,
+}
+
+/// What a device is known by wherever it is attached; a partition has what its disk has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ids {
+    /// `device/wwid` or `wwid`.
+    pub wwid: Option<String>,
+    /// `device/serial` or `serial`.
+    pub serial: Option<String>,
+    /// `md/uuid`.
+    pub md_uuid: Option<String>,
+    /// `loop/backing_file`, if that has not been deleted.
+    pub loop_file: Option<String>,
+    /// `partition`; 0 for what is none.
+    pub partition: u32,
 }
 
 /// A device that enumeration found.

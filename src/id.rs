@@ -35,6 +35,19 @@ impl Id {
         !self.0.iter().any(|byte| matches!(byte, 0 | b'\n'))
     }
 
+    /// Reads exactly what [`Id::hyphenated`] writes, whatever the characters.
+    pub fn from_hyphenated(text: &[u8]) -> Option<Id> {
+        let mut id = Vec::with_capacity(32);
+        let mut rest = text;
+        for (group, length) in GROUPS.into_iter().enumerate() {
+            rest = if group == 0 { rest } else { rest.strip_prefix(b"-")? };
+            let (start, tail) = rest.split_at_checked(length)?;
+            id.extend_from_slice(start);
+            rest = tail;
+        }
+        if rest.is_empty() { id.try_into().ok().map(Id) } else { None }
+    }
+
     /// The written form, as bytes: an irregular id keeps its odd ones.
     pub fn hyphenated(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(38);
@@ -74,6 +87,15 @@ mod tests {
         assert_eq!(id, Id(*b"GpJ7WNyKiuO8xEG1iJyQdO4DYSCGa4HS"));
         assert_eq!(Id::parse(b"--GpJ7WNyKiuO8xEG1iJyQdO4DYSCGa4HS-"), Some(id));
         assert_eq!(id.to_string(), "GpJ7WN-yKiu-O8xE-G1iJ-yQdO-4DYS-CGa4HS");
+    }
+
+    #[test]
+    fn an_irregular_id_can_be_written_and_read() {
+        let odd = Id(*b"GpJ7-NyK-uO8-EG1-JyQ-O4D-SC\xff\0a4S");
+        assert_eq!(Id::from_hyphenated(&odd.hyphenated()), Some(odd));
+        for wrong in [&b""[..], b"GpJ7WNyKiuO8xEG1iJyQdO4DYSCGa4HS", b"GpJ7WN-yKiu-O8xE-G1iJ-yQdO-4DYS-CGa4HS-"] {
+            assert_eq!(Id::from_hyphenated(wrong), None);
+        }
     }
 
     #[test]

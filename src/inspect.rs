@@ -2,15 +2,17 @@
 
 use crate::metadata::VgText;
 use crate::scan::{Area, Finding, MdaScan, Pv, Verdict};
+use crate::signature::Member;
 use serde_json::{Value, json};
 use std::fmt::Write;
 
 /// One object of the array that `inspect --json` prints.
 pub fn to_json(device: &str, size: u64, verdict: &Verdict) -> Value {
-    let (name, pv, findings) = match verdict {
-        Verdict::Pv(pv) => ("pv", Some(&**pv), &pv.findings),
-        Verdict::NotAPv { findings } => ("not_a_pv", None, findings),
-        Verdict::Unreadable { findings, .. } => ("unreadable", None, findings),
+    let (name, pv, member, findings) = match verdict {
+        Verdict::Pv(pv) => ("pv", Some(&**pv), None, &pv.findings),
+        Verdict::NotAPv { findings } => ("not_a_pv", None, None, findings),
+        Verdict::Member { member, findings } => ("member", None, Some(&**member), findings),
+        Verdict::Unreadable { findings, .. } => ("unreadable", None, None, findings),
     };
     let findings: Vec<Value> =
         findings.iter().map(|finding| json!({ "code": finding.code.as_str(), "detail": finding.detail })).collect();
@@ -20,6 +22,7 @@ pub fn to_json(device: &str, size: u64, verdict: &Verdict) -> Value {
         "verdict": name,
         "pv": pv.map(pv_json),
         "vg": pv.and_then(|pv| pv.vg.as_ref()).map(|vg| vg_json(vg)),
+        "member_of": member.map(member_json),
         "findings": findings,
     })
 }
@@ -33,7 +36,21 @@ pub fn not_read_json(device: &str, error: &std::io::Error) -> Value {
         "verdict": "unreadable",
         "pv": null,
         "vg": null,
+        "member_of": null,
         "findings": [{ "code": code, "detail": error.to_string() }],
+    })
+}
+
+/// What an array's member says of itself.
+pub fn member_json(member: &Member) -> Value {
+    json!({
+        "format": member.format,
+        "version": member.version,
+        "name": member.name.as_deref().map(printable),
+        "uuid": member.uuid,
+        "role": member.role.to_string(),
+        "level": member.level,
+        "members": member.members,
     })
 }
 
@@ -96,6 +113,10 @@ fn write_text(out: &mut String, device: &str, size: u64, verdict: &Verdict) -> s
             writeln!(out, "not a PV")?;
             findings
         }
+        Verdict::Member { member, findings } => {
+            writeln!(out, "not a PV\n  {}: {}", member.why_no_pv(), printable(member.to_string().as_bytes()))?;
+            findings
+        }
         Verdict::Unreadable { error, findings } => {
             writeln!(out, "unreadable, {error}")?;
             findings
@@ -153,6 +174,7 @@ mod tests {
     use crate::metadata::TextCache;
     use crate::ondisk::image::{PvSpec, put_text, pv_image, vg_text};
     use crate::scan::{Code, ReadError, Scan, Step};
+    use crate::signature::image::{put_sum, superblock};
 
     const PV: Id = Id(*b"PVPVPVPVPVPVPVPVPVPVPVPVPVPVPVPV");
     const VG: Id = Id(*b"VGVGVGVGVGVGVGVGVGVGVGVGVGVGVGVG");
@@ -204,6 +226,7 @@ mod tests {
                 ],
             },
             "vg": { "name": "vg", "id": "VGVGVG-VGVG-VGVG-VGVG-VGVG-VGVG-VGVGVG", "seqno": 7 },
+            "member_of": null,
             "findings": [],
         });
         let text = "\
@@ -231,6 +254,7 @@ a.img (262144 bytes): PV PVPVPV-PVPV-PVPV-PVPV-PVPV-PVPV-PVPVPV of VG vg (VGVGVG
                 "verdict": verdict,
                 "pv": null,
                 "vg": null,
+                "member_of": null,
                 "findings": [{ "code": "label-crc", "detail": "sector 1: \u{1b}[31mred" }],
             })
         };
@@ -240,6 +264,33 @@ a.img (262144 bytes): PV PVPVPV-PVPV-PVPV-PVPV-PVPV-PVPV-PVPVPV of VG vg (VGVGVG
         let unreadable = Verdict::Unreadable { error: ReadError::Io(5), findings };
         let text = format!("a.img (262144 bytes): unreadable, reading failed with error 5\n{lines}");
         check(&unreadable, &json("unreadable"), &text);
+    }
+
+    #[test]
+    fn a_member_of_an_array() {
+        let mut image = pv_image(&PvSpec::orphan(PV));
+        let (place, mut superblock) = superblock("1.0", 262_144).unwrap();
+        superblock[37] = 0x1b;
+        put_sum(&mut superblock);
+        image[usize::try_from(place).unwrap()..][..superblock.len()].copy_from_slice(&superblock);
+        let json = json!({
+            "device": "a.img",
+            "size": 262_144,
+            "verdict": "member",
+            "pv": null,
+            "vg": null,
+            "member_of": {
+                "format": "md", "version": "1.0", "name": "host:\\u{1b}rray",
+                "uuid": "11111111:11111111:11111111:11111111",
+                "role": "active device 0", "level": "raid1", "members": 2,
+            },
+            "findings": [],
+        });
+        let text = "\
+a.img (262144 bytes): not a PV
+  device is an md component: active device 0 of 2 of md 1.0 array host:\\x1brray (11111111:11111111:11111111:11111111), raid1
+";
+        check(&scan(&image), &json, text);
     }
 
     #[test]

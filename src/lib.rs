@@ -16,6 +16,7 @@
 //! | [`text`] | LVM's text format: metadata, `lvm.conf`, and lvmetad's messages |
 //! | [`ondisk`] | label, PV header and metadata area: bytes to structs |
 //! | [`metadata`] | the text of a VG, checked |
+//! | [`signature`] | who else may own a device: members of arrays |
 //! | [`scan`] | one device: which bytes next, and at the end a verdict |
 //! | [`filter`], [`conf`] | which devices are scanned; the settings |
 //! | [`cache`] | PVs and VGs, and the replies made of them |
@@ -25,7 +26,7 @@
 //! | [`inspect`], [`words`] | JSON and plain words for people |
 //!
 //! The world: [`sys`], the only place with system calls and `unsafe`; [`daemon`], the loop, which
-//! decides nothing; [`client`] and [`probe`], the command's side.
+//! decides nothing; [`client`], [`probe`] and [`pvscan_cli`], the command's side.
 //!
 //! *Architecture invariant:* the pure modules do not know that there is a world; nothing in them
 //! names `sys`, `mio`, `nix` or a clock. Time is handed in.
@@ -52,7 +53,9 @@ pub mod online;
 pub mod probe;
 pub mod protocol;
 pub mod pvscan;
+pub mod pvscan_cli;
 pub mod scan;
+pub mod signature;
 pub mod sys;
 pub mod text;
 pub mod uevent;

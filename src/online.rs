@@ -43,21 +43,30 @@ pub enum Claim {
     Taken(PvOnline),
 }
 
+/// What came of having LVM's hints made anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hints {
+    Invalidated,
+    /// A command makes new ones at this moment, perhaps of what it saw before the change, and will
+    /// take our word for an older one: say it again when it is done.
+    InTheMaking,
+}
+
 /// The run directory, as the rules see it.
 ///
-/// Nobody who reads sees half a file; of two that create one, one wins. Names are checked by the
-/// caller: a PVID is regular ([`Id::is_regular`]) and a VG's name is one that LVM allows.
+/// Nobody who reads sees half a file; of two that create one, one wins. A PVID has to be regular
+/// ([`Id::is_regular`]) and a VG's name one that LVM allows; others are refused.
 pub trait RunFiles {
     type Error;
 
-    /// Creates `pvs_online/PVID`.
+    /// Creates `pvs_online/PVID`. One that is there and says nothing is nobody's: it is replaced.
     fn claim_pv(&mut self, pvid: Id, online: &PvOnline) -> Result<Claim, Self::Error>;
     /// Creates it, or puts it in the place of what is there.
     fn replace_pv(&mut self, pvid: Id, online: &PvOnline) -> Result<(), Self::Error>;
     /// `None` also for one that says nothing.
     fn pv(&self, pvid: Id) -> Result<Option<PvOnline>, Self::Error>;
-    /// All that name a PVID. A file that says nothing is left out.
-    fn pvs(&self) -> Result<Vec<(Id, PvOnline)>, Self::Error>;
+    /// All that name a PVID. `None` for one that says nothing: to LVM that PV is online all the same.
+    fn pvs(&self) -> Result<Vec<(Id, Option<PvOnline>)>, Self::Error>;
     fn remove_pv(&mut self, pvid: Id) -> Result<(), Self::Error>;
 
     /// Creates `vgs_online/VG`: true for the one who did.
@@ -73,7 +82,61 @@ pub trait RunFiles {
     fn remove_lookup(&mut self, vg: &[u8]) -> Result<(), Self::Error>;
 
     /// Has the next command that wants LVM's hints make them anew, as `pvscan --cache DEV` does.
-    fn invalidate_hints(&mut self) -> Result<(), Self::Error>;
+    /// Does not wait for whoever has them locked.
+    fn invalidate_hints(&mut self) -> Result<Hints, Self::Error>;
+}
+
+/// What is to be changed in the run directory, whatever is there by now: other commands make and
+/// remove the same files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    Pv(Id, PvOnline),
+    PvGone(Id),
+    Lookup(Lookup),
+    LookupGone(Vec<u8>),
+    VgOffline(Vec<u8>),
+    /// If the VG was online, it is by its new name.
+    VgRenamed {
+        from: Vec<u8>,
+        to: Vec<u8>,
+    },
+}
+
+impl Change {
+    pub fn make<F: RunFiles>(&self, files: &mut F) -> Result<(), F::Error> {
+        match self {
+            Change::Pv(pvid, online) => match files.claim_pv(*pvid, online)? {
+                Claim::Made => Ok(()),
+                Claim::Held if files.pv(*pvid)?.as_ref() == Some(online) => Ok(()),
+                Claim::Held | Claim::Taken(_) => files.replace_pv(*pvid, online),
+            },
+            Change::PvGone(pvid) => files.remove_pv(*pvid),
+            Change::Lookup(lookup) => files.replace_lookup(lookup),
+            Change::LookupGone(vg) => files.remove_lookup(vg),
+            Change::VgOffline(vg) => files.remove_vg(vg),
+            Change::VgRenamed { from, to } => {
+                if files.vgs()?.contains(from) {
+                    files.claim_vg(to)?;
+                    files.remove_vg(from)?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What there is in the run directory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    pub pvs: Vec<(Id, Option<PvOnline>)>,
+    pub vgs: Vec<Vec<u8>>,
+    pub lookups: Vec<Lookup>,
+}
+
+impl Listing {
+    pub fn read<F: RunFiles>(files: &F) -> Result<Listing, F::Error> {
+        Ok(Listing { pvs: files.pvs()?, vgs: files.vgs()?, lookups: files.lookups()? })
+    }
 }
 
 impl PvOnline {

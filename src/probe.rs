@@ -1,22 +1,30 @@
-//! Reading one device or image without a daemon, with a deadline.
+//! Reading devices and images without a daemon, with a deadline.
 
 use crate::devno::DevNo;
 use crate::metadata::TextCache;
 use crate::scan::{HEAD, ReadError, Scan, Step, Verdict};
-use crate::sys::reader::{Expect, Happening, Open, Pool, Reply};
+use crate::sys::reader::{Expect, Happening, JobId, Open, Pool, Reply};
 use mio::{Events, Poll};
+use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// The only job.
-const JOB: u64 = 1;
+/// Reading is waiting for devices, and one that hangs must not hold up the others.
+const PARALLEL: usize = 8;
 
-/// Reads the device as the daemon does, in a process of its own. Its size, and what is on it.
-/// `TimedOut` if it does not answer in time.
-pub fn probe(path: &Path, deadline: Duration) -> io::Result<(u64, Verdict)> {
-    let until = Instant::now() + deadline;
+/// What came of reading one: its size, and what is on it. `TimedOut` if it did not answer in time.
+pub type Probed = io::Result<(u64, Verdict)>;
+
+/// What is to be read.
+pub struct Target {
+    pub path: PathBuf,
+    pub expect: Expect,
+}
+
+/// Reads the device as the daemon does, in a process of its own.
+pub fn probe(path: &Path, deadline: Duration) -> Probed {
     let metadata = std::fs::metadata(path)?;
     let expect = match metadata.file_type() {
         kind if kind.is_block_device() => Expect::Device(DevNo::from_dev_t(metadata.rdev())),
@@ -25,57 +33,132 @@ pub fn probe(path: &Path, deadline: Duration) -> io::Result<(u64, Verdict)> {
         kind if kind.is_file() || kind.is_fifo() => Expect::File,
         _ => return Err(io::Error::other("it is neither a block device nor a file")),
     };
-    let mut poll = Poll::new()?;
-    let mut pool = Pool::new(0);
-    pool.open(poll.registry(), JOB, Open { path: path.to_owned(), expect, first: HEAD })?;
-    let mut texts = TextCache::new();
-    let mut scan = None;
-    let mut size = 0;
-    loop {
-        let step = match wait(&mut poll, &mut pool, until)? {
+    let target = Target { path: path.to_owned(), expect };
+    probe_all(vec![target], deadline, &mut |_| {}).pop().expect("one that is read has a result")
+}
+
+/// Reads them, some at a time, each with the deadline. `done` hears how many have been.
+pub fn probe_all(targets: Vec<Target>, deadline: Duration, done: &mut dyn FnMut(usize)) -> Vec<Probed> {
+    let mut results = targets.iter().map(|_| None).collect::<Vec<_>>();
+    if let Err(error) = Prober::new(deadline).and_then(|prober| prober.run(targets, &mut results, done)) {
+        let failed = || Some(Err(io::Error::new(error.kind(), error.to_string())));
+        results.iter_mut().filter(|result| result.is_none()).for_each(|result| *result = failed());
+    }
+    results.into_iter().flatten().collect()
+}
+
+struct Prober {
+    deadline: Duration,
+    poll: Poll,
+    pool: Pool,
+    texts: TextCache,
+    running: BTreeMap<JobId, Running>,
+}
+
+struct Running {
+    until: Instant,
+    size: u64,
+    scan: Option<Scan>,
+}
+
+impl Prober {
+    fn new(deadline: Duration) -> io::Result<Prober> {
+        let (texts, running) = (TextCache::new(), BTreeMap::new());
+        Ok(Prober { deadline, poll: Poll::new()?, pool: Pool::new(0), texts, running })
+    }
+
+    fn run(
+        mut self,
+        targets: Vec<Target>,
+        results: &mut [Option<Probed>],
+        done: &mut dyn FnMut(usize),
+    ) -> io::Result<()> {
+        let mut waiting = (0..).zip(targets);
+        let mut finished = 0;
+        loop {
+            while self.running.len() < PARALLEL
+                && let Some((job, target)) = waiting.next()
+            {
+                let open = Open { path: target.path, expect: target.expect, first: HEAD };
+                self.pool.open(self.poll.registry(), job, open)?;
+                self.running.insert(job, Running { until: Instant::now() + self.deadline, size: 0, scan: None });
+            }
+            if self.running.is_empty() {
+                return Ok(());
+            }
+            for (job, result) in self.turn()? {
+                self.running.remove(&job);
+                match result {
+                    Err(_) => self.pool.abandon(self.poll.registry(), job),
+                    Ok(_) => self.pool.close(self.poll.registry(), job),
+                }
+                results[usize::try_from(job).expect("jobs are numbers of results")] = Some(result);
+                finished += 1;
+                done(finished);
+            }
+        }
+    }
+
+    /// Waits for whatever comes next; the jobs that it ends.
+    fn turn(&mut self) -> io::Result<Vec<(JobId, Probed)>> {
+        let now = Instant::now();
+        let mut ended = Vec::new();
+        for (job, running) in &self.running {
+            if running.until <= now {
+                ended.push((*job, Err(io::ErrorKind::TimedOut.into())));
+            }
+        }
+        let next = self.running.values().map(|running| running.until).min();
+        let left = next.map(|next| next.saturating_duration_since(now));
+        let mut events = Events::with_capacity(PARALLEL);
+        if ended.is_empty() {
+            match self.poll.poll(&mut events, left) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        let mut happenings = Vec::new();
+        for event in &events {
+            self.pool.handle_ready(self.poll.registry(), event.token(), &mut happenings);
+        }
+        for happening in happenings {
+            match happening {
+                Happening::Reply(job, reply) => {
+                    if let Some(result) = self.handle_reply(job, reply).transpose() {
+                        ended.push((job, result));
+                    }
+                }
+                Happening::Died(job) => ended.push((job, Err(io::Error::other("the process that read it died")))),
+                Happening::Released(_) => {}
+            }
+        }
+        Ok(ended)
+    }
+
+    /// `None` if there is more to read.
+    fn handle_reply(&mut self, job: JobId, reply: Reply) -> io::Result<Option<(u64, Verdict)>> {
+        let running = self.running.get_mut(&job).ok_or(io::ErrorKind::InvalidData)?;
+        let step = match reply {
             Reply::Opened(opened) => {
                 let opened = opened.map_err(io::Error::from_raw_os_error)?;
-                size = opened.size;
-                let (begun, step) = Scan::begin(size);
-                let begun = scan.insert(begun);
+                running.size = opened.size;
+                let (begun, step) = Scan::begin(opened.size);
+                let begun = running.scan.insert(begun);
                 match step {
                     Step::Read(range) => {
-                        begun.handle_read(&mut texts, opened.head.get(..range.length).ok_or(ReadError::Short))
+                        begun.handle_read(&mut self.texts, opened.head.get(..range.length).ok_or(ReadError::Short))
                     }
                     done @ Step::Done(_) => done,
                 }
             }
             Reply::Data { bytes, .. } => {
-                let scan = scan.as_mut().ok_or(io::ErrorKind::InvalidData)?;
-                scan.handle_read(&mut texts, bytes.as_deref().map_err(|errno| ReadError::Io(*errno)))
+                let scan = running.scan.as_mut().ok_or(io::ErrorKind::InvalidData)?;
+                scan.handle_read(&mut self.texts, bytes.as_deref().map_err(|errno| ReadError::Io(*errno)))
             }
         };
         match step {
-            Step::Read(range) => pool.read(JOB, (range.offset, range.length))?,
-            Step::Done(verdict) => return Ok((size, verdict)),
-        }
-    }
-}
-
-fn wait(poll: &mut Poll, pool: &mut Pool, until: Instant) -> io::Result<Reply> {
-    let mut events = Events::with_capacity(8);
-    loop {
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        match poll.poll(&mut events, Some(left)) {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
-        let mut happenings = Vec::new();
-        for event in &events {
-            pool.handle_ready(poll.registry(), event.token(), &mut happenings);
-        }
-        match happenings.into_iter().next() {
-            Some(Happening::Reply(_, reply)) => return Ok(reply),
-            Some(Happening::Died(_)) => return Err(io::Error::other("the process that read it died")),
-            Some(Happening::Released(_)) | None => {}
+            Step::Read(range) => self.pool.read(job, (range.offset, range.length)).map(|()| None),
+            Step::Done(verdict) => Ok(Some((running.size, verdict))),
         }
     }
 }

@@ -101,10 +101,23 @@ pub fn status(status: &Value) -> String {
         count(&status["scans"], "scan"),
         count(&status["resyncs"], "resync")
     );
+    run_files(&mut out, &status["run_files"]);
     for device in list(status, "quarantined") {
         quarantine(&mut out, device);
     }
     out
+}
+
+fn run_files(out: &mut String, files: &Value) {
+    let Some(directory) = files["directory"].as_str() else { return };
+    let (pvs, lookups) = (count(&files["pvs_online"], "PV"), count(&files["pvs_lookup"], "VG"));
+    line!(out, "files    {pvs} online, lookups of {lookups}, in {directory}; {} failures", files["failures"]);
+    let failing = &files["failing"];
+    if let Some(error) = failing["error"].as_str() {
+        let next = failing["retry_in"].as_f64().unwrap_or_default();
+        let since = lasting(&failing["since"]);
+        line!(out, "         not all could be written for {since}: {error}; tried again in {next:.1} s");
+    }
 }
 
 fn quarantine(out: &mut String, quarantine: &Value) {
@@ -170,7 +183,7 @@ fn vg(out: &mut String, vg: &Value) {
 fn device(out: &mut String, device: &Value) {
     let verdict = match str(device, "verdict") {
         "pv" => "a PV",
-        "not_a_pv" => "not a PV",
+        "not_a_pv" | "member" => "not a PV",
         "ignored" => "not scanned",
         "unreadable" => "not readable",
         _ => "not read yet",
@@ -178,6 +191,21 @@ fn device(out: &mut String, device: &Value) {
     line!(out, "{} ({}), {} bytes: {verdict}", str(device, "device"), str(device, "devno"), device["size"]);
     if let Some(why) = device["ignored"].as_str() {
         line!(out, "  {why}");
+    }
+    let member = &device["member_of"];
+    if !member.is_null() {
+        let name = member["name"].as_str().map_or_else(String::new, |name| format!("{name} "));
+        line!(
+            out,
+            "  device is an {} component: {} of {} of {} {} array {name}({}), {}",
+            str(member, "format"),
+            str(member, "role"),
+            member["members"],
+            str(member, "format"),
+            str(member, "version"),
+            str(member, "uuid"),
+            str(member, "level")
+        );
     }
     let pv = &device["pv"];
     if !pv.is_null() {

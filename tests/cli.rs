@@ -83,7 +83,7 @@ fn help_and_version() {
     let world = World::new();
     for option in ["-h", "--help"] {
         let help = run(&world, 0, [option]).stdout;
-        for word in ["status", "dump", "rescan", "settle", "inspect", "--json", "--timeout", "Exit status"] {
+        for word in ["status", "dump", "rescan", "settle", "inspect", "pvscan", "--json", "--timeout", "Exit status"] {
             assert!(help.contains(word), "{word}");
         }
     }
@@ -175,7 +175,7 @@ fn the_state_of_the_daemon() {
     }
     let status = machine.run(0, &["status", "--json"]).json();
     let expected = "version pid uptime state ready token counts flags events losses resyncs scans unwatched_nodes \
-                    readers quarantined";
+                    readers run_files quarantined";
     assert_eq!(keys(&status), expected.split_whitespace().collect());
     assert_eq!(status["pid"], machine.daemon.pid().as_raw());
     assert_eq!(status["quarantined"][0]["device"], machine.path("hangs"));
@@ -259,7 +259,7 @@ fn inspect_needs_no_daemon() {
     let shapes = |value: &Value| keys(value).into_iter().collect::<Vec<_>>().join(" ");
     let [found, nothing] = &json.as_array().unwrap()[..] else { panic!("{json}") };
     for object in [found, nothing] {
-        assert_eq!(shapes(object), "device findings pv size verdict vg");
+        assert_eq!(shapes(object), "device findings member_of pv size verdict vg");
     }
     assert_eq!((&found["device"], &found["size"]), (&json!(pv), &json!(4 << 20)));
     assert_eq!((&found["verdict"], &found["findings"]), (&json!("pv"), &json!([])));

@@ -106,7 +106,11 @@ fn the_layout_is_read_as_it_is() {
         if layout.is_null() {
             continue;
         }
-        let Verdict::Pv(pv) = scan(&image.file, image.size) else { panic!("{}: not a PV", image.file) };
+        let Verdict::Pv(pv) = scan(&image.file, image.size) else {
+            // The label on an array's member is the array's.
+            assert_eq!(image.about["facts"]["blkid"]["TYPE"], "linux_raid_member", "{}", image.file);
+            continue;
+        };
         compare_layout(&pv, layout, &image.file);
         compared += 1;
     }
@@ -164,7 +168,7 @@ fn compare_row(verdict: &Verdict, row: &Value, image: &Described) {
     let file = &image.file;
     let pv = match verdict {
         Verdict::Pv(pv) => pv,
-        Verdict::NotAPv { .. } => return assert_eq!(row["pv_uuid"], "", "{file}"),
+        Verdict::NotAPv { .. } | Verdict::Member { .. } => return assert_eq!(row["pv_uuid"], "", "{file}"),
         Verdict::Unreadable { .. } => panic!("{file}: {verdict:?}"),
     };
     assert_eq!(row["pv_uuid"], pv.id.to_string(), "{file}");
@@ -244,7 +248,7 @@ fn damage_is_called_by_its_name() {
                 let vg = pv.metadata_to_serve().map(|vg| String::from_utf8_lossy(&vg.name).into_owned());
                 (vg.unwrap_or_else(|| "in use".to_string()), codes(&pv.findings))
             }
-            Verdict::NotAPv { findings } => ("not".to_string(), codes(&findings)),
+            Verdict::NotAPv { findings } | Verdict::Member { findings, .. } => ("not".to_string(), codes(&findings)),
             Verdict::Unreadable { error, .. } => panic!("{}: {error}", image.file),
         };
         assert_eq!((ours.as_str(), ours_findings.as_slice()), (*verdict, *findings), "{}", image.file);
@@ -261,9 +265,56 @@ fn good_images_have_nothing_to_be_found() {
                 assert_eq!(codes(&findings), [""; 0], "{}", image.file);
                 assert_ne!(image.about["facts"]["blkid"]["TYPE"], "LVM2_member", "{}", image.file);
             }
+            Verdict::Member { findings, .. } => {
+                assert_eq!(codes(&findings), [""; 0], "{}", image.file);
+                assert_eq!(image.about["facts"]["blkid"]["TYPE"], "linux_raid_member", "{}", image.file);
+            }
             Verdict::Unreadable { error, .. } => panic!("{}: {error}", image.file),
         }
     }
+}
+
+/// What `mdadm --examine` and `blkid -p` say of members; of a member, `pvs` lists no PV.
+#[test]
+fn members_are_those_that_mdadm_and_blkid_know() {
+    let mut compared = 0;
+    for image in described() {
+        let facts = &image.about["facts"];
+        let is_md = facts["blkid"]["TYPE"] == "linux_raid_member";
+        let member = match scan(&image.file, image.size) {
+            Verdict::Member { member, .. } => member,
+            other => {
+                assert!(!is_md, "{}: {other:?}", image.file);
+                continue;
+            }
+        };
+        assert!(is_md, "{}", image.file);
+        let examined = rows(&facts["mdadm_examine"]).iter().filter_map(|line| line.as_str()?.split_once(" : "));
+        let examined = |key: &str| {
+            examined.clone().find(|(found, _)| found.trim() == key).map(|(_, value)| value.trim().to_string())
+        };
+        assert_eq!(examined("Array UUID").or(examined("UUID")).as_ref(), Some(&member.uuid));
+        let hex = |text: &str| text.replace([':', '-'], "");
+        assert_eq!(hex(facts["blkid"]["UUID"].as_str().unwrap()), hex(&member.uuid));
+        assert_eq!(examined("Name").as_deref().map(str::as_bytes), member.name.as_deref());
+        assert_eq!(examined("Raid Level").as_ref(), Some(&member.level));
+        assert_eq!(examined("Raid Devices"), Some(member.members.to_string()));
+        assert!(examined("Version").unwrap().starts_with(member.version), "{}", image.file);
+        let role = examined("Device Role").map_or_else(
+            || {
+                // "this     0       7        8        0      active sync"
+                let lines = rows(&facts["mdadm_examine"]).iter().filter_map(Value::as_str);
+                let this = lines.filter_map(|line| line.strip_prefix("this")).next().unwrap();
+                let words = this.split_whitespace().collect::<Vec<_>>();
+                format!("{} device {}", words[4], words[3])
+            },
+            |role| role.to_lowercase(),
+        );
+        assert_eq!(role, member.role.to_string(), "{}", image.file);
+        assert!(!rows(&image.lvm["pvs"]).iter().any(|row| row["pv_name"] == *image.file), "{}", image.file);
+        compared += 1;
+    }
+    assert!(compared >= 8 || folder().is_none());
 }
 
 #[test]

@@ -59,6 +59,7 @@ fn helper() {
             println!("\nanswer {} {} {left}", adopted.is_some(), flags & both == both);
         }
         "notify" => {
+            notify::starting(std::time::Duration::from_secs(3));
             notify::ready();
             notify::status("2 PVs\nREADY=0");
             notify::alive();
@@ -196,7 +197,16 @@ fn the_service_manager_is_told() {
     while let Ok(length) = manager.recv(&mut message) {
         told.push(String::from_utf8(message[..length].to_vec()).unwrap());
     }
-    assert_eq!(told, ["READY=1\n", "STATUS=2 PVs READY=0\n", "WATCHDOG=1\n", "STOPPING=1\n"]);
+    assert_eq!(
+        told,
+        [
+            "WATCHDOG=1\nEXTEND_TIMEOUT_USEC=3000000\n",
+            "READY=1\n",
+            "STATUS=2 PVs READY=0\n",
+            "WATCHDOG=1\n",
+            "STOPPING=1\n"
+        ]
+    );
     let alone = helper_command("notify", Path::new("")).env_remove("NOTIFY_SOCKET").output().unwrap();
     assert_eq!(answer(&alone.stdout), "None");
 }

@@ -5,7 +5,9 @@
 mod status;
 
 use crate::protocol::frame::CALL_END;
+use crate::pvscan::Found;
 use serde_json::{Map, Value, json};
+use std::path::Path;
 
 pub use status::{Process, Uevents, show, status};
 
@@ -30,6 +32,11 @@ pub enum Call {
     Dump,
     Rescan(Vec<String>),
     Settle,
+    /// What these devices are; all that hold a PV if there is none.
+    Online {
+        devices: Vec<String>,
+        lvs: bool,
+    },
 }
 
 /// Reads a call. `Err` holds the reply to one that needs no daemon to be answered, or is wrong.
@@ -50,6 +57,10 @@ pub fn parse(message: &[u8]) -> Result<Call, Vec<u8>> {
         "io.pvwatch.Dump" => Ok(Call::Dump),
         "io.pvwatch.Rescan" => strings(parameters, "devices").map(Call::Rescan),
         "io.pvwatch.Settle" => Ok(Call::Settle),
+        "io.pvwatch.Online" => {
+            let lvs = flag(parameters, "lvs")?;
+            strings(parameters, "devices").map(|devices| Call::Online { devices, lvs })
+        }
         _ => Err(error("org.varlink.service.MethodNotFound", json!({"method": method}))),
     }
 }
@@ -74,7 +85,12 @@ fn strings(parameters: &Map<String, Value>, name: &str) -> Result<Vec<String>, V
     items.iter().map(|item| item.as_str().map(str::to_owned).ok_or_else(|| invalid(name))).collect()
 }
 
-fn invalid(parameter: &str) -> Vec<u8> {
+/// An absent one is not set.
+fn flag(parameters: &Map<String, Value>, name: &str) -> Result<bool, Vec<u8>> {
+    parameters.get(name).map_or(Ok(false), |value| value.as_bool().ok_or_else(|| invalid(name)))
+}
+
+pub fn invalid(parameter: &str) -> Vec<u8> {
     error("org.varlink.service.InvalidParameter", json!({"parameter": parameter}))
 }
 
@@ -82,6 +98,26 @@ fn invalid(parameter: &str) -> Vec<u8> {
 #[expect(clippy::needless_pass_by_value, reason = "callers build it in place")]
 pub fn reply(parameters: Value) -> Vec<u8> {
     finish(&json!({"parameters": parameters}))
+}
+
+/// The answer to `Online`: each device as it was named, and what it is.
+pub fn online(
+    devices: &[(String, Found)],
+    run_dir: Option<&Path>,
+    event_activation: bool,
+    system_id: Option<&str>,
+) -> Vec<u8> {
+    let device = |(operand, found): &(String, Found)| {
+        let mut device = found.to_json();
+        device.insert("operand".into(), operand.as_str().into());
+        Value::Object(device)
+    };
+    reply(json!({
+        "devices": devices.iter().map(device).collect::<Vec<_>>(),
+        "run_dir": run_dir,
+        "event_activation": event_activation,
+        "system_id": system_id,
+    }))
 }
 
 pub fn not_found(thing: &str) -> Vec<u8> {
@@ -125,6 +161,11 @@ mod tests {
             Ok(Call::Show("vg0".into()))
         );
         assert_eq!(parse(br#"{"method":"io.pvwatch.Rescan","parameters":{}}"#), Ok(Call::Rescan(vec![])));
+        let online =
+            |devices: &[&str], lvs| Ok(Call::Online { devices: devices.iter().map(|&d| d.into()).collect(), lvs });
+        assert_eq!(parse(br#"{"method":"io.pvwatch.Online"}"#), online(&[], false));
+        let call = br#"{"method":"io.pvwatch.Online","parameters":{"devices":["/dev/sda","8:0"],"lvs":true}}"#;
+        assert_eq!(parse(call), online(&["/dev/sda", "8:0"], true));
     }
 
     #[test]
@@ -135,6 +176,10 @@ mod tests {
         assert_eq!(error_of(r#"{"method":"io.pvwatch.Show"}"#), "org.varlink.service.InvalidParameter");
         assert_eq!(
             error_of(r#"{"method":"io.pvwatch.Rescan","parameters":{"devices":[1]}}"#),
+            "org.varlink.service.InvalidParameter"
+        );
+        assert_eq!(
+            error_of(r#"{"method":"io.pvwatch.Online","parameters":{"lvs":"yes"}}"#),
             "org.varlink.service.InvalidParameter"
         );
         assert_eq!(error_of(r#"{"method":"org.varlink.service.GetInfo"}"#), "");

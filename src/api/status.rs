@@ -4,8 +4,10 @@ use crate::cache::{Status, VgView};
 use crate::device::Facts;
 use crate::devno::DevNo;
 use crate::id::Id;
+use crate::inspect;
 use crate::watcher::{Content, Device, Watcher};
 use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What only the process knows of itself.
@@ -21,6 +23,8 @@ pub struct Process {
     /// Process ids of readers given up that have not exited.
     pub readers_abandoned: Vec<u32>,
     pub node_watches_failed: u64,
+    /// `None` when no run files are written.
+    pub run_dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -92,7 +96,24 @@ pub fn status(watcher: &Watcher, process: &Process) -> Value {
             "limit": crate::watcher::JOBS_MAX,
             "abandoned": process.readers_abandoned,
         },
+        "run_files": process.run_dir.as_ref().map(|directory| run_files(watcher, process.now, directory)),
         "quarantined": quarantined.map(|(devno, device)| quarantine(process, *devno, device)).collect::<Vec<_>>(),
+    })
+}
+
+fn run_files(watcher: &Watcher, now: Duration, directory: &Path) -> Value {
+    let files = watcher.run_files();
+    json!({
+        "directory": directory,
+        "pvs_online": files.pvs,
+        "pvs_lookup": files.lookups,
+        "failures": files.failures,
+        "failing": files.failing.map(|failing| json!({
+            "error": failing.error,
+            "since": seconds(now, failing.since),
+            "tries": failing.tries,
+            "retry_in": failing.retry_at.map(|at| at.saturating_sub(now).as_secs_f64()),
+        })),
     })
 }
 
@@ -188,6 +209,7 @@ fn show_device(watcher: &Watcher, process: &Process, devno: DevNo, device: &Devi
     let verdict = match seen.map(|seen| &seen.content) {
         Some(Content::Pv(_)) => "pv",
         Some(Content::NotAPv(_)) => "not_a_pv",
+        Some(Content::Member(..)) => "member",
         None if ignored.is_some() => "ignored",
         None if device.quarantine.is_some() => "unreadable",
         None => "not_read_yet",
@@ -224,6 +246,7 @@ fn show_device(watcher: &Watcher, process: &Process, devno: DevNo, device: &Devi
         })),
         "dirty": !device.is_quiet(),
         "pv": pv,
+        "member_of": seen.and_then(|seen| seen.content.member()).map(inspect::member_json),
         "findings": findings.iter()
             .map(|finding| json!({"code": finding.code.as_str(), "detail": finding.detail})).collect::<Vec<_>>(),
         "quarantine": device.quarantine.as_ref().map(|_| quarantine(process, devno, device)),

@@ -4,8 +4,9 @@ use lexopt::Arg::{Long, Short, Value as Positional};
 use lexopt::ValueExt;
 use pvwatch::client::{self, Error};
 use pvwatch::sys::reader;
-use pvwatch::{inspect, probe, words};
+use pvwatch::{inspect, probe, pvscan_cli, words};
 use serde_json::{Value, json};
+use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -19,6 +20,7 @@ Usage: pvwatch [options] COMMAND
   rescan [DEV...]         read these devices again, or all
   settle [--timeout S]    wait until everything that has happened is in the cache
   inspect DEV|IMAGE...    what is on it, with every problem; asks no daemon
+  pvscan --cache ...      as lvm pvscan: what udev is told of a device; see pvscan --help
 
   -s, --socket PATH       the daemon's socket (LVM_LVMETAD_SOCKET,
                           default /run/lvm/lvmetad.socket)
@@ -28,6 +30,7 @@ Usage: pvwatch [options] COMMAND
   -h, --help              print this
 
 Exit status: 0 done, 1 failed, 2 usage, 3 not found, 4 daemon not reachable, 5 timed out.
+Of pvscan, LVM's: 0 done, 3 usage, 5 failed.
 ";
 
 const DEFAULT_SOCKET: &str = "/run/lvm/lvmetad.socket";
@@ -46,6 +49,8 @@ const TIMED_OUT: u8 = 5;
 struct Arguments {
     command: String,
     operands: Vec<String>,
+    /// Of `pvscan`, everything behind it.
+    words: Vec<OsString>,
     socket: PathBuf,
     json: bool,
     timeout: Option<Duration>,
@@ -97,6 +102,7 @@ fn run() -> Result<u8, Failure> {
         "rescan" => rescan(&arguments),
         "settle" => settle(&arguments),
         "inspect" => inspect(&arguments),
+        "pvscan" => Ok(pvscan_cli::run(&arguments.socket, arguments.words)),
         other => Err(usage(format!("{other}: no such command"))),
     }
 }
@@ -106,6 +112,7 @@ fn parse() -> Result<Option<Arguments>, Failure> {
     let mut arguments = Arguments {
         command: String::new(),
         operands: Vec::new(),
+        words: Vec::new(),
         socket: socket.map_or_else(|| DEFAULT_SOCKET.into(), PathBuf::from),
         json: false,
         timeout: None,
@@ -123,6 +130,12 @@ fn parse() -> Result<Option<Arguments>, Failure> {
             Short('h') | Long("help") => {
                 print(HELP)?;
                 return Ok(None);
+            }
+            // Its options are LVM's.
+            Positional(value) if arguments.command.is_empty() && value == "pvscan" => {
+                arguments.command = value.string()?;
+                arguments.words = parser.raw_args()?.collect();
+                return Ok(Some(arguments));
             }
             Positional(value) if arguments.command.is_empty() => arguments.command = value.string()?,
             Positional(value) => arguments.operands.push(value.string()?),

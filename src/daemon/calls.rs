@@ -3,11 +3,29 @@
 use super::Daemon;
 use crate::api::{self, Process};
 use crate::devno::DevNo;
-use crate::watcher::{self, Cause};
+use crate::pvscan::Found;
+use crate::watcher::{self, Cause, SettleId};
 use mio::Token;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
+
+/// What somebody wants to know of some devices, once these have been looked at.
+pub(super) struct OnlineCall {
+    /// Each as it was named, and what that is; empty for all that hold a PV.
+    devices: Vec<(String, Named)>,
+    lvs: bool,
+}
+
+/// What the name of a device stands for.
+#[derive(Clone, Copy)]
+enum Named {
+    Device(DevNo),
+    /// There is no such device.
+    Nothing,
+    /// It is none of those given with `--devices`.
+    NotOurs,
+}
 
 impl Daemon<'_> {
     pub(super) fn handle_call(&mut self, now: Duration, token: Token, message: &[u8]) {
@@ -31,9 +49,18 @@ impl Daemon<'_> {
                 let text = dump.strip_suffix(crate::text::TERMINATOR).unwrap_or(&dump);
                 api::reply(serde_json::json!({ "text": String::from_utf8_lossy(text) }))
             }
-            Ok(api::Call::Rescan(_) | api::Call::Settle) if !self.watcher.is_scanning() => api::not_scanning(),
+            Ok(api::Call::Rescan(_) | api::Call::Settle | api::Call::Online { .. }) if !self.watcher.is_scanning() => {
+                api::not_scanning()
+            }
             Ok(api::Call::Rescan(devices)) => self.rescan(now, &devices),
-            Ok(api::Call::Settle) => return self.settle(now, token),
+            Ok(api::Call::Settle) => {
+                self.settle(now, token);
+                return;
+            }
+            Ok(api::Call::Online { devices, lvs }) => match self.name_devices(&devices) {
+                Ok(devices) => return self.online(now, token, OnlineCall { devices, lvs }),
+                Err(reply) => reply,
+            },
         };
         self.clients.reply(token, crate::protocol::Reply::Own(reply));
     }
@@ -61,11 +88,70 @@ impl Daemon<'_> {
 
     /// Events queue in the process that causes them, synchronously: what happened before this
     /// call was sent is in the queues now.
-    fn settle(&mut self, now: Duration, token: Token) {
-        self.drain_uevents(now, usize::MAX);
-        self.drain_notices(now, usize::MAX);
+    fn settle(&mut self, now: Duration, token: Token) -> SettleId {
+        self.drain_all(now);
         let id = self.clients.wait_for_settle(token);
         self.watcher.handle(now, watcher::Event::Settle(id));
+        id
+    }
+
+    fn drain_all(&mut self, now: Duration) {
+        self.drain_uevents(now, usize::MAX);
+        self.drain_notices(now, usize::MAX);
+    }
+
+    fn name_devices(&mut self, devices: &[String]) -> Result<Vec<(String, Named)>, Vec<u8>> {
+        let name = |device: &String| {
+            let named = match DevNo::parse(device) {
+                Some(devno) if self.scope.covers(devno) => Named::Device(devno),
+                Some(_) => Named::NotOurs,
+                None if !device.starts_with('/') => return Err(api::invalid("devices")),
+                None => match self.scope.resolve(Path::new(device)) {
+                    Some(devno) if self.scope.covers(devno) => Named::Device(devno),
+                    Some(_) => Named::NotOurs,
+                    None => Named::Nothing,
+                },
+            };
+            Ok((device.clone(), named))
+        };
+        devices.iter().map(name).collect()
+    }
+
+    /// Like a settle, but nobody waits for devices that he has not asked for.
+    fn online(&mut self, now: Duration, token: Token, call: OnlineCall) {
+        if call.devices.is_empty() {
+            let id = self.settle(now, token);
+            self.online_calls.insert(id, call);
+            return;
+        }
+        self.drain_all(now);
+        let id = self.clients.wait_for_settle(token);
+        let devnos = call.devices.iter().filter_map(|(_, named)| match named {
+            Named::Device(devno) => Some(*devno),
+            Named::Nothing | Named::NotOurs => None,
+        });
+        let devnos = devnos.collect();
+        self.online_calls.insert(id, call);
+        self.watcher.handle(now, watcher::Event::Await { id, devnos });
+    }
+
+    pub(super) fn answer_online(&mut self, id: SettleId) {
+        let Some(call) = self.online_calls.remove(&id) else { return };
+        let found = |named: Named| match named {
+            Named::Device(devno) => self.watcher.find(devno, call.lvs),
+            Named::Nothing => Found::Gone,
+            // What LVM says of a device that its own --devices leaves out.
+            Named::NotOurs => Found::Excluded("device is not in devices list".to_owned()),
+        };
+        let devices = if call.devices.is_empty() {
+            let devices = self.watcher.devices().iter().filter(|(_, device)| device.pv().is_some());
+            devices.map(|(devno, device)| (device.path(), found(Named::Device(*devno)))).collect::<Vec<_>>()
+        } else {
+            call.devices.iter().map(|(operand, named)| (operand.clone(), found(*named))).collect()
+        };
+        let event_activation = self.watcher.settings().event_activation;
+        let reply = api::online(&devices, self.run_files.path(), event_activation, self.watcher.system_id());
+        self.clients.settled(id, reply);
     }
 
     fn process(&self, now: Duration) -> Process {
@@ -79,6 +165,7 @@ impl Daemon<'_> {
             readers_idle: counts.idle,
             readers_abandoned: self.pool.abandoned().map(|(_, pid)| pid).collect(),
             node_watches_failed: self.unwatched,
+            run_dir: self.run_files.path().map(Path::to_owned),
         }
     }
 }

@@ -3,8 +3,8 @@
 
 mod calls;
 mod clients;
+mod run_files;
 mod scope;
-mod settings;
 
 use crate::api::{self, Uevents};
 use crate::devno::DevNo;
@@ -15,19 +15,20 @@ use crate::sys::notify;
 use crate::sys::pid_file::PidFile;
 use crate::sys::reader::{self, Happening, Pool};
 use crate::sys::signal::{Signal, Signals};
-use crate::sys::{clock, descriptors, pid_file, socket};
+use crate::sys::{clock, descriptors, pid_file, settings, socket, system_id};
 use crate::watcher::{self, Cause, Effect, Level, Report, Watcher};
+use calls::OnlineCall;
 use clients::Clients;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
+use run_files::Keeper;
 use scope::Scope;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-pub use settings::load as load_settings;
 
 /// What the command line and the environment say.
 #[derive(Debug)]
@@ -119,6 +120,15 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 /// How soon after a change systemd is told what we are at.
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 
+fn load_settings(options: &Options) -> Result<crate::conf::Settings, settings::Error> {
+    let over = options.config.as_deref().map_or(settings::Over::Nothing, settings::Over::File);
+    let mut settings = settings::load(&options.system_dir, over)?;
+    // Devices that were named are not looked up in it.
+    settings.devices_file = settings.devices_file.filter(|_| options.devices.is_empty());
+    settings::load_devices_file(&options.system_dir, &mut settings)?;
+    Ok(settings)
+}
+
 /// Runs until a signal, or idleness, ends it.
 pub fn run(options: &Options) -> Result<(), Error> {
     descriptors::set_close_on_exec().map_err(system("mark inherited descriptors close-on-exec"))?;
@@ -166,7 +176,12 @@ struct Daemon<'o> {
     clients: Clients,
     pool: Pool,
     scope: Scope,
+    /// Where it is, if there is to be one.
+    devices_file: Option<PathBuf>,
+    run_files: Keeper,
     watcher: Watcher,
+    /// What those asked who wait for some devices.
+    online_calls: BTreeMap<watcher::SettleId, OnlineCall>,
     started: Duration,
     uevents: Uevents,
     /// Nodes that could not be watched; the first is logged.
@@ -197,6 +212,7 @@ impl<'o> Daemon<'o> {
         let mut monitor = None;
         let mut watches = None;
         let scope = Scope::new(options, &settings);
+        let devices_file = settings::devices_file(&options.system_dir, &settings);
         if options.scan {
             monitor = if scope.only_images() { None } else { open_monitor(registry, settings.receive_buffer) };
             watches = open_watches(registry);
@@ -209,7 +225,11 @@ impl<'o> Daemon<'o> {
             .register(&mut listener.listener, LISTENER, Interest::READABLE)
             .map_err(system("watch the listening socket"))?;
         let pid = i64::from(std::process::id());
-        let watcher = if options.scan { Watcher::new(settings, pid, now) } else { Watcher::server(pid) };
+        let run_files = Keeper::new(options, &settings);
+        let system_id = system_id::local(&settings.system_id);
+        let mut watcher = if options.scan { Watcher::new(settings, pid, now) } else { Watcher::server(pid) };
+        watcher.set_system_id(system_id);
+        watcher.set_publish(run_files.publish());
         let watchdog = notify::watchdog();
         notify::status("starting");
         Ok(Daemon {
@@ -227,7 +247,10 @@ impl<'o> Daemon<'o> {
             clients: Clients::new(FIRST_CLIENT),
             pool: Pool::new(FIRST_READER),
             scope,
+            devices_file,
+            run_files,
             watcher,
+            online_calls: BTreeMap::new(),
             started: now,
             unwatched: 0,
             uevents_pending: false,
@@ -242,6 +265,7 @@ impl<'o> Daemon<'o> {
 
     fn main_loop(&mut self) -> Result<(), Error> {
         self.watch_directories();
+        self.watch_devices_file();
         let mut events = Events::with_capacity(1024);
         loop {
             let now = clock::now();
@@ -313,6 +337,7 @@ impl<'o> Daemon<'o> {
             self.handle_call(now, token, &call);
         }
         for settle in self.clients.take_given_up() {
+            self.online_calls.remove(&settle);
             self.watcher.handle(now, watcher::Event::Unsettle(settle));
         }
     }
@@ -325,7 +350,7 @@ impl<'o> Daemon<'o> {
                     self.pool.reap(&mut happenings);
                     self.pass_on(now, happenings);
                 }
-                Signal::HangUp => self.reload(now),
+                Signal::HangUp => self.reload(now, true),
                 Signal::Terminate | Signal::Interrupt | Signal::Quit | Signal::Alarm => {
                     if self.stopping.is_none() {
                         self.stop(now);
@@ -335,14 +360,24 @@ impl<'o> Daemon<'o> {
         }
     }
 
-    /// SIGHUP: the configuration again, and every device again.
-    fn reload(&mut self, now: Duration) {
+    /// SIGHUP: the configuration again, and every device again. If only the devices file was written,
+    /// only if that says something else.
+    fn reload(&mut self, now: Duration, always: bool) {
         match load_settings(self.options) {
+            Ok(settings) if !always && settings.filter.devices_file == self.watcher.settings().filter.devices_file => {}
             Ok(settings) => {
                 log::info!("configuration read, looking at all devices again");
+                self.devices_file = settings::devices_file(&self.options.system_dir, &settings);
                 self.scope.configure(&settings);
                 self.watch_directories();
+                self.watch_devices_file();
+                let run_files = Keeper::new(self.options, &settings);
+                self.watcher.set_system_id(system_id::local(&settings.system_id));
                 self.watcher.reconfigure(settings, now);
+                if run_files.path() != self.run_files.path() {
+                    self.watcher.set_publish(run_files.publish());
+                    self.run_files = run_files;
+                }
             }
             Err(error) => log::error!("{error}; the configuration stays as it was"),
         }
@@ -449,9 +484,23 @@ impl<'o> Daemon<'o> {
             }
             Effect::Close(job) => self.pool.close(self.poll.registry(), job),
             Effect::Abandon(job) => self.pool.abandon(self.poll.registry(), job),
+            Effect::Settled { id, .. } if self.online_calls.contains_key(&id) => self.answer_online(id),
             Effect::Settled { id, quarantined } => {
                 let names = quarantined.iter().map(|devno| self.device_name(*devno)).collect::<Vec<_>>();
                 self.clients.settled(id, api::reply(serde_json::json!({ "quarantined": names })));
+            }
+            Effect::Awaited(id) => self.answer_online(id),
+            Effect::Publish(change) => {
+                let result = self.run_files.change(&change);
+                self.watcher.handle(now, watcher::Event::Published(result));
+            }
+            Effect::ListRunFiles => {
+                let result = self.run_files.list();
+                self.watcher.handle(now, watcher::Event::RunFiles(result));
+            }
+            Effect::InvalidateHints => {
+                let result = self.run_files.invalidate_hints();
+                self.watcher.handle(now, watcher::Event::HintsInvalidated(result));
             }
             Effect::Ready => {
                 self.status_due = Some(now);
@@ -519,6 +568,12 @@ impl<'o> Daemon<'o> {
             let (devnos, cause) = match watches.receive() {
                 Notice::Written(devno) => (self.scope.written(devno), Cause::Written),
                 Notice::NodeGone(devno) => (vec![devno], Cause::Node),
+                Notice::Named { directory, name, .. }
+                    if self.devices_file.as_ref().is_some_and(|path| *path == directory.join(&name)) =>
+                {
+                    self.reload(now, false);
+                    continue;
+                }
                 Notice::Named { directory, name, .. } => (self.named(&directory.join(name)), Cause::Node),
                 Notice::Lost => {
                     self.watcher.handle(now, watcher::Event::Lost("inotify events"));
@@ -577,14 +632,28 @@ impl<'o> Daemon<'o> {
         }
     }
 
+    /// The devices file's directory. One that is made later takes a SIGHUP.
+    fn watch_devices_file(&mut self) {
+        let directory = self.devices_file.as_ref().and_then(|path| path.parent());
+        if let (Some(watches), Some(directory)) = (&mut self.watches, directory)
+            && let Err(error) = watches.watch_files(directory)
+        {
+            log::warn!("{}: changes of the devices file are not noticed: inotify: {error}", directory.display());
+        }
+    }
+
     fn device_name(&self, devno: DevNo) -> String {
         self.watcher.devices().get(&devno).map_or_else(|| devno.to_string(), watcher::Device::path)
     }
 
     fn tell_systemd(&mut self, now: Duration) {
-        if self.next_watchdog.is_some_and(|at| at <= now) {
-            notify::alive();
-            self.next_watchdog = self.watchdog.map(|interval| now + interval);
+        if let Some(interval) = self.watchdog.filter(|_| self.next_watchdog.is_some_and(|at| at <= now)) {
+            if self.watcher.is_ready() {
+                notify::alive()
+            } else {
+                notify::starting(2 * interval)
+            }
+            self.next_watchdog = Some(now + interval);
         }
         if self.stopping.is_some() {
             // The last word was that we are stopping.

@@ -49,7 +49,8 @@ impl Scope {
     }
 
     pub fn configure(&mut self, settings: &Settings) {
-        self.need_aliases = settings.filter.global.is_some();
+        self.need_aliases = settings.filter.needs_names();
+        self.sysfs.read_ids = settings.filter.devices_file.is_some();
     }
 
     /// Whether none of it is, or looks like becoming, a block device: then no uevent concerns us.

@@ -1,10 +1,13 @@
 //! Which devices are scanned: LVM's filters as far as they need no read.
 
+mod devices_file;
 mod patterns;
 
 use crate::device::Facts;
+use crate::id::Id;
 use std::fmt;
 
+pub use devices_file::{DevicesFile, Listed};
 pub use patterns::{Patterns, PatternsError};
 
 /// The rules of this machine, from `lvm.conf`.
@@ -12,6 +15,8 @@ pub use patterns::{Patterns, PatternsError};
 pub struct Filter {
     /// `devices/global_filter`; `devices/filter` is not for us, commands apply it to what we serve.
     pub global: Option<Patterns>,
+    /// With one in use, LVM does not look at the patterns.
+    pub devices_file: Option<DevicesFile>,
     /// `devices/pv_min_size`, in bytes.
     pub pv_min_size: u64,
     /// `devices/scan_lvs`: whether an LV may be a PV.
@@ -22,6 +27,7 @@ pub struct Filter {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
     GlobalFilter,
+    DevicesFile,
     DeviceType,
     IsLv,
     DmInternal,
@@ -32,6 +38,7 @@ impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Rule::GlobalFilter => "device is rejected by filter config",
+            Rule::DevicesFile => "device is not in devices file",
             Rule::DeviceType => "device type is not one that holds PVs",
             Rule::IsLv => "device is an LV",
             Rule::DmInternal => "device is internal to device-mapper",
@@ -61,7 +68,11 @@ const LV_UUID_LENGTH: usize = 4 + 64;
 impl Filter {
     /// `None` if the device is to be scanned. `names` are all its names below `/dev`.
     pub fn rejects<'n>(&self, facts: &Facts, names: impl Iterator<Item = &'n str>) -> Option<Rule> {
-        if self.global.as_ref().is_some_and(|patterns| !patterns.accept(names)) {
+        if let Some(file) = &self.devices_file {
+            if file.lists(facts, names) == Listed::No {
+                return Some(Rule::DevicesFile);
+            }
+        } else if self.global.as_ref().is_some_and(|patterns| !patterns.accept(names)) {
             return Some(Rule::GlobalFilter);
         }
         if facts.driver.as_deref().is_some_and(|driver| OTHER_DRIVERS.contains(&driver)) {
@@ -77,6 +88,22 @@ impl Filter {
             }
         }
         (facts.size < self.pv_min_size).then_some(Rule::TooSmall)
+    }
+}
+
+impl Filter {
+    /// Whether a device that was to be scanned may be used, now that this PV was found on it.
+    pub fn admits<'n>(&self, facts: &Facts, names: impl Iterator<Item = &'n str>, pvid: &Id) -> bool {
+        self.devices_file.as_ref().is_none_or(|file| match file.lists(facts, names) {
+            Listed::Yes => true,
+            Listed::ByPvid => file.lists_pvid(pvid),
+            Listed::No => false,
+        })
+    }
+
+    /// Whether it takes all of a device's names to decide.
+    pub fn needs_names(&self) -> bool {
+        self.devices_file.as_ref().map_or(self.global.is_some(), DevicesFile::has_names)
     }
 }
 
@@ -114,7 +141,7 @@ mod tests {
     use super::*;
 
     fn check(facts: &Facts, expected: Option<Rule>) {
-        let filter = Filter { global: None, pv_min_size: 2 << 20, scan_lvs: false };
+        let filter = Filter { global: None, devices_file: None, pv_min_size: 2 << 20, scan_lvs: false };
         assert_eq!(filter.rejects(facts, std::iter::empty()), expected, "{facts:?}");
     }
 
@@ -138,7 +165,7 @@ mod tests {
 
     #[test]
     fn lvs_may_be_scanned_on_request() {
-        let filter = Filter { global: None, pv_min_size: 0, scan_lvs: true };
+        let filter = Filter { global: None, devices_file: None, pv_min_size: 0, scan_lvs: true };
         let lv = Facts { size: 1 << 30, dm_uuid: Some(format!("LVM-{}", "x".repeat(64))), ..Facts::default() };
         let check = |name: &str, expected: Option<Rule>| {
             let facts = Facts { dm_name: Some(name.into()), ..lv.clone() };
@@ -164,5 +191,18 @@ mod tests {
         assert_eq!(parts("mpatha"), ["mpatha"]);
         assert_eq!(parts("vg-"), ["vg", ""]);
         assert_eq!(parts(""), [""]);
+    }
+
+    #[test]
+    fn with_a_devices_file_the_patterns_do_not_count() {
+        let facts = Facts { name: "sda".into(), size: 1 << 30, ..Facts::default() };
+        let global = Some(Patterns::compile([&b"r|.*|"[..]].into_iter()).unwrap());
+        let devices_file = Some(DevicesFile::parse(b"IDTYPE=devname IDNAME=/dev/sda PVID=."));
+        let mut filter = Filter { global, devices_file, pv_min_size: 0, scan_lvs: false };
+        let rejects = |filter: &Filter, name| filter.rejects(&facts, std::iter::once(name));
+        assert_eq!(rejects(&filter, "/dev/sda"), None);
+        assert_eq!(rejects(&filter, "/dev/sdb"), Some(Rule::DevicesFile));
+        filter.devices_file = None;
+        assert_eq!(rejects(&filter, "/dev/sda"), Some(Rule::GlobalFilter));
     }
 }

@@ -5,8 +5,10 @@
 //! nothing. The rules of a full read are checked too; a text that breaks one of them still names
 //! its VG, but the VG cannot be used.
 
+mod access;
 mod cache;
 mod check;
+mod lvs;
 
 use crate::id::Id;
 use crate::text::{self, Item, Scalar, Section};
@@ -14,7 +16,9 @@ use std::fmt;
 use std::ops::{Deref, Range};
 use std::rc::Rc;
 
+pub use access::{Access, Kept};
 pub use cache::TextCache;
+pub use lvs::visible_lvs;
 
 /// `NAME_LEN` in lvm2 counts the NUL.
 const MAX_NAME: usize = 127;
@@ -31,6 +35,7 @@ pub struct VgText {
     pub body: Body,
     /// The ids of its PVs, in their order in the text; those that cannot be read are left out.
     pub pvids: Vec<Id>,
+    pub access: Access,
     /// Why LVM would refuse to read the whole VG.
     pub unreadable: Option<Problem>,
     pub warnings: Vec<Warning>,
@@ -106,7 +111,8 @@ impl VgText {
             let detail = "it contains what ends a message of lvmetad's protocol".to_owned();
             unreadable.get_or_insert(Problem { kind: ProblemKind::Structure, detail });
         }
-        Ok(VgText { name, vgid, seqno, body, pvids, unreadable, warnings })
+        let access = Access::read(vg);
+        Ok(VgText { name, vgid, seqno, body, pvids, access, unreadable, warnings })
     }
 
     /// All bytes of the text that this was read from, on disk and so with the NUL.
@@ -122,8 +128,8 @@ fn leading_name(text: &[u8]) -> &[u8] {
     &text[..text.iter().position(ends).unwrap_or(text.len())]
 }
 
-/// `validate_name` of lvm2's `lib/misc/lvm-string.c`.
-fn is_valid_name(name: &[u8]) -> bool {
+/// Whether a VG can have this name: `validate_name` of lvm2's `lib/misc/lvm-string.c`.
+pub fn is_valid_name(name: &[u8]) -> bool {
     let legal = |byte: &u8| byte.is_ascii_alphanumeric() || b"._+-".contains(byte);
     (1..=MAX_NAME).contains(&name.len()) && name.iter().all(legal) && name[0] != b'-' && !matches!(name, b"." | b"..")
 }

@@ -14,8 +14,10 @@ const FIRST_MDA: u64 = 4096;
 #[derive(Clone, Debug)]
 pub struct PvSpec {
     pub id: Id,
-    /// Bytes, of the image and as the label says.
+    /// Bytes.
     pub size: usize,
+    /// What the label says of it, if not the same.
+    pub dev_size: Option<u64>,
     pub label_sector: u64,
     /// 0, 1 or 2.
     pub mdas: usize,
@@ -33,6 +35,7 @@ impl PvSpec {
         PvSpec {
             id,
             size: 256 << 10,
+            dev_size: None,
             label_sector: 1,
             mdas: 1,
             mda_size: 60 << 10,
@@ -61,7 +64,7 @@ pub fn pv_image(spec: &PvSpec) -> Vec<u8> {
     let contents_offset = LABEL_HEADER_SIZE;
     let header = PvHeader {
         id: spec.id,
-        dev_size: to_u64(spec.size),
+        dev_size: spec.dev_size.unwrap_or(to_u64(spec.size)),
         data_areas: vec![Area { offset: FIRST_MDA + spec.mda_size, size: 0 }],
         mdas: spec.mda_areas(),
         ext_version: 2,

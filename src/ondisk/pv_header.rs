@@ -11,7 +11,7 @@ const SMALLEST: usize = 40 + 16 + 16;
 const EXTENSION_SIZE: usize = 4 + 4;
 
 /// The extension's version from which its flags mean something.
-const FLAGS_SINCE: u32 = 2;
+pub const FLAGS_SINCE: u32 = 2;
 
 const FLAG_IN_USE: u32 = 1;
 

@@ -2,6 +2,9 @@
 
 use crate::devno::DevNo;
 use crate::id::Id;
+use crate::metadata::{Access, VgText, visible_lvs};
+use crate::scan;
+use crate::text;
 
 /// What is behind a device's name or numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,10 +40,7 @@ pub struct Vg {
     pub vgid: Id,
     /// In the order of the text.
     pub pvids: Vec<Id>,
-    pub system_id: Option<Vec<u8>>,
-    /// `lock_type`, such as `sanlock`.
-    pub lock_type: Option<Vec<u8>>,
-    pub exported: bool,
+    pub access: Access,
     /// Only where somebody asked for them.
     pub lvs: Vec<Lv>,
 }
@@ -50,4 +50,35 @@ pub struct Lv {
     pub name: Vec<u8>,
     /// The PVs that it lies on.
     pub pvids: Vec<Id>,
+}
+
+impl Pv {
+    /// What a scan has found, as far as this device alone tells.
+    pub fn of_scan(scanned: &scan::Pv, devno: DevNo, device: String, lvs: bool) -> Pv {
+        Pv {
+            devno,
+            device,
+            pvid: scanned.id,
+            used: scanned.knows_use().then(|| scanned.is_in_use()),
+            vg: scanned.metadata_to_serve().map(|vg| Vg::of_text(vg, lvs)),
+            listed_by: None,
+        }
+    }
+}
+
+impl Vg {
+    pub fn of_text(vg: &VgText, lvs: bool) -> Vg {
+        let lvs = if lvs {
+            text::parse(&vg.body).map(|section| visible_lvs(&section)).unwrap_or_default()
+        } else {
+            Vec::new()
+        };
+        Vg {
+            name: vg.name.clone(),
+            vgid: vg.vgid,
+            pvids: vg.pvids.clone(),
+            access: vg.access.clone(),
+            lvs: lvs.into_iter().map(|(name, pvids)| Lv { name, pvids }).collect(),
+        }
+    }
 }

@@ -1,5 +1,17 @@
 //! `pvscan --cache`: what the udev rule of LVM 2.03 is told of a device.
+//!
+//! ```text
+//! words -> args -> Request ---------------------------.
+//! the daemon, or the command itself -> Found, Host ---+-> decide, over RunFiles -> Line -> output
+//! ```
 
+mod args;
+mod decide;
 mod facts;
+mod json;
+mod output;
 
+pub use args::{Journal, List, Operand, Parsed, Refusal, Request, parse};
+pub use decide::{Asked, Host, Line, Outcome, decide, forget_all, nothing_to_do};
 pub use facts::{Found, Lv, Pv, Vg};
+pub use output::{Entry, Output, render};

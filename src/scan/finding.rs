@@ -79,6 +79,11 @@ pub enum Code {
     InUseNoVg,
     /// There is a partition table in the first sector: no PV, where the device can have partitions.
     PartitionTable,
+    /// There is the superblock of an array's member, but it is wrong: a PV that reaches over it is
+    /// one, another is not.
+    MemberDamaged,
+    /// The end of the device cannot be read, and with it whether it is a member of an array.
+    EndUnread,
     /// Reading a part of the device failed.
     ReadError,
     /// The device ended before its size.
@@ -117,6 +122,8 @@ impl Code {
             Code::PvidNotInVg => "pvid-not-in-vg",
             Code::InUseNoVg => "in-use-no-vg",
             Code::PartitionTable => "partition-table",
+            Code::MemberDamaged => "member-damaged",
+            Code::EndUnread => "end-unread",
             Code::ReadError => "read-error",
             Code::ReadShort => "read-short",
         }
@@ -134,6 +141,7 @@ impl Code {
                 | Code::TextParse
                 | Code::TextVgName
                 | Code::TextSchema
+                | Code::MemberDamaged
         )
     }
 }

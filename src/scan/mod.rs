@@ -1,8 +1,9 @@
 //! One device: which bytes to read next, and at the end what it is.
 //!
 //! Nothing is read here. The caller does what each [`Step`] says and hands over what came of it.
-//! A device that is not a PV costs one read of [`HEAD`] bytes; only a label whose checksum is
-//! wrong is read again, once, since it may have been caught half written.
+//! A device that is not a PV costs one read of [`HEAD`] bytes, one with a label another of its end,
+//! which may say that the label is that of an array. Only what has a wrong checksum is read again,
+//! once, since it may have been caught half written.
 
 mod finding;
 mod mda;
@@ -13,7 +14,8 @@ use crate::metadata::{TextCache, VgText};
 use crate::ondisk::label::{self, Search};
 use crate::ondisk::mda::MAX_TEXT;
 use crate::ondisk::partitions;
-use crate::ondisk::pv_header::{PvHeader, is_in_use};
+use crate::ondisk::pv_header::{FLAGS_SINCE, PvHeader, is_in_use};
+use crate::signature::{self, Known, Member};
 use mda::{MdaReader, MdaStep};
 use std::fmt;
 use std::rc::Rc;
@@ -55,8 +57,18 @@ pub enum Step {
 #[derive(Clone, Debug)]
 pub enum Verdict {
     Pv(Box<Pv>),
-    NotAPv { findings: Vec<Finding> },
-    Unreadable { error: ReadError, findings: Vec<Finding> },
+    NotAPv {
+        findings: Vec<Finding>,
+    },
+    /// It belongs to an array, and if there is a label, so does that.
+    Member {
+        member: Box<Member>,
+        findings: Vec<Finding>,
+    },
+    Unreadable {
+        error: ReadError,
+        findings: Vec<Finding>,
+    },
 }
 
 /// A PV, with what its metadata areas say about its VG.
@@ -78,11 +90,18 @@ pub struct Pv {
     pub read_error: Option<ReadError>,
     /// To LVM this is no PV, if the device can have partitions.
     pub has_partition_table: bool,
+    /// Why it is not known for sure that it is no member of an array.
+    pub end_error: Option<ReadError>,
 }
 
 impl Pv {
     pub fn is_in_use(&self) -> bool {
         is_in_use(self.ext_version, self.ext_flags)
+    }
+
+    /// Whether its header can say that no VG uses it.
+    pub fn knows_use(&self) -> bool {
+        self.ext_version >= FLAGS_SINCE
     }
 
     /// The metadata to hand to LVM commands: none that they would choke on.
@@ -129,8 +148,8 @@ impl Pv {
 pub struct Scan {
     device_size: u64,
     max_text: u64,
-    /// The first bytes, once they turned out to be a PV's.
-    head: Vec<u8>,
+    /// The first bytes, and once there is a label, the last.
+    known: Known,
     asked: ByteRange,
     state: State,
 }
@@ -140,6 +159,13 @@ enum State {
     Head,
     /// The label was damaged; what was found then.
     HeadAgain(Vec<Finding>),
+    /// A PV, unless its end says otherwise.
+    End {
+        pv: Box<Pv>,
+        areas: Vec<Area>,
+        /// The end was read before, and what was there damaged.
+        again: bool,
+    },
     Areas {
         pv: Box<Pv>,
         left: std::vec::IntoIter<Area>,
@@ -158,7 +184,8 @@ impl Scan {
     pub fn begin_with(device_size: u64, max_text: u64) -> (Scan, Step) {
         let length = usize::try_from(device_size).map_or(HEAD, |size| size.min(HEAD));
         let head = ByteRange { offset: 0, length };
-        let mut scan = Scan { device_size, max_text, head: Vec::new(), asked: head, state: State::Head };
+        let known = Known::new(device_size);
+        let mut scan = Scan { device_size, max_text, known, asked: head, state: State::Head };
         if length == 0 {
             scan.state = State::Done;
             return (scan, Step::Done(Verdict::NotAPv { findings: Vec::new() }));
@@ -174,6 +201,10 @@ impl Scan {
         match std::mem::replace(&mut self.state, State::Done) {
             State::Head => self.handle_head(texts, data, None),
             State::HeadAgain(findings) => self.handle_head(texts, data, Some(findings)),
+            State::End { pv, areas, again } => {
+                self.known.put(self.asked, data);
+                self.look_at_end(texts, pv, areas, again)
+            }
             State::Areas { mut pv, left, mut reader } => {
                 pv.read_error = pv.read_error.or(data.err());
                 let step = reader.handle_read(texts, data);
@@ -197,11 +228,19 @@ impl Scan {
         };
         let search = label::search(head);
         let mut findings = label_findings(&search);
+        let mut known = Known::new(self.device_size);
+        known.put(self.asked, Ok(head));
+        // Their places are in the head, or not on the device.
+        let owner = signature::search(signature::AT_START, &known).unwrap_or_default();
+        findings.extend(owner.damaged.iter().map(|(_, what)| Finding::new(Code::MemberDamaged, what)));
+        if let Some(member) = owner.member {
+            return Step::Done(Verdict::Member { member: Box::new(member), findings });
+        }
+        if before.is_none() && needs_second_look(&search, &findings) {
+            self.state = State::HeadAgain(findings);
+            return Step::Read(self.asked);
+        }
         let Some((label, sector)) = search.label else {
-            if before.is_none() && findings.iter().any(|finding| finding.code.may_pass()) {
-                self.state = State::HeadAgain(findings);
-                return Step::Read(self.asked);
-            }
             return Step::Done(Verdict::NotAPv { findings });
         };
         let header = match PvHeader::decode(sector, &label) {
@@ -220,7 +259,7 @@ impl Scan {
         if !header.id.fits_message() {
             return Step::Done(Verdict::NotAPv { findings });
         }
-        self.head = head.to_vec();
+        self.known = known;
         let pv = Pv {
             id: header.id,
             label_sector: label.sector,
@@ -234,12 +273,47 @@ impl Scan {
             findings,
             read_error: None,
             has_partition_table,
+            end_error: None,
         };
-        self.read_areas(texts, Box::new(pv), header.mdas.into_iter(), None)
+        self.look_at_end(texts, Box::new(pv), header.mdas, false)
+    }
+
+    /// Whether the label is that of an array, of which this is only a member.
+    fn look_at_end(&mut self, texts: &mut TextCache, mut pv: Box<Pv>, areas: Vec<Area>, again: bool) -> Step {
+        let owner = match signature::search(signature::AT_END, &self.known) {
+            Ok(found) => found,
+            Err(range) => {
+                self.asked = range;
+                self.state = State::End { pv, areas, again };
+                return Step::Read(range);
+            }
+        };
+        if let Some(member) = owner.member {
+            return Step::Done(Verdict::Member { member: Box::new(member), findings: pv.findings });
+        }
+        if !owner.damaged.is_empty() && !again {
+            self.known.forget_end();
+            return self.look_at_end(texts, pv, areas, true);
+        }
+        pv.findings.extend(owner.damaged.iter().map(|(_, what)| Finding::new(Code::MemberDamaged, what)));
+        // An array ends before the superblocks of its members. A PV that reaches further is on none;
+        // of one that does not, LVM says the same without a look at the checksum.
+        if owner.damaged.iter().any(|(place, _)| pv.dev_size <= *place) {
+            return Step::Done(Verdict::NotAPv { findings: pv.findings });
+        }
+        if let Some((range, error)) = owner.unread {
+            let detail = format_args!("{} bytes at {}: {error}", range.length, range.offset).to_string();
+            pv.findings.push(Finding::new(Code::EndUnread, detail));
+            if pv.dev_size <= range.offset {
+                return Step::Done(Verdict::Unreadable { error, findings: pv.findings });
+            }
+            pv.end_error = Some(error);
+        }
+        self.read_areas(texts, pv, areas.into_iter(), None)
     }
 
     /// Goes on with the area under way and then the ones that are left, until a read is needed
-    /// that the head does not have.
+    /// of what has not been read before.
     fn read_areas(
         &mut self,
         texts: &mut TextCache,
@@ -249,7 +323,7 @@ impl Scan {
     ) -> Step {
         loop {
             match under_way {
-                Some((mut reader, MdaStep::Read(range))) => match self.in_head(&reader, range) {
+                Some((mut reader, MdaStep::Read(range))) => match self.read_before(&reader, range) {
                     Some(bytes) => {
                         let step = reader.handle_read(texts, Ok(bytes));
                         under_way = Some((reader, step));
@@ -283,10 +357,16 @@ impl Scan {
         }
     }
 
-    fn in_head(&self, reader: &MdaReader, range: ByteRange) -> Option<&[u8]> {
-        let start = usize::try_from(range.offset).ok().filter(|_| reader.is_first_try())?;
-        self.head.get(start..start.checked_add(range.length)?)
+    fn read_before(&self, reader: &MdaReader, range: ByteRange) -> Option<&[u8]> {
+        self.known.read_before(range).filter(|_| reader.is_first_try())
     }
+}
+
+/// Whether what is wrong may be the work of a writer, and matters.
+fn needs_second_look(search: &Search, findings: &[Finding]) -> bool {
+    findings
+        .iter()
+        .any(|finding| finding.code.may_pass() && (search.label.is_none() || finding.code == Code::MemberDamaged))
 }
 
 fn label_findings(search: &Search) -> Vec<Finding> {

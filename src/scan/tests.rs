@@ -2,6 +2,7 @@ use super::*;
 use crate::ondisk::image::{PvSpec, put_label, put_mda_header, put_partition_table, put_text, pv_image, vg_text};
 use crate::ondisk::mda::{MdaHeader, RawLocation};
 use crate::ondisk::{SECTOR, crc};
+use crate::signature::image::superblock;
 use crate::text::{Section, write_nodes};
 
 const PV: Id = Id(*b"PVPVPVPVPVPVPVPVPVPVPVPVPVPVPVPV");
@@ -64,6 +65,7 @@ fn summary(verdict: &Verdict) -> (&'static str, Option<i64>, Vec<Code>) {
     match verdict {
         Verdict::Pv(pv) => ("pv", pv.vg.as_ref().map(|vg| vg.seqno), codes(&pv.findings)),
         Verdict::NotAPv { findings } => ("not", None, codes(findings)),
+        Verdict::Member { findings, .. } => ("member", None, codes(findings)),
         Verdict::Unreadable { findings, .. } => ("unreadable", None, codes(findings)),
     }
 }
@@ -124,13 +126,16 @@ fn no_more_is_read_than_needed() {
     assert_eq!(reads(&[]), []);
     assert_eq!(reads(&[0; 100]), [(0, 100)]);
     assert_eq!(reads(&vec![0; 1 << 20]), [(0, HEAD)]);
-    assert_eq!(reads(&pv_image(&member())), [(0, HEAD)]);
+    let end = (192 << 10, 64 << 10);
+    assert_eq!(reads(&pv_image(&member())), [(0, HEAD), end]);
     let far = PvSpec { text_offset: 40 << 10, ..member() };
-    assert_eq!(reads(&pv_image(&far)), [(0, HEAD), (44 << 10, length)]);
+    assert_eq!(reads(&pv_image(&far)), [(0, HEAD), end, (44 << 10, length)]);
     let wrapped = PvSpec { text_offset: (60 << 10) - 10, ..member() };
-    assert_eq!(reads(&pv_image(&wrapped)), [(0, HEAD), ((64 << 10) - 10, 10)], "the second part is in the head");
-    let second = (256 - 60) << 10;
-    assert_eq!(reads(&pv_image(&two_mdas())), [(0, HEAD), (second, 512), (second + 512, length)]);
+    assert_eq!(reads(&pv_image(&wrapped)), [(0, HEAD), end, ((64 << 10) - 10, 10)], "the second part is in the head");
+    assert_eq!(reads(&pv_image(&two_mdas())), [(0, HEAD), end], "the second area is in the end");
+    let second = (256 - 124) << 10;
+    let larger = pv_image(&PvSpec { mda_size: 124 << 10, ..two_mdas() });
+    assert_eq!(reads(&larger), [(0, HEAD), end, (second, 512), (second + 512, length)]);
     let damaged = changed(&member(), |image| image[600] ^= 1);
     assert_eq!(reads(&damaged), [(0, HEAD), (0, HEAD)]);
 }
@@ -260,7 +265,7 @@ fn an_ignored_area_is_not_read() {
         slot.offset = 40 << 10;
     });
     check(&image, "pv", None, &[]);
-    assert_eq!(scan(&image).1.len(), 1);
+    assert_eq!(scan(&image).1.len(), 2);
     assert!(expect_pv(scan(&image).0).mdas[0].ignored);
 }
 
@@ -285,7 +290,7 @@ fn a_third_area_is_listed_and_never_read() {
 
 #[test]
 fn failed_reads() {
-    let image = pv_image(&two_mdas());
+    let image = pv_image(&PvSpec { mda_size: 124 << 10, ..two_mdas() });
     let failing = |which: usize, error: ReadError| {
         let (verdict, _) = scan_device(
             image.len(),
@@ -296,8 +301,9 @@ fn failed_reads() {
         summary(&verdict)
     };
     assert_eq!(failing(0, ReadError::Io(5)), ("unreadable", None, vec![]));
-    assert_eq!(failing(1, ReadError::Io(5)), ("pv", Some(1), vec![Code::ReadError]));
-    assert_eq!(failing(2, ReadError::Short), ("pv", Some(1), vec![Code::ReadShort]));
+    assert_eq!(failing(1, ReadError::Io(5)), ("pv", Some(1), vec![]), "its parts can be read");
+    assert_eq!(failing(2, ReadError::Io(5)), ("pv", Some(1), vec![Code::ReadError]));
+    assert_eq!(failing(3, ReadError::Short), ("pv", Some(1), vec![Code::ReadShort]));
     let (verdict, _) = scan_device(image.len(), |_, range| Ok(part(&image, range)[1..].to_vec()));
     assert!(matches!(verdict, Verdict::Unreadable { error: ReadError::Short, .. }));
     let mut damaged = image.clone();
@@ -321,7 +327,7 @@ fn a_label_caught_half_written_is_read_again() {
         Ok(bytes)
     });
     assert_eq!(summary(&verdict), ("pv", Some(1), vec![]));
-    assert_eq!(reads.len(), 2);
+    assert_eq!(reads.len(), 3);
 }
 
 /// A device on which a commit happens before each of the first reads behind the head.
@@ -427,4 +433,74 @@ fn a_partition_table_over_a_pv_is_told() {
     assert!(pv.has_partition_table && pv.vg.is_some());
     assert_eq!(pv.findings.iter().map(|finding| finding.code).collect::<Vec<_>>(), [Code::PartitionTable]);
     assert!(!expect_pv(scan(&pv_image(&member())).0).has_partition_table);
+}
+
+/// A PV on an array of this version, and a member of it.
+fn array_member(version: &str, spec: &PvSpec) -> Vec<u8> {
+    changed(spec, |image| {
+        let (place, superblock) = superblock(version, image.len().try_into().unwrap()).unwrap();
+        image[usize::try_from(place).unwrap()..][..superblock.len()].copy_from_slice(&superblock);
+    })
+}
+
+#[test]
+fn the_label_of_an_array_makes_no_pv_of_its_member() {
+    for (version, reads) in [("0.90", 2), ("1.0", 2), ("1.1", 1), ("1.2", 1)] {
+        let image = array_member(version, &member());
+        check(&image, "member", None, &[]);
+        assert_eq!(scan(&image).1.len(), reads, "{version}");
+    }
+}
+
+#[test]
+fn a_superblock_caught_half_written_is_read_again() {
+    for (version, place) in [("0.90", 192 << 10), ("1.0", 248 << 10), ("1.2", 4096)] {
+        let image = array_member(version, &PvSpec { mdas: 0, ..member() });
+        let damaged = |number: usize, until: usize, range: ByteRange| {
+            let mut image = image.clone();
+            image[place + 100] ^= u8::from(number < until);
+            Ok(part(&image, range))
+        };
+        let passing = scan_device(image.len(), |number, range| damaged(number, 2, range)).0;
+        let passing =
+            if version == "1.2" { scan_device(image.len(), |n, range| damaged(n, 1, range)).0 } else { passing };
+        assert!(matches!(passing, Verdict::Member { .. }), "{version}: {passing:?}");
+        let (verdict, reads) = scan_device(image.len(), |number, range| damaged(number, 99, range));
+        assert_eq!((summary(&verdict), reads.len()), (("pv", None, vec![Code::MemberDamaged]), 3), "{version}");
+    }
+}
+
+#[test]
+fn a_damaged_superblock_that_a_pv_leaves_room_for_makes_it_none() {
+    for (dev_size, kind, seqno) in [(248 << 10, "not", None), ((248 << 10) + 1, "pv", Some(1))] {
+        let mut image = array_member("1.0", &PvSpec { dev_size: Some(dev_size), ..member() });
+        image[(248 << 10) + 100] ^= 1;
+        check(&image, kind, seqno, &[Code::MemberDamaged]);
+    }
+}
+
+#[test]
+fn an_end_that_cannot_be_read() {
+    let behind_head = |image: &[u8], good: &[u64]| {
+        let read = |_, range: ByteRange| {
+            if range.offset == 0 || good.contains(&range.offset) {
+                Ok(part(image, range))
+            } else {
+                Err(ReadError::Io(5))
+            }
+        };
+        summary(&scan_device(image.len(), read).0)
+    };
+    let filling = pv_image(&member());
+    assert_eq!(behind_head(&filling, &[]), ("pv", Some(1), vec![Code::EndUnread]));
+    let smaller = |size: u64| pv_image(&PvSpec { dev_size: Some(size), ..member() });
+    // As far as the place of 0.90, and of 1.0.
+    for size in [192 << 10, 248 << 10] {
+        assert_eq!(behind_head(&smaller(size), &[]), ("unreadable", None, vec![Code::EndUnread]), "{size}");
+    }
+    // A superblock that can be read says it, whatever is with the other.
+    let image = array_member("0.90", &member());
+    assert_eq!(behind_head(&image, &[192 << 10]), ("member", None, vec![]));
+    let image = array_member("1.0", &member());
+    assert_eq!(behind_head(&image, &[248 << 10]), ("member", None, vec![]));
 }

@@ -82,7 +82,16 @@ impl Watches {
     /// Reports the names that appear in and vanish from a directory; those that are there already
     /// are for the caller to read, afterwards.
     pub fn watch_directory(&mut self, directory: &Path) -> io::Result<()> {
-        let mask = AddWatchFlags::IN_CREATE
+        self.watch_names(directory, AddWatchFlags::IN_CREATE)
+    }
+
+    /// Reports the same of files, when they have been written.
+    pub fn watch_files(&mut self, directory: &Path) -> io::Result<()> {
+        self.watch_names(directory, AddWatchFlags::IN_CLOSE_WRITE)
+    }
+
+    fn watch_names(&mut self, directory: &Path, made: AddWatchFlags) -> io::Result<()> {
+        let mask = made
             | AddWatchFlags::IN_MOVED_TO
             | AddWatchFlags::IN_DELETE
             | AddWatchFlags::IN_MOVED_FROM

@@ -6,14 +6,18 @@ pub mod clock;
 pub mod daemonize;
 pub mod descriptors;
 pub mod inotify;
+pub mod journal;
 pub mod log;
 pub mod monitor;
 pub mod names;
 pub mod notify;
 pub mod pid_file;
 pub mod reader;
+pub mod run_files;
+pub mod settings;
 pub mod signal;
 pub mod socket;
 pub mod sysfs;
+pub mod system_id;
 #[cfg(test)]
 pub mod testing;

@@ -26,7 +26,15 @@ pub fn alive() {
     send(&[NotifyState::Watchdog]);
 }
 
-/// How often to be `alive`: half of what is allowed, as systemd advises. `None`: nobody watches.
+/// The loop still turns, and is not ready yet: until then it is the time to start that is over
+/// some day.
+pub fn starting(allowed: Duration) {
+    let allowed = u32::try_from(allowed.as_micros()).unwrap_or(u32::MAX);
+    send(&[NotifyState::Watchdog, NotifyState::ExtendTimeoutUsec(allowed)]);
+}
+
+/// How often to be `alive` or `starting`: half of what is allowed, as systemd advises. `None`:
+/// nobody watches.
 pub fn watchdog() -> Option<Duration> {
     sd_notify::watchdog_enabled().map(|allowed| allowed / 2)
 }

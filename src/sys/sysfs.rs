@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use nix::libc;
 
-use crate::device::{Facts, Present};
+use crate::device::{Facts, Ids, Present};
 use crate::devno::DevNo;
 use crate::sys::descriptors::is_shortage;
 
@@ -20,6 +20,8 @@ pub struct Sysfs {
     sys: PathBuf,
     proc_devices: PathBuf,
     drivers: BTreeMap<u32, String>,
+    /// Whether anybody asks for [`Facts::ids`].
+    pub read_ids: bool,
 }
 
 impl Default for Sysfs {
@@ -34,7 +36,7 @@ impl Sysfs {
     }
 
     fn with_paths(sys: PathBuf, proc_devices: PathBuf) -> Sysfs {
-        Sysfs { sys, proc_devices, drivers: BTreeMap::new() }
+        Sysfs { sys, proc_devices, drivers: BTreeMap::new(), read_ids: false }
     }
 
     /// `None` when there is no such device, also when it went while we looked. An error proves
@@ -110,6 +112,9 @@ impl Sysfs {
         } else if is_nvme_path(name) {
             facts.hidden = read(directory, "hidden")?.as_deref() == Some("1");
         }
+        if self.read_ids {
+            facts.ids = Some(Box::new(read_ids(directory, driver.as_deref(), partition)?));
+        }
         facts.driver = driver;
         Ok(Some(Present { devno: DevNo::new(major, minor), facts }))
     }
@@ -137,6 +142,33 @@ fn parse_drivers(text: &str) -> BTreeMap<u32, String> {
         .filter_map(|line| line.trim_start().split_once(' '))
         .filter_map(|(major, name)| Some((major.parse().ok()?, name.trim().to_owned())))
         .collect()
+}
+
+fn read_ids(directory: &Path, driver: Option<&str>, partition: bool) -> io::Result<Ids> {
+    let mut ids = Ids::default();
+    let disk = if partition { directory.join("..") } else { directory.to_owned() };
+    if partition {
+        ids.partition = read(directory, "partition")?.and_then(|text| text.parse().ok()).unwrap_or(0);
+    }
+    match driver {
+        Some("device-mapper") => {}
+        Some("md" | "mdp") => ids.md_uuid = read(&disk, "md/uuid")?,
+        Some("loop") => {
+            ids.loop_file = read(&disk, "loop/backing_file")?.filter(|path| !path.ends_with(" (deleted)"));
+        }
+        _ => {
+            ids.wwid = read_first(&disk, ["device/wwid", "wwid"])?;
+            ids.serial = read_first(&disk, ["device/serial", "serial"])?;
+        }
+    }
+    Ok(ids)
+}
+
+fn read_first(directory: &Path, names: [&str; 2]) -> io::Result<Option<String>> {
+    match read(directory, names[0])?.filter(|text| !text.is_empty()) {
+        None => read(directory, names[1]),
+        found => Ok(found),
+    }
 }
 
 /// `nvme0c1n1`: controller 1's path to namespace 1 of subsystem 0.
@@ -268,6 +300,46 @@ mod tests {
         assert_eq!(while_it_lasts(error(libc::EINVAL)).unwrap(), None);
         assert_eq!(while_it_lasts(error(libc::EIO)).unwrap_err().raw_os_error(), Some(libc::EIO));
         assert_eq!(while_it_lasts(Ok(1)).unwrap(), Some(1));
+    }
+
+    #[test]
+    fn ids_are_read_where_somebody_asks() {
+        let ids = |files: &[(&str, &str)], name: &str| {
+            let tree = Tree::new(&[(name, files)]);
+            assert_eq!(tree.only().facts.ids, None);
+            let mut sysfs = tree.sysfs();
+            sysfs.read_ids = true;
+            *sysfs.enumerate().unwrap().remove(0).facts.ids.unwrap()
+        };
+        let some = |text: &str| Some(text.to_owned());
+        let sda = [("uevent", "MAJOR=8\nMINOR=0\nDEVNAME=sda\n"), ("size", "8"), ("device/wwid", "naa.5\n")];
+        assert_eq!(ids(&sda, "sda"), Ids { wwid: some("naa.5"), ..Ids::default() });
+        let vda = [("uevent", "MAJOR=254\nMINOR=0\nDEVNAME=vda\n"), ("size", "8"), ("serial", "s1")];
+        assert_eq!(ids(&vda, "vda"), Ids { serial: some("s1"), ..Ids::default() });
+        let uevent = "MAJOR=7\nMINOR=1\nDEVNAME=loop1\n";
+        let looped = [("uevent", uevent), ("size", "8"), ("loop/backing_file", "/a b\n")];
+        assert_eq!(ids(&looped, "loop1"), Ids { loop_file: some("/a b"), ..Ids::default() });
+        let deleted = [("uevent", uevent), ("size", "8"), ("loop/backing_file", "/a (deleted)\n")];
+        assert_eq!(ids(&deleted, "loop1"), Ids::default());
+        let md = [("uevent", "MAJOR=9\nMINOR=1\nDEVNAME=md1\n"), ("size", "8"), ("md/uuid", "9903\n")];
+        assert_eq!(ids(&md, "md1"), Ids { md_uuid: some("9903"), ..Ids::default() });
+        let tree = Tree::new(&[
+            ("sda", &sda),
+            (
+                "sda/sda2",
+                &[
+                    ("uevent", "MAJOR=8\nMINOR=2\nDEVNAME=sda2\nDEVTYPE=partition\n"),
+                    ("size", "8"),
+                    ("partition", "2\n"),
+                ],
+            ),
+        ]);
+        let mut sysfs = tree.sysfs();
+        sysfs.read_ids = true;
+        let found = sysfs.enumerate().unwrap();
+        let partition = found.iter().find(|present| present.facts.partition).unwrap();
+        let expected = Ids { wwid: some("naa.5"), partition: 2, ..Ids::default() };
+        assert_eq!(partition.facts.ids.as_deref(), Some(&expected));
     }
 
     #[test]

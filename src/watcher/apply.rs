@@ -24,7 +24,7 @@ impl Watcher {
                 let text = pv.metadata_to_serve().cloned();
                 self.found(devno, &pvid, &pvmeta, text.as_deref());
             }
-            Content::NotAPv(_) => self.not_found(devno),
+            Content::NotAPv(_) | Content::Member(..) => self.not_found(devno),
         }
         let pvid_after = self.cache.pvid_on(devno.to_wire()).cloned();
         self.index_text(devno);
@@ -120,6 +120,7 @@ impl Watcher {
         for vgid in vgids {
             self.reconcile(now, vgid);
         }
+        self.note_online(devno);
     }
 
     /// The other devices with this PVID have a chance now. Who waits for the change that brought
@@ -188,7 +189,9 @@ impl Watcher {
     /// Holds the VG to the newest metadata on disk.
     fn reconcile(&mut self, now: Duration, vgid: Id) {
         let key = vgid.hyphenated();
-        match self.newest(vgid) {
+        let newest = self.newest(vgid);
+        self.note_vg(vgid, newest.as_ref().map(|(_, text)| Rc::clone(text)));
+        match newest {
             None => {
                 if self.cache.vg(&key).is_some() && self.may_go_back(vgid) {
                     self.cache.vg_remove(&key);

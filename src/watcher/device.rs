@@ -4,6 +4,7 @@ use crate::cache::Key;
 use crate::device::Facts;
 use crate::filter::Rule;
 use crate::scan::{Finding, Pv, ReadError};
+use crate::signature::Member;
 use std::fmt;
 use std::time::Duration;
 
@@ -82,20 +83,28 @@ pub struct Seen {
 pub enum Content {
     Pv(Box<Pv>),
     NotAPv(Vec<Finding>),
+    Member(Box<Member>, Vec<Finding>),
 }
 
 impl Content {
     pub fn pv(&self) -> Option<&Pv> {
         match self {
             Content::Pv(pv) => Some(pv),
-            Content::NotAPv(_) => None,
+            Content::NotAPv(_) | Content::Member(..) => None,
+        }
+    }
+
+    pub fn member(&self) -> Option<&Member> {
+        match self {
+            Content::Member(member, _) => Some(member),
+            Content::Pv(_) | Content::NotAPv(_) => None,
         }
     }
 
     pub fn findings(&self) -> &[Finding] {
         match self {
             Content::Pv(pv) => &pv.findings,
-            Content::NotAPv(findings) => findings,
+            Content::NotAPv(findings) | Content::Member(_, findings) => findings,
         }
     }
 }
@@ -164,6 +173,12 @@ impl Device {
         self.names.first().cloned().unwrap_or_else(|| format!("/dev/{}", self.facts.name))
     }
 
+    /// The node of the kernel's name, in which a `!` stands for a slash; the path of an image.
+    pub fn node(&self) -> String {
+        let name = &self.facts.name;
+        if name.starts_with('/') { name.clone() } else { format!("/dev/{}", name.replace('!', "/")) }
+    }
+
     pub fn pv(&self) -> Option<&Pv> {
         self.seen.as_ref().and_then(|seen| seen.content.pv())
     }
@@ -190,8 +205,9 @@ impl Device {
         self.wanted
     }
 
+    /// One that has been away counts its reads anew: the read was of what was there before.
     pub(super) fn is_done(&self, read: u64) -> bool {
-        self.done >= read
+        self.done >= read || self.wanted < read
     }
 
     /// Asks for a read that begins from now on; any number of reasons are one read.

@@ -3,6 +3,7 @@
 use super::{Cause, JobId, Report, SettleId};
 use crate::device::{Facts, Present};
 use crate::devno::DevNo;
+use crate::online::{Change, Hints, Listing};
 use crate::scan::ByteRange;
 
 #[derive(Debug)]
@@ -41,6 +42,16 @@ pub enum Event {
     /// The reader of an abandoned job has exited at last.
     ReaderReleased(JobId),
     Settle(SettleId),
+    /// Somebody waits for these devices only. One that is not known is looked at.
+    Await {
+        id: SettleId,
+        devnos: Vec<DevNo>,
+    },
+    /// A change of the run files could be made, or the reason why not.
+    Published(Result<(), String>),
+    /// What there is in the run directory.
+    RunFiles(Result<Listing, String>),
+    HintsInvalidated(Result<Hints, String>),
     /// Nobody waits for this any more.
     Unsettle(SettleId),
 }
@@ -82,6 +93,12 @@ pub enum Effect {
         id: SettleId,
         quarantined: Vec<DevNo>,
     },
+    /// Those that somebody waits for have been scanned or quarantined.
+    Awaited(SettleId),
+    /// Change a run file; answered with [`Event::Published`], as the next two are with their own.
+    Publish(Change),
+    ListRunFiles,
+    InvalidateHints,
     /// Each device that was present at the start is scanned or quarantined, or its time is up.
     Ready,
     Report(Report),

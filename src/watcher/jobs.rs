@@ -3,6 +3,7 @@
 use super::device::{Content, Device, Reason, Seen};
 use super::{Cause, Effect, JOBS_MAX, Opened, Report, Watcher};
 use crate::devno::DevNo;
+use crate::filter::Rule;
 use crate::scan::{HEAD, Pv, ReadError, Scan, Step, Verdict};
 use std::rc::Rc;
 use std::time::Duration;
@@ -114,18 +115,22 @@ impl Watcher {
             Verdict::Pv(pv) if pv.has_partition_table && self.may_be_partitioned(id) => {
                 (Content::NotAPv(pv.findings), None)
             }
-            Verdict::Pv(pv) => match pv.read_error {
+            Verdict::Pv(pv) => match pv.read_error.or(pv.end_error) {
                 Some(error) if self.knows_more(id, &pv) => return self.fail(now, id, Reason::Read(error)),
                 // A PV, but not all of it could be read.
-                Some(error) if pv.vg.is_none() => (Content::Pv(pv), Some(error)),
+                Some(error) if pv.read_error.is_some() && pv.vg.is_none() => (Content::Pv(pv), Some(error)),
                 _ => (Content::Pv(pv), None),
             },
             Verdict::NotAPv { findings } => (Content::NotAPv(findings), None),
+            Verdict::Member { member, findings } => (Content::Member(member, findings), None),
             Verdict::Unreadable { error, .. } => return self.fail(now, id, Reason::Read(error)),
         };
         self.effects.push_back(Effect::Close(id));
         let Some((job, counts)) = self.end_job(id) else { return };
-        if counts {
+        if counts && !self.admits(job.devno, &content) {
+            self.done(job.devno, job.read);
+            self.reject(now, job.devno);
+        } else if counts {
             self.done(job.devno, job.read);
             self.store_seen(now, &job, content);
             self.apply(now, job.devno);
@@ -141,15 +146,34 @@ impl Watcher {
         device.is_some_and(|device| device.facts.may_be_partitioned())
     }
 
-    /// Whether an earlier read of the PV showed what this one, for an error, does not: metadata,
-    /// or newer metadata of the VG.
+    /// Whether what was found may be used. Some devices are read only to see which PV they hold.
+    fn admits(&self, devno: DevNo, content: &Content) -> bool {
+        let (Some(device), Some(pv)) = (self.devices.get(&devno), content.pv()) else { return true };
+        self.settings.filter.admits(&device.facts, device.names.iter().map(String::as_str), &pv.id)
+    }
+
+    /// A rule applies to the device after all. If something has happened to it since, that will be
+    /// read; until then it is watched, so that it may.
+    fn reject(&mut self, now: Duration, devno: DevNo) {
+        let device = self.devices.get_mut(&devno).expect("its job has just ended");
+        if !device.is_dirty() {
+            device.rule = Some(Rule::DevicesFile);
+            self.withdraw(now, devno);
+        }
+    }
+
+    /// Whether an earlier read showed what this one, for an error, does not: that the device is a
+    /// member of an array, and of a PV metadata, or newer metadata of the VG.
     fn knows_more(&self, id: JobId, pv: &Pv) -> bool {
         let device = self.jobs.get(&id).and_then(|job| self.devices.get(&job.devno));
-        let Some(known) = device.and_then(Device::pv).filter(|known| known.id == pv.id) else { return false };
-        match (&known.vg, &pv.vg) {
-            (_, None) => true,
-            (Some(known), Some(read)) => known.vgid == read.vgid && known.seqno > read.seqno,
-            (None, Some(_)) => false,
+        match device.and_then(|device| device.seen.as_ref()).map(|seen| &seen.content) {
+            Some(Content::Member(..)) => pv.end_error.is_some(),
+            Some(Content::Pv(known)) if known.id == pv.id && pv.read_error.is_some() => match (&known.vg, &pv.vg) {
+                (_, None) => true,
+                (Some(known), Some(read)) => known.vgid == read.vgid && known.seqno > read.seqno,
+                (None, Some(_)) => false,
+            },
+            Some(Content::Pv(_) | Content::NotAPv(_)) | None => false,
         }
     }
 
@@ -317,6 +341,7 @@ fn is_same(one: &Content, other: &Content) -> bool {
                 }
         }
         (Content::NotAPv(_), Content::NotAPv(_)) => true,
+        (Content::Member(one, _), Content::Member(other, _)) => one == other,
         _ => false,
     }
 }

@@ -13,10 +13,12 @@
 //! - A PV is reported outdated only after two good reads of it and of a newer one, a second apart.
 
 mod apply;
+mod awaited;
 mod cause;
 mod device;
 mod event;
 mod jobs;
+mod online;
 mod outdated;
 mod report;
 mod settle;
@@ -37,6 +39,7 @@ pub use cause::Cause;
 pub use device::{Content, Device, Quarantine, Reason, Seen};
 pub use event::{Effect, Event, Opened, State};
 pub use jobs::JobId;
+pub use online::{Failing, Publish, RunFilesView};
 pub use report::{Level, Report};
 pub use settle::SettleId;
 
@@ -102,6 +105,8 @@ pub struct Watcher {
     unreported: BTreeSet<Id>,
     next_reread: Option<Duration>,
     settles: Vec<settle::Settle>,
+    awaited: awaited::Awaited,
+    online: online::Online,
     enumerate: bool,
     enumerating: bool,
     /// When an enumeration that failed is tried again.
@@ -172,6 +177,8 @@ impl Watcher {
             unreported: BTreeSet::new(),
             next_reread: None,
             settles: Vec::new(),
+            awaited: awaited::Awaited::default(),
+            online: online::Online::default(),
             enumerate: false,
             enumerating: false,
             enumerate_at: None,
@@ -365,6 +372,7 @@ impl Watcher {
             Event::Facts { devno, found } => {
                 let cause = self.examining.remove(&devno).unwrap_or(Cause::Enumerated);
                 self.learn(now, devno, found, cause);
+                self.awaited.note(devno);
             }
             Event::NoFacts { devno, errno } => self.learn_nothing(now, devno, errno),
             Event::NoResync => {
@@ -381,12 +389,20 @@ impl Watcher {
             Event::ReaderDied(job) => self.reader_died(now, job),
             Event::ReaderReleased(job) => self.reader_released(now, job),
             Event::Settle(id) => self.settle(id),
-            Event::Unsettle(id) => self.settles.retain(|settle| settle.id != id),
+            Event::Await { id, devnos } => self.await_devices(id, devnos),
+            Event::Unsettle(id) => {
+                self.settles.retain(|settle| settle.id != id);
+                self.awaited.give_up(id);
+            }
+            Event::Published(result) => self.published(now, result),
+            Event::RunFiles(result) => self.listed(now, result),
+            Event::HintsInvalidated(result) => self.hints_invalidated(now, result),
         }
     }
 
     fn resync(&mut self, present: Vec<Present>) {
         self.enumerating = false;
+        self.online.heal_when_quiet();
         self.counters.resyncs += 1;
         self.report(Report::Resync { devices: present.len() });
         let there = present.iter().map(|present| present.devno).collect::<BTreeSet<_>>();
@@ -497,7 +513,7 @@ impl Watcher {
     /// What is to be done next; ask until there is nothing. Enumerating and examining are answered
     /// with events, in whatever order the caller likes.
     pub fn poll_effect(&mut self, now: Duration) -> Option<Effect> {
-        if let Some(effect) = self.effects.pop_front() {
+        if let Some(effect) = self.effects.pop_front().or_else(|| self.online.next_change()) {
             return Some(effect);
         }
         if self.enumerate {
@@ -513,7 +529,14 @@ impl Watcher {
         self.start_jobs(now);
         self.resolve_doubts(now);
         self.end_first_scan(now);
+        if let Some(effect) = self.effects.pop_front().or_else(|| self.online.next_change()) {
+            return Some(effect);
+        }
+        if let Some(effect) = self.check_run_files() {
+            return Some(effect);
+        }
         self.answer_settles();
+        self.answer_awaited();
         self.effects.pop_front()
     }
 
@@ -527,6 +550,7 @@ impl Watcher {
             self.enumerate_at,
             self.first_scan.as_ref().map(|scan| scan.until),
             self.update_ends_at(),
+            self.online.poll_timeout(),
         ];
         jobs.chain(others.into_iter().flatten()).min()
     }
@@ -537,6 +561,7 @@ impl Watcher {
             self.deadline_passed(now, job);
         }
         self.enumerate |= self.enumerate_at.is_some_and(|at| at <= now);
+        self.online.handle_timeout(now);
         while let Some((_, devno)) = pop_due(&mut self.retries, now) {
             self.touch(devno, Cause::Retry);
         }
@@ -589,6 +614,7 @@ impl Watcher {
             return;
         }
         self.first_scan = None;
+        self.online.heal_now();
         for vgid in std::mem::take(&mut self.unreported) {
             self.report_vg(now, vgid);
         }

@@ -18,26 +18,75 @@ pub enum Level {
 /// Device names are paths or `MAJOR:MINOR`; PVIDs and names are as they came.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Report {
-    Found { device: String, pvid: Vec<u8>, vg: Option<Vec<u8>> },
-    Gone { device: String, pvid: Vec<u8> },
-    Duplicate { device: String, pvid: Vec<u8>, other: String },
-    Outdated { device: String, pvid: Vec<u8>, vgid: Id },
-    Quarantined { device: String, pvid: Option<Vec<u8>>, reason: Reason },
-    Recovered { device: String, pvid: Option<Vec<u8>> },
-    Finding { device: String, pvid: Option<Vec<u8>>, finding: Finding },
-    Vg { name: Vec<u8>, vgid: Id, seqno: i64, pvs: usize, missing: Vec<Vec<u8>> },
-    VgGone { vgid: Id },
-    Lost { what: &'static str },
-    Resync { devices: usize },
-    Scanned { devices: usize, pvs: usize, quarantined: usize, pending: usize },
+    Found {
+        device: String,
+        pvid: Vec<u8>,
+        vg: Option<Vec<u8>>,
+    },
+    Gone {
+        device: String,
+        pvid: Vec<u8>,
+    },
+    Duplicate {
+        device: String,
+        pvid: Vec<u8>,
+        other: String,
+    },
+    Outdated {
+        device: String,
+        pvid: Vec<u8>,
+        vgid: Id,
+    },
+    Quarantined {
+        device: String,
+        pvid: Option<Vec<u8>>,
+        reason: Reason,
+    },
+    Recovered {
+        device: String,
+        pvid: Option<Vec<u8>>,
+    },
+    Finding {
+        device: String,
+        pvid: Option<Vec<u8>>,
+        finding: Finding,
+    },
+    Vg {
+        name: Vec<u8>,
+        vgid: Id,
+        seqno: i64,
+        pvs: usize,
+        missing: Vec<Vec<u8>>,
+    },
+    VgGone {
+        vgid: Id,
+    },
+    Lost {
+        what: &'static str,
+    },
+    Resync {
+        devices: usize,
+    },
+    /// The run files may not be what they should; what could not be done, and why.
+    RunFilesWrong {
+        error: String,
+    },
+    RunFilesRight,
+    Scanned {
+        devices: usize,
+        pvs: usize,
+        quarantined: usize,
+        pending: usize,
+    },
 }
 
 impl Report {
     pub fn level(&self) -> Level {
         match self {
             Report::Duplicate { .. } | Report::Outdated { .. } | Report::Quarantined { .. } => Level::Warn,
-            Report::Finding { .. } | Report::Lost { .. } => Level::Warn,
+            Report::Finding { .. } | Report::Lost { .. } | Report::RunFilesWrong { .. } => Level::Warn,
             Report::Found { .. } | Report::Gone { .. } | Report::Recovered { .. } => Level::Info,
+            Report::RunFilesRight => Level::Info,
             Report::Vg { .. } | Report::VgGone { .. } | Report::Scanned { .. } => Level::Info,
             Report::Resync { .. } => Level::Debug,
         }
@@ -93,6 +142,8 @@ impl fmt::Display for Report {
             }
             Report::VgGone { vgid } => write!(f, "VG {vgid}: gone"),
             Report::Lost { what } => write!(f, "{what} lost, looking at all devices again"),
+            Report::RunFilesWrong { error } => write!(f, "run files: {error}; it will be tried again"),
+            Report::RunFilesRight => write!(f, "run files: all are written again"),
             Report::Resync { devices } => write!(f, "resync: {devices} devices present"),
             Report::Scanned { devices, pvs, quarantined, pending } => {
                 write!(f, "scanned: {devices} devices, {pvs} PVs, {quarantined} quarantined, {pending} not read yet")

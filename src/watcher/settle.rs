@@ -52,6 +52,7 @@ impl Watcher {
         if self.devices.get(&devno).is_none_or(Device::is_quiet) {
             self.unquiet.remove(&devno);
         }
+        self.awaited.note(devno);
     }
 
     pub(super) fn answer_settles(&mut self) {

@@ -1,9 +1,11 @@
 use super::*;
 use crate::cache::{FoundPv, NewBody, NewMetadata};
+use crate::filter::{DevicesFile, Rule};
 use crate::metadata::VgText;
 use crate::ondisk::image::{PvSpec, put_partition_table, pv_image, vg_text};
 use crate::scan::ByteRange;
 use crate::scan::{Code, ReadError, Scan, Step, Verdict};
+use crate::signature::image::superblock;
 use crate::text::Section;
 
 const SIZE: u64 = 4 << 20;
@@ -26,11 +28,28 @@ fn member_of(vgid: Id, number: u8, seqno: i64, pvs: &[u8]) -> Vec<u8> {
     let pvs = pvs.iter().map(|pv| (pvid(*pv), SIZE)).collect::<Vec<_>>();
     let text = vg_text(if vgid == self::vgid() { "vg" } else { "other" }, vgid, seqno, &pvs);
     // The text begins behind what is read first.
-    pv_image(&PvSpec { text_offset: 20 << 10, ..PvSpec::member(pvid(number), text) })
+    pv_image(&PvSpec { text_offset: 20 << 10, dev_size: Some(SIZE), ..PvSpec::member(pvid(number), text) })
 }
 
 fn orphan(number: u8) -> Vec<u8> {
-    pv_image(&PvSpec::orphan(pvid(number)))
+    pv_image(&PvSpec { dev_size: Some(SIZE), ..PvSpec::orphan(pvid(number)) })
+}
+
+/// The same on an array, of which the disk is a member.
+fn on_array(image: &[u8]) -> Vec<u8> {
+    let (place, superblock) = superblock("1.0", SIZE).unwrap();
+    let mut image = image.to_vec();
+    image.resize(SIZE.try_into().unwrap(), 0);
+    image[place.try_into().unwrap()..][..superblock.len()].copy_from_slice(&superblock);
+    image
+}
+
+/// Of an image, behind which there are zeros.
+fn part(image: &[u8], range: ByteRange) -> Vec<u8> {
+    let start = image.len().min(range.offset.try_into().unwrap());
+    let mut bytes = image[start..image.len().min(start + range.length)].to_vec();
+    bytes.resize(range.length, 0);
+    bytes
 }
 
 struct Disk {
@@ -137,6 +156,8 @@ impl Bench {
                     let present = present.collect();
                     self.watcher.handle(self.now, Event::Resync(present));
                 }
+                Effect::Publish(_) | Effect::ListRunFiles | Effect::InvalidateHints => {}
+                Effect::Awaited(id) => self.settled.push(id),
                 Effect::Examine(devno) => {
                     let found = self.disks.get(&devno.minor).map(|disk| (facts(disk), Vec::new()));
                     self.watcher.handle(self.now, Event::Facts { devno, found });
@@ -170,9 +191,8 @@ impl Bench {
                 let result = disk.open_error.map_or(Ok(Opened { size: SIZE, diskseq, head }), Err);
                 Event::Opened { job, result }
             }
-            Ask::Read(ByteRange { offset, length }) => {
-                let start = usize::try_from(offset).unwrap();
-                let result = disk.read_error.map_or(Ok(disk.image[start..start + length].to_vec()), Err);
+            Ask::Read(range) => {
+                let result = disk.read_error.map_or(Ok(part(&disk.image, range)), Err);
                 Event::Data { job, diskseq, result }
             }
         };
@@ -237,10 +257,7 @@ fn naive(reads: &[(u32, Vec<u8>)]) -> Cache {
         let (mut scan, mut step) = Scan::begin(SIZE);
         let pv = loop {
             match step {
-                Step::Read(range) => {
-                    let start = usize::try_from(range.offset).unwrap();
-                    step = scan.handle_read(&mut texts, Ok(&image[start..start + range.length]));
-                }
+                Step::Read(range) => step = scan.handle_read(&mut texts, Ok(&part(image, range))),
                 Step::Done(Verdict::Pv(pv)) => break pv,
                 Step::Done(other) => panic!("{other:?}"),
             }
@@ -348,9 +365,7 @@ fn another_incarnation_is_not_believed() {
     // Another disk has come behind the number, and its events have not.
     bench.insert(0, orphan(1));
     bench.release(0);
-    assert_eq!((bench.place(0), bench.place(1)), (Some(0), None), "the read was of what was known");
-    bench.touch(0, Cause::Asked);
-    assert_eq!((bench.place(0), bench.place(1)), (None, Some(0)));
+    assert_eq!((bench.place(0), bench.place(1)), (None, Some(0)), "the rest of the read was of another disk");
 
     bench.disk(0).held = true;
     bench.touch(0, Cause::Written);
@@ -456,6 +471,68 @@ fn an_error_in_a_metadata_area_keeps_what_was_known() {
     assert_eq!((bench.place(1), bench.reason(1)), (Some(1), reason));
     bench.at(100_000);
     assert_eq!((bench.place(1), bench.reason(1)), (Some(1), reason));
+}
+
+#[test]
+fn of_the_devices_file_the_pvid_may_decide() {
+    let mut bench = Bench::new(&[orphan(0), orphan(1)]);
+    assert_eq!((bench.place(0), bench.place(1)), (Some(0), Some(1)));
+    let rule = |bench: &Bench, minor| bench.watcher.devices()[&devno(minor)].rule;
+    let reconfigure = |bench: &mut Bench, file: &str| {
+        let mut settings = Settings::default();
+        settings.filter.devices_file = Some(DevicesFile::parse(file.as_bytes()));
+        bench.watcher.reconfigure(settings, bench.now);
+        bench.run();
+    };
+    reconfigure(&mut bench, &format!("IDTYPE=devname IDNAME=/dev/x PVID={}", pvid(1)).replace('-', ""));
+    assert_eq!((bench.place(0), bench.place(1)), (None, Some(1)));
+    assert_eq!((rule(&bench, 0), rule(&bench, 1)), (Some(Rule::DevicesFile), None));
+    // The PV that is listed comes to the other device, while that is being read.
+    bench.disk(0).held = true;
+    bench.touch(0, Cause::Written);
+    bench.write(1, orphan(2));
+    bench.disk(0).image = orphan(1);
+    bench.touch(0, Cause::Written);
+    bench.release(0);
+    assert_eq!((bench.place(1), bench.place(2)), (Some(0), None));
+    bench.send(Event::Settle(1));
+    assert_eq!(bench.settled, [1]);
+    reconfigure(&mut bench, "");
+    assert_eq!((bench.place(1), rule(&bench, 1)), (None, Some(Rule::DevicesFile)));
+}
+
+#[test]
+fn a_member_of_an_array_is_no_pv() {
+    let mut bench = Bench::new(&[on_array(&member(0, 1, &[0])), member(1, 1, &[1])]);
+    assert_eq!((bench.place(0), bench.reason(0)), (None, None));
+    assert!(bench.watcher.devices()[&devno(0)].seen.as_ref().unwrap().content.member().is_some());
+    // The PV of a disk goes when an array is made of it, and comes back with it.
+    bench.write(1, on_array(&member(1, 1, &[1])));
+    assert_eq!((bench.place(1), bench.seqno()), (None, None));
+    bench.write(1, member(1, 1, &[1]));
+    assert_eq!((bench.place(1), bench.seqno()), (Some(1), Some(1)));
+}
+
+#[test]
+fn an_end_that_cannot_be_read_changes_nothing() {
+    let reason = Some(Reason::Read(ReadError::Io(EIO)));
+    let mut bench = Bench::new(&[on_array(&orphan(0)), orphan(1)]);
+    for minor in [0, 1] {
+        bench.disk(minor).read_error = Some(EIO);
+        bench.touch(minor, Cause::Written);
+    }
+    assert_eq!((bench.place(0), bench.reason(0)), (None, reason), "a member stays one");
+    assert_eq!((bench.place(1), bench.reason(1)), (Some(1), None), "a PV that fills its disk is on no array");
+    // One that leaves room for a superblock may be.
+    let short = pv_image(&PvSpec::orphan(pvid(2)));
+    for known in [false, true] {
+        bench.insert(2, short.clone());
+        bench.disk(2).read_error = Some(EIO).filter(|_| !known);
+        bench.touch(2, Cause::Uevent("add"));
+        bench.disk(2).read_error = Some(EIO);
+        bench.touch(2, Cause::Written);
+        assert_eq!((bench.place(2), bench.reason(2)), (known.then_some(2), reason));
+    }
 }
 
 #[test]

@@ -25,7 +25,20 @@ pub struct World {
 impl World {
     pub fn new() -> World {
         let directory = tempfile::Builder::new().prefix(super::loops::PREFIX).tempdir().unwrap();
-        World { directory }
+        let world = World { directory };
+        // Whatever a test configures: the machine's own run files are none of ours.
+        world.write_run_files_to(&world.run_dir());
+        world
+    }
+
+    /// Where the daemon writes its run files, once there is something to write.
+    pub fn run_dir(&self) -> PathBuf {
+        self.path("run")
+    }
+
+    pub fn write_run_files_to(&self, directory: &Path) {
+        let conf = format!("pvwatch {{ run_dir=\"{}\" }}\n", directory.display());
+        fs::write(self.path("lvmlocal.conf"), conf).unwrap();
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

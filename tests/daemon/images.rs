@@ -5,8 +5,9 @@ use crate::common::{copy, hyphenated, vg, wait_until, write_blank, write_pv};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
+use pvwatch::signature::image::superblock;
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{FileExt, symlink};
 use std::time::Duration;
 
 #[test]
@@ -28,6 +29,29 @@ fn a_vg_is_found_and_its_token_needs_no_refill() {
     assert_eq!(vg.present.into_keys().collect::<Vec<_>>(), [hyphenated("a"), hyphenated("b")]);
     let status = daemon.status();
     assert_eq!((status["state"].as_str(), &status["counts"]["vgs"]), (Some("Initialized"), &1.into()));
+}
+
+#[test]
+fn a_member_of_an_array_is_told_of_and_its_label_not_served() {
+    let world = World::new();
+    let image = world.path("image");
+    write_pv(&image, "a", Some(vg("vg", 1, &["a"])));
+    let daemon = world.watch(&[&image]);
+    assert!(daemon.vg("vg").unwrap().is_complete());
+    let file = fs::OpenOptions::new().write(true).open(&image).unwrap();
+    let (place, superblock) = superblock("0.90", file.metadata().unwrap().len()).unwrap();
+    file.write_all_at(&superblock, place).unwrap();
+    drop(file);
+    assert_eq!(daemon.vg("vg"), None);
+    let shown = daemon.show_one(&image);
+    assert_eq!((&shown["verdict"], &shown["pv"]), (&"member".into(), &serde_json::Value::Null));
+    let member = &shown["member_of"];
+    assert_eq!(
+        (&member["format"], &member["version"], &member["level"]),
+        (&"md".into(), &"0.90".into(), &"raid1".into())
+    );
+    let text = pvwatch::words::shown(std::slice::from_ref(&shown));
+    assert!(text.contains("device is an md component: active device 0 of 2 of md 0.90 array (11111111:"), "{text}");
 }
 
 #[test]

@@ -68,6 +68,53 @@ fn the_filter_of_the_machine_is_applied_and_its_token_served() {
 }
 
 #[test]
+fn the_devices_file_decides_whenever_it_is_written() {
+    let world = World::new();
+    let (one, two) = (world.path("one"), world.path("two"));
+    write_pv(&one, "a", Some(vg("vg", 1, &["a"])));
+    write_pv(&two, "b", None);
+    let attached = needs("the_devices_file_decides_whenever_it_is_written", attach_watched(144, &[&one, &two]));
+    let Some(loops) = attached else { return };
+    // With a devices file in use, the patterns do not count.
+    world.configure("devices { use_devicesfile=1 global_filter=[\"r|.*|\"] }");
+    let directory = world.system_dir().join("devices");
+    fs::create_dir(&directory).unwrap();
+    let file = directory.join("system.devices");
+    let entry = |path: &Path| format!("IDTYPE=loop_file IDNAME={} DEVNAME=. PVID=.\n", path.display());
+    fs::write(&file, entry(&one)).unwrap();
+    let daemon = world.start([""; 0]);
+    let pvs = || {
+        daemon.settle();
+        daemon.pvs()
+    };
+    let (a, b) = ((hyphenated("a"), loops[0].device()), (hyphenated("b"), loops[1].device()));
+    assert_eq!(pvs(), [a.clone()].into());
+    assert_eq!(daemon.show_one(loops[1].node())["ignored"], "device is not in devices file");
+    // As LVM writes it.
+    let new = directory.join("system.devices_new");
+    fs::write(&new, entry(&one) + &entry(&two)).unwrap();
+    fs::rename(&new, &file).unwrap();
+    assert_eq!(pvs(), [a, b.clone()].into());
+    // A name counts with its PV only, and follows it.
+    let named = |pv: &str| format!("IDTYPE=devname IDNAME={} PVID={}\n", loops[1].node().display(), plain(pv));
+    fs::write(&file, named("a")).unwrap();
+    assert!(pvs().is_empty());
+    fs::write(&file, named("b")).unwrap();
+    assert_eq!(pvs(), [b].into());
+    // An empty file lists nothing; without one, all is as ever.
+    fs::write(&file, "").unwrap();
+    assert!(pvs().is_empty());
+    fs::remove_file(&file).unwrap();
+    daemon.settle();
+    assert_eq!(daemon.show_one(loops[1].node())["ignored"], "device is rejected by filter config");
+}
+
+/// As files of LVM have it.
+fn plain(pv: &str) -> String {
+    hyphenated(pv).replace('-', "")
+}
+
+#[test]
 fn settle_is_exact() {
     let world = World::new();
     let images = ["a", "b"].map(|pv| {

@@ -8,6 +8,7 @@
 mod oracle;
 mod requests;
 mod rng;
+mod run_files;
 mod sim;
 mod world;
 
@@ -33,7 +34,8 @@ fn run(seed: u64, steps: u64) -> (Vec<String>, Result<(), String>) {
         }
         sim.finish();
         let expect = oracle::Expect { outdated_complete: sim.outdated_complete() };
-        oracle::check(&mut sim.watcher, sim.now, &sim.world, &expect)
+        oracle::check(&mut sim.watcher, sim.now, &sim.world, &expect)?;
+        run_files::check(&sim.watcher, &sim.world, &sim.files)
     }));
     let result = result.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());

@@ -1,12 +1,14 @@
 //! Drives the watcher as the daemon does, and the world under it.
 
 use crate::rng::Rng;
+use crate::run_files::Files;
 use crate::world::{Area, Content, Fault, SIZE, Shown, Vg, World, pvid};
 use pvwatch::conf::Settings;
 use pvwatch::device::Present;
 use pvwatch::devno::DevNo;
 use pvwatch::id::Id;
-use pvwatch::watcher::{Cause, Effect, Event, JobId, Opened, Report, Watcher};
+use pvwatch::online::{Listing, RunFiles};
+use pvwatch::watcher::{Cause, Effect, Event, JobId, Opened, Publish, Report, Watcher};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
@@ -43,6 +45,10 @@ pub enum Kind {
     Slow,
     TwoAreas,
     Udevd,
+    /// Disks that are members of arrays.
+    Arrays,
+    /// Others change the run files.
+    Meddle,
 }
 
 const STEPS: [Kind; 22] = [
@@ -105,6 +111,11 @@ pub struct Sim {
     pub rng: Rng,
     pub watcher: Watcher,
     pub world: World,
+    pub files: Files,
+    /// For what others do to the run files, so that the rest of a seed's schedule is not changed.
+    files_rng: Rng,
+    /// Others have changed run files, of which nothing tells.
+    meddled: bool,
     pub now: Duration,
     /// What commands take for the state of each VG.
     pub vgs: BTreeMap<u8, Rc<Vg>>,
@@ -128,10 +139,20 @@ impl Sim {
         let mut rng = Rng::new(seed);
         let kinds = rng.next() | rng.next();
         let settings = Settings { read_deadline: Duration::from_secs(10), ..Settings::default() };
+        let mut watcher = Watcher::new(settings, 1, Duration::ZERO);
+        watcher.set_publish(Publish::Everything);
+        let mut files_rng = Rng::new(!seed);
+        let mut files = Files::default();
+        for _ in 0..files_rng.below(5) {
+            files.meddle(&mut files_rng);
+        }
         Sim {
             rng,
-            watcher: Watcher::new(settings, 1, Duration::ZERO),
+            watcher,
             world: World::default(),
+            files,
+            files_rng,
+            meddled: false,
             now: Duration::ZERO,
             vgs: BTreeMap::new(),
             next_seqno: BTreeMap::new(),
@@ -295,6 +316,7 @@ impl Sim {
             }
             _ => self.client(),
         }
+        self.meddle();
         self.pump();
         let pause = match self.rng.below(4) {
             0 => 0,
@@ -304,6 +326,21 @@ impl Sim {
         };
         let until = self.now + Duration::from_millis(self.rng.below(pause + 1));
         self.run_until(until);
+    }
+
+    /// What others do to the run files.
+    fn meddle(&mut self) {
+        match self.files_rng.below(12) {
+            0 if self.allowed(Kind::Meddle) => {
+                self.files.meddle(&mut self.files_rng);
+                self.meddled = true;
+            }
+            1 => self.files.broken = !self.files.broken,
+            2 => self.files.hints_in_the_making = !self.files.hints_in_the_making,
+            _ => return,
+        }
+        let Files { broken, hints_in_the_making, .. } = self.files;
+        self.log(&format!("run files are meddled with; broken: {broken}, hints locked: {hints_in_the_making}"));
     }
 
     fn add(&mut self, devno: DevNo) {
@@ -383,7 +420,15 @@ impl Sim {
             }
             _ => Area::Empty,
         };
-        Content::Pv { pv, areas: vec![area; areas] }
+        let areas = vec![area; areas];
+        if !self.allowed(Kind::Arrays) {
+            return Content::Pv { pv, areas };
+        }
+        match self.rng.below(8) {
+            0 => Content::Member { version: "0.90", pv, areas },
+            1 => Content::Member { version: "1.0", pv, areas },
+            _ => Content::Pv { pv, areas },
+        }
     }
 
     /// A command changes a VG, or makes one: each PV is written in turn, while the world goes on.
@@ -633,6 +678,19 @@ impl Sim {
                     self.let_go();
                 }
             }
+            Effect::Publish(change) => {
+                let result = change.make(&mut self.files).map_err(|_| "broken".to_owned());
+                self.watcher.handle(self.now, Event::Published(result));
+            }
+            Effect::ListRunFiles => {
+                let result = Listing::read(&self.files).map_err(|_| "broken".to_owned());
+                self.watcher.handle(self.now, Event::RunFiles(result));
+            }
+            Effect::InvalidateHints => {
+                let result = self.files.invalidate_hints().map_err(|_| "broken".to_owned());
+                self.watcher.handle(self.now, Event::HintsInvalidated(result));
+            }
+            Effect::Awaited(id) => assert!(self.settled.insert(id), "settled twice"),
             Effect::Settled { id, .. } => assert!(self.settled.insert(id), "settled twice"),
             Effect::Ready => {
                 assert!(self.ready_at.is_none(), "ready twice");
@@ -641,6 +699,10 @@ impl Sim {
             Effect::Report(report) => {
                 if let Report::Outdated { pvid, vgid, .. } = &report {
                     self.check_outdated(pvid, *vgid);
+                }
+                // What a client says changes no disk.
+                if let Report::Found { .. } | Report::Gone { .. } = &report {
+                    self.files.hints_wrong |= !self.clients_meddle();
                 }
                 self.log(&format!("    {report}"));
             }
@@ -771,6 +833,8 @@ impl Sim {
     /// Stops the faults, and lets everything come to rest.
     pub fn finish(&mut self) {
         self.log("the faults stop");
+        self.files.broken = false;
+        self.files.hints_in_the_making = false;
         for devno in self.world.disks.keys().copied().collect::<Vec<_>>() {
             self.heal(devno);
             if self.world.disks[&devno].suspended {
@@ -781,6 +845,9 @@ impl Sim {
         self.let_go();
         let events = self.now + Duration::from_secs(40);
         self.run_until(events);
+        if self.meddled {
+            self.watcher.rescan_all();
+        }
         if self.lost {
             self.handle(Event::Lost("uevents"));
         }

@@ -4,6 +4,7 @@ use pvwatch::device::Facts;
 use pvwatch::devno::DevNo;
 use pvwatch::id::Id;
 use pvwatch::ondisk::image::{self, PvSpec};
+use pvwatch::signature::image::superblock;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
@@ -41,6 +42,12 @@ pub enum Content {
     },
     /// A partition table was written over this PV.
     Partitioned(u8),
+    /// The PV is on an array, of which this is a member with a superblock of this version.
+    Member {
+        version: &'static str,
+        pv: u8,
+        areas: Vec<Area>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,7 +128,7 @@ impl Vg {
 impl Content {
     pub fn pv(&self) -> Option<u8> {
         match self {
-            Content::Blank | Content::Partitioned(_) => None,
+            Content::Blank | Content::Partitioned(_) | Content::Member { .. } => None,
             Content::Pv { pv, .. } => Some(*pv),
         }
     }
@@ -136,21 +143,28 @@ impl Content {
         texts.rev().max_by_key(|vg| vg.seqno)
     }
 
+    /// What its header says.
+    pub fn is_in_use(&self) -> bool {
+        matches!(self, Content::Pv { areas, .. } if areas.iter().any(|area| *area != Area::Empty))
+    }
+
     pub fn shown(&self) -> Shown {
         self.pv().map(|pv| (pv, self.text().map(|vg| (vg.id, vg.seqno))))
     }
 
     fn image(&self) -> Vec<u8> {
-        let (pv, areas) = match self {
+        let (pv, areas, dev_size) = match self {
             Content::Blank => return vec![0; IMAGE],
-            Content::Pv { pv, areas } => (pv, areas),
+            // Some PVs leave room at the end of their disk, as those on arrays do.
+            Content::Pv { pv, areas } => (pv, areas, Some(SIZE).filter(|_| pv % 2 == 0)),
+            Content::Member { pv, areas, .. } => (pv, areas, None),
             Content::Partitioned(pv) => {
                 let mut image = image::pv_image(&PvSpec { size: IMAGE, mda_size: MDA, ..PvSpec::orphan(pvid(*pv)) });
                 image::put_partition_table(&mut image);
                 return image;
             }
         };
-        let spec = PvSpec { size: IMAGE, mdas: areas.len(), mda_size: MDA, ..PvSpec::orphan(pvid(*pv)) };
+        let spec = PvSpec { size: IMAGE, dev_size, mdas: areas.len(), mda_size: MDA, ..PvSpec::orphan(pvid(*pv)) };
         let in_use = areas.iter().any(|area| *area != Area::Empty);
         let spec = PvSpec { in_use, ..spec };
         let mut image = image::pv_image(&spec);
@@ -190,6 +204,14 @@ impl Disk {
         let end = (start + length).min(usize::try_from(self.size).expect("small"));
         let mut bytes = self.image.get(start..end.min(self.image.len())).unwrap_or_default().to_vec();
         bytes.resize(end - start, 0);
+        if let Content::Member { version, .. } = &self.content
+            && let Some((place, superblock)) = superblock(version, self.size)
+        {
+            let place = usize::try_from(place).expect("small");
+            for (at, byte) in (place..end).zip(superblock).filter(|(at, _)| *at >= start) {
+                bytes[at - start] = byte;
+            }
+        }
         if self.fault == Some(Fault::Short) {
             bytes.truncate(length / 2);
         }

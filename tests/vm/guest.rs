@@ -5,7 +5,7 @@
 //! gone when the next test begins. See `scripts/vm`.
 #![allow(dead_code, reason = "each program of tests uses a part of this")]
 
-use crate::common::wait_for;
+use crate::common::{LONG, wait_for};
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -21,8 +21,10 @@ pub fn run(script: &str) -> String {
     stdout
 }
 
+/// The same, whatever comes of it. What hangs is killed, if it can be (124).
 pub fn try_run(script: &str) -> Output {
-    Command::new("sh").args(["-euc", script]).stdin(Stdio::null()).output().unwrap()
+    let limit = LONG.as_secs().to_string();
+    Command::new("timeout").args([&limit, "sh", "-euc", script]).stdin(Stdio::null()).output().unwrap()
 }
 
 /// Waits until udevd has dealt with all that has happened.
@@ -80,7 +82,8 @@ impl Machine {
         disks
     }
 
-    /// Block devices without SCSI around them, in memory too.
+    /// Block devices without SCSI around them, in memory too. LVM takes them for disks only if its
+    /// `devices/types` has `nullb`.
     pub fn null_blks(&self, count: usize, mebibytes: u64) -> Vec<PathBuf> {
         run(
             "modprobe null_blk nr_devices=0; mountpoint -q /sys/kernel/config || mount -t configfs none /sys/kernel/config",
@@ -119,25 +122,27 @@ impl Drop for Machine {
 
 const NULL_BLKS: &str = "/sys/kernel/config/nullb";
 
-/// Takes all of it apart, from the top.
+/// Takes all of it apart, from the top. Starting programs is slow in an emulated machine: no more
+/// than there is to do.
 fn clean() {
-    run("for _ in 1 2 3 4 5 6 7 8; do
-            [ \"$(dmsetup ls)\" = 'No devices found' ] || dmsetup remove_all --force >/dev/null 2>&1 || true
-            mdadm --stop --scan >/dev/null 2>&1 || true
+    run(&format!(
+        "any() {{ [ -e \"$1\" ]; }}
+        for _ in 1 2 3 4 5 6 7 8; do
+            ! any /sys/block/dm-* || dmsetup remove_all --force >/dev/null 2>&1 || true
+            ! any /sys/block/md* || mdadm --stop --scan >/dev/null 2>&1 || true
         done
-        [ \"$(dmsetup ls)\" = 'No devices found' ] || { dmsetup ls --tree; exit 1; }
-        losetup -D
-        udevadm settle");
-    for device in fs::read_dir(NULL_BLKS).into_iter().flatten().flatten() {
-        let path = device.path();
-        if path.is_dir() {
-            run(&format!("echo 0 >{0}/power; rmdir {0}", path.display()));
-        }
-    }
-    run("! [ -e /sys/module/scsi_debug ] || modprobe -r scsi_debug
-        ! [ -e /sys/module/null_blk ] || modprobe -r null_blk
-        udevadm settle
-        rm -rf /run/lvm/* /etc/lvm/archive /etc/lvm/backup /etc/lvm/devices");
+        if any /sys/block/dm-* || any /sys/block/md*; then
+            echo 'These are in use:'; ls -d /sys/block/dm-* /sys/block/md*; dmsetup ls --tree; exit 1
+        fi
+        ! any /sys/block/loop*/loop || losetup -D
+        for disk in {NULL_BLKS}/*/power; do
+            ! any \"$disk\" || {{ echo 0 >$disk; rmdir ${{disk%/power}}; }}
+        done
+        for module in scsi_debug null_blk; do
+            ! any /sys/module/$module || {{ udevadm settle; modprobe -r $module; udevadm settle; }}
+        done
+        rm -rf /run/lvm/* /etc/lvm/archive /etc/lvm/backup /etc/lvm/devices"
+    ));
 }
 
 fn scsi_debug_hosts() -> Vec<u32> {

@@ -62,15 +62,16 @@ fn nothing_is_left_for_the_next_test() {
     {
         let machine = Machine::udev();
         let disks = machine.disks(2, 32);
-        let (node, null) = (machine.loop_device(32), machine.null_blks(1, 32).remove(0));
-        run(&format!("pvcreate -q {0}; vgcreate -q vg {0} {1} {2}", node.display(), null.display(), disks[0]));
-        run("lvcreate -q -y -l 1 -n lv vg; dmsetup create --notable held; dmsetup suspend vg-lv");
-        let top = "echo 0 2048 linear /dev/vg/lv 0 | dmsetup create top";
-        run(&format!("{top}; mdadm -q --create /dev/md0 --run --level 1 -n 2 {} missing", disks[1]));
+        machine.null_blks(1, 32);
+        run(&format!("vgcreate -q vg {} {}", machine.loop_device(32).display(), disks[0]));
+        run("lvcreate -q -y -l 1 -n lv vg; echo 0 2048 linear /dev/vg/lv 0 | dmsetup create top");
+        run(&format!("mdadm -q --create /dev/md0 --run --level 1 -n 2 {} missing", disks[1]));
+        settle();
+        run("dmsetup suspend vg-lv");
     }
     let _machine = Machine::udev();
     assert_eq!(run("lsblk -n -o NAME --exclude 11"), "", "the CD drive apart");
-    assert_eq!(run("pvs -a --noheadings; dmsetup ls"), "No devices found\n");
+    assert_eq!(run("pvs -a --noheadings"), "");
 }
 
 #[test]
@@ -90,14 +91,11 @@ fn null_blk_and_loop_devices_hold_what_is_written() {
 #[test]
 fn lvm_is_as_debian_ships_it() {
     let machine = Machine::udev();
-    for (setting, value) in [
-        ("global/event_activation", "1"),
-        ("activation/udev_sync", "1"),
-        ("activation/udev_rules", "1"),
-        ("devices/obtain_device_list_from_udev", "1"),
-    ] {
-        let expected = format!("{}={value}\n", setting.split_once('/').unwrap().1);
-        assert_eq!(run(&format!("lvmconfig --typeconfig full {setting} || lvmconfig --type full {setting}")), expected);
+    for (setting, value) in
+        [("global/event_activation", "1"), ("activation/udev_sync", "1"), ("activation/udev_rules", "1")]
+    {
+        let name = setting.split_once('/').unwrap().1;
+        assert_eq!(run(&format!("lvmconfig --type full {setting}")), format!("{name}={value}\n"));
     }
     assert!(fs::metadata("/etc/lvm/lvm.conf").unwrap().len() > 10_000, "the commented one");
     let disks = machine.disks(2, 32);

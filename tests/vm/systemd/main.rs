@@ -3,6 +3,7 @@
 
 mod machine;
 mod pvwatchd;
+mod units;
 
 #[path = "../../common/mod.rs"]
 mod common;

@@ -1,7 +1,7 @@
 //! Reading the configuration files.
 
-use super::Options;
 use crate::conf::{self, Settings};
+use crate::filter::DevicesFile;
 use crate::text::{self, Section};
 use std::fmt;
 use std::fs::OpenOptions;
@@ -31,10 +31,19 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// `lvm.conf`, the files of the host's tags, `lvmlocal.conf`, and the file given with `--config`,
-/// each laid over those before it. Only the last has to exist.
-pub fn load(options: &Options) -> Result<Settings, Error> {
-    let directory = &options.system_dir;
+/// What is laid over the files.
+#[derive(Clone, Copy, Debug)]
+pub enum Over<'o> {
+    Nothing,
+    /// It has to exist.
+    File(&'o Path),
+    /// Settings as they are given on LVM's command lines.
+    Text(&'o str),
+}
+
+/// `lvm.conf`, the files of the host's tags and `lvmlocal.conf` of the directory, and what is laid
+/// over them, each over those before it.
+pub fn load(directory: &Path, over: Over) -> Result<Settings, Error> {
     let mut conf = Section::default();
     let main = read(&directory.join("lvm.conf"))?;
     lay_over(&mut conf, main.as_deref(), &directory.join("lvm.conf"))?;
@@ -47,12 +56,16 @@ pub fn load(options: &Options) -> Result<Settings, Error> {
     for path in files {
         texts.push((read(&path)?, path));
     }
-    if let Some(path) = &options.config {
-        let text = read(path)?.ok_or_else(|| Error::Read {
-            path: path.clone(),
-            error: io::Error::from_raw_os_error(nix::libc::ENOENT),
-        })?;
-        texts.push((Some(text), path.clone()));
+    match over {
+        Over::Nothing => {}
+        Over::File(path) => {
+            let text = read(path)?.ok_or_else(|| Error::Read {
+                path: path.to_owned(),
+                error: io::Error::from_raw_os_error(nix::libc::ENOENT),
+            })?;
+            texts.push((Some(text), path.to_owned()));
+        }
+        Over::Text(text) => texts.push((Some(text.into()), "--config".into())),
     }
     for (text, path) in &texts {
         lay_over(&mut conf, text.as_deref(), path)?;
@@ -62,6 +75,19 @@ pub fn load(options: &Options) -> Result<Settings, Error> {
         log::warn!("configuration: {setting} is not a setting");
     }
     Ok(settings)
+}
+
+/// Where the devices file is, if there is to be one.
+pub fn devices_file(directory: &Path, settings: &Settings) -> Option<PathBuf> {
+    settings.devices_file.as_ref().map(|name| directory.join("devices").join(name))
+}
+
+/// Reads it, if it is there.
+pub fn load_devices_file(directory: &Path, settings: &mut Settings) -> Result<(), Error> {
+    if let Some(path) = devices_file(directory, settings) {
+        settings.filter.devices_file = read(&path)?.as_deref().map(DevicesFile::parse);
+    }
+    Ok(())
 }
 
 fn lay_over<'a>(conf: &mut Section<'a>, text: Option<&'a [u8]>, path: &Path) -> Result<(), Error> {
