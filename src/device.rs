@@ -19,6 +19,8 @@ pub struct Facts {
     pub hidden: bool,
     /// `dm/uuid`, for device-mapper devices only.
     pub dm_uuid: Option<String>,
+    /// `dm/name`, likewise: of an LV, `VG-LV` with hyphens doubled in either.
+    pub dm_name: Option<String>,
     /// `dm/suspended`: opening works, reading may wait for ever.
     pub dm_suspended: bool,
     /// `md/array_state`, for MD arrays only.
@@ -27,6 +29,8 @@ pub struct Facts {
     pub ids: Option<Box<Ids>>,
     /// `loop/backing_file` exists; `None` for devices that are not loop devices.
     pub loop_backed: Option<bool>,
+    /// `loop/partscan`: the kernel looks for partitions on the loop device.
+    pub loop_partscan: bool,
 }
 
 /// What a device is known by wherever it is attached; a partition has what its disk has.
@@ -51,7 +55,24 @@ pub struct Present {
     pub facts: Facts,
 }
 
+/// Drivers whose devices LVM takes for whole ones that have no partitions (lib/device/device-types.h).
+const NEVER_PARTITIONED: [&str; 6] = ["ramdisk", "gnbd", "blkext", "bcache", "zram", "mdp"];
+
 impl Facts {
+    /// Whether a partition table on it would be one: LVM takes no such device for a PV, whatever
+    /// else is on it (`_is_partitionable` in lib/device/dev-type.c).
+    pub fn may_be_partitioned(&self) -> bool {
+        match self.driver.as_deref() {
+            _ if self.partition => false,
+            // A file, or nothing that LVM would look at.
+            None => false,
+            Some("loop") => self.loop_partscan,
+            // Namespaces have numbers of the kind that partitions have.
+            Some("blkext") => self.name.starts_with("nvme"),
+            Some(driver) => !NEVER_PARTITIONED.contains(&driver),
+        }
+    }
+
     /// Why the device cannot be read now, in words for an administrator; `None` when it can.
     pub fn not_ready(&self) -> Option<&'static str> {
         if self.hidden {
@@ -67,5 +88,31 @@ impl Facts {
         } else {
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_partition_table_counts_on() {
+        let check = |name: &str, driver: &str, expected: bool| {
+            let facts = Facts { name: name.into(), driver: Some(driver.into()), ..Facts::default() };
+            assert_eq!(facts.may_be_partitioned(), expected, "{facts:?}");
+            assert!(!Facts { partition: true, ..facts }.may_be_partitioned());
+        };
+        check("sda", "sd", true);
+        check("vda", "virtblk", true);
+        check("dm-0", "device-mapper", true);
+        check("md0", "md", true);
+        check("nvme0n1", "blkext", true);
+        check("nvme0n1", "nvme", true);
+        check("nullb0", "blkext", false);
+        check("ram0", "ramdisk", false);
+        check("loop0", "loop", false);
+        let partscan = Facts { driver: Some("loop".into()), loop_partscan: true, ..Facts::default() };
+        assert!(partscan.may_be_partitioned());
+        assert!(!Facts::default().may_be_partitioned());
     }
 }

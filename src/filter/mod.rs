@@ -54,6 +54,14 @@ const OTHER_DRIVERS: [&str; 5] = ["sr", "fd", "mtdblock", "zram", "rpmb"];
 /// Prefixes of `dm/uuid` of devices that are parts of something.
 const DM_INTERNAL: [&str; 3] = ["CRYPT-TEMP-", "CRYPT-SUBDEV-", "stratis-"];
 
+/// What the names of LVs begin with or contain that LVM keeps for itself (lib/misc/lvm-string.c).
+/// Some of these have nothing in their `dm/uuid` that would tell.
+const RESERVED_PREFIXES: [&str; 2] = ["pvmove", "snapshot"];
+const RESERVED_PARTS: [&str; 16] = [
+    "_cdata", "_cmeta", "_corig", "_cvol", "_wcorig", "_mimage", "_mlog", "_rimage", "_rmeta", "_tdata", "_tmeta",
+    "_vdata", "_imeta", "_iorig", "_pmspare", "_vorigin",
+];
+
 /// `LVM-`, a VG id and an LV id.
 const LV_UUID_LENGTH: usize = 4 + 64;
 
@@ -71,7 +79,8 @@ impl Filter {
             return Some(Rule::DeviceType);
         }
         if let Some(uuid) = &facts.dm_uuid {
-            if DM_INTERNAL.iter().any(|prefix| uuid.starts_with(prefix)) || is_sub_lv(uuid) {
+            let name = facts.dm_name.as_deref().unwrap_or_default();
+            if DM_INTERNAL.iter().any(|prefix| uuid.starts_with(prefix)) || is_sub_lv(uuid, name) {
                 return Some(Rule::DmInternal);
             }
             if uuid.starts_with("LVM-") && !self.scan_lvs {
@@ -98,9 +107,33 @@ impl Filter {
     }
 }
 
-/// `LVM-<ids>-<suffix>`: a layer of an LV, such as a pool's `-tpool` or a `-real`.
-fn is_sub_lv(uuid: &str) -> bool {
-    uuid.starts_with("LVM-") && uuid.get(LV_UUID_LENGTH..).is_some_and(|rest| rest.starts_with('-'))
+/// `LVM-<ids>-<suffix>` and `<VG>-<LV>-<suffix>` are layers of an LV, such as a pool's `-tpool` or a
+/// `-real`; the images of RAID and the like are LVs of their own, with a reserved name.
+fn is_sub_lv(uuid: &str, name: &str) -> bool {
+    let mut parts = name_parts(name).skip(1);
+    let lv = parts.next().unwrap_or_default();
+    uuid.starts_with("LVM-")
+        && (uuid.get(LV_UUID_LENGTH..).is_some_and(|rest| rest.starts_with('-'))
+            || parts.next().is_some()
+            || RESERVED_PREFIXES.iter().any(|prefix| lv.starts_with(prefix))
+            || RESERVED_PARTS.iter().any(|part| lv.contains(part)))
+}
+
+/// What single hyphens separate: VG, LV and layer, in which hyphens are doubled.
+fn name_parts(name: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(name);
+    std::iter::from_fn(move || {
+        let name = rest.take()?;
+        let mut end = 0;
+        while let Some(hyphen) = name[end..].find('-').map(|at| end + at) {
+            if !name[hyphen + 1..].starts_with('-') {
+                rest = Some(&name[hyphen + 1..]);
+                return Some(&name[..hyphen]);
+            }
+            end = hyphen + 2;
+        }
+        Some(name)
+    })
 }
 
 #[cfg(test)]
@@ -132,9 +165,32 @@ mod tests {
 
     #[test]
     fn lvs_may_be_scanned_on_request() {
-        let facts = Facts { size: 1 << 30, dm_uuid: Some(format!("LVM-{}", "x".repeat(64))), ..Facts::default() };
         let filter = Filter { global: None, devices_file: None, pv_min_size: 0, scan_lvs: true };
-        assert_eq!(filter.rejects(&facts, std::iter::empty()), None);
+        let lv = Facts { size: 1 << 30, dm_uuid: Some(format!("LVM-{}", "x".repeat(64))), ..Facts::default() };
+        let check = |name: &str, expected: Option<Rule>| {
+            let facts = Facts { dm_name: Some(name.into()), ..lv.clone() };
+            assert_eq!(filter.rejects(&facts, std::iter::empty()), expected, "{name}");
+        };
+        check("vg-lv", None);
+        check("vg--of--mine-my--lv", None);
+        check("a_rimage_0-lv", None);
+        check("vg-my_snapshot", None);
+        for internal in
+            ["vg-lv_rimage_0", "vg-lv_rmeta_1", "vg-pvmove0", "vg-snapshot0", "a--b-c--d_tdata", "vg-lv-real"]
+        {
+            check(internal, Some(Rule::DmInternal));
+        }
+        assert_eq!(filter.rejects(&lv, std::iter::empty()), None, "without a name");
+    }
+
+    #[test]
+    fn single_hyphens_separate() {
+        let parts = |name| name_parts(name).collect::<Vec<_>>();
+        assert_eq!(parts("vg-lv"), ["vg", "lv"]);
+        assert_eq!(parts("v--g-l----v-real"), ["v--g", "l----v", "real"]);
+        assert_eq!(parts("mpatha"), ["mpatha"]);
+        assert_eq!(parts("vg-"), ["vg", ""]);
+        assert_eq!(parts(""), [""]);
     }
 
     #[test]

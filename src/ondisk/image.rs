@@ -78,6 +78,12 @@ pub fn pv_image(spec: &PvSpec) -> Vec<u8> {
     image
 }
 
+/// Writes a partition table with one entry.
+pub fn put_partition_table(image: &mut [u8]) {
+    image[446 + 12] = 1;
+    image[510..512].copy_from_slice(&[0x55, 0xaa]);
+}
+
 /// Writes a label with a good checksum, and `contents` behind its header.
 pub fn put_label(image: &mut [u8], number: u64, contents_offset: usize, contents: &[u8]) {
     let start = to_usize(number) * SECTOR;

@@ -1,6 +1,7 @@
 //! LVM2's structures on a device: bytes in, structs out.
 //!
 //! ```text
+//! sector 0          perhaps a partition table, which makes it no PV
 //! sector 0..3       the label: label header, PV header and its extension in one sector
 //! 4096              metadata area: a header of one sector, then a circular buffer of text
 //! data area         physical extents
@@ -15,6 +16,7 @@
 pub mod image;
 pub mod label;
 pub mod mda;
+pub mod partitions;
 pub mod pv_header;
 
 use std::fmt;

@@ -77,6 +77,8 @@ pub enum Code {
     PvidNotInVg,
     /// The label says that a VG uses this PV, but no metadata area says which.
     InUseNoVg,
+    /// There is a partition table in the first sector: no PV, where the device can have partitions.
+    PartitionTable,
     /// There is the superblock of an array's member, but it is wrong: a PV that reaches over it is
     /// one, another is not.
     MemberDamaged,
@@ -119,6 +121,7 @@ impl Code {
             Code::LvUnknownSegment => "lv-unknown-segment",
             Code::PvidNotInVg => "pvid-not-in-vg",
             Code::InUseNoVg => "in-use-no-vg",
+            Code::PartitionTable => "partition-table",
             Code::MemberDamaged => "member-damaged",
             Code::EndUnread => "end-unread",
             Code::ReadError => "read-error",

@@ -13,6 +13,7 @@ use crate::id::Id;
 use crate::metadata::{TextCache, VgText};
 use crate::ondisk::label::{self, Search};
 use crate::ondisk::mda::MAX_TEXT;
+use crate::ondisk::partitions;
 use crate::ondisk::pv_header::{FLAGS_SINCE, PvHeader, is_in_use};
 use crate::signature::{self, Known, Member};
 use mda::{MdaReader, MdaStep};
@@ -87,6 +88,8 @@ pub struct Pv {
     pub findings: Vec<Finding>,
     /// Why a part of it could not be read.
     pub read_error: Option<ReadError>,
+    /// To LVM this is no PV, if the device can have partitions.
+    pub has_partition_table: bool,
     /// Why it is not known for sure that it is no member of an array.
     pub end_error: Option<ReadError>,
 }
@@ -248,6 +251,11 @@ impl Scan {
             }
         };
         findings.extend(pv_findings(&header, self.device_size));
+        let has_partition_table = partitions::has_table(head);
+        if has_partition_table {
+            let detail = "there is a partition table in its first sector: no PV, if it can have partitions";
+            findings.push(Finding::new(Code::PartitionTable, detail));
+        }
         if !header.id.fits_message() {
             return Step::Done(Verdict::NotAPv { findings });
         }
@@ -264,6 +272,7 @@ impl Scan {
             vg: None,
             findings,
             read_error: None,
+            has_partition_table,
             end_error: None,
         };
         self.look_at_end(texts, Box::new(pv), header.mdas, false)

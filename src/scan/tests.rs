@@ -1,5 +1,5 @@
 use super::*;
-use crate::ondisk::image::{PvSpec, put_label, put_mda_header, put_text, pv_image, vg_text};
+use crate::ondisk::image::{PvSpec, put_label, put_mda_header, put_partition_table, put_text, pv_image, vg_text};
 use crate::ondisk::mda::{MdaHeader, RawLocation};
 use crate::ondisk::{SECTOR, crc};
 use crate::signature::image::superblock;
@@ -422,6 +422,17 @@ fn pvmeta_is_what_a_2_02_command_sends() {
         mda1 {\n\tignore=0\n\tstart=200704\n\tsize=61440\n\tfree_sectors=58\n}\n\
         da0 {\n\toffset=65536\n\tsize=0\n}\n";
     assert_eq!(String::from_utf8(out).unwrap(), expected);
+}
+
+/// Whether it can have partitions is not known here.
+#[test]
+fn a_partition_table_over_a_pv_is_told() {
+    let mut image = pv_image(&member());
+    put_partition_table(&mut image);
+    let pv = expect_pv(scan(&image).0);
+    assert!(pv.has_partition_table && pv.vg.is_some());
+    assert_eq!(pv.findings.iter().map(|finding| finding.code).collect::<Vec<_>>(), [Code::PartitionTable]);
+    assert!(!expect_pv(scan(&pv_image(&member())).0).has_partition_table);
 }
 
 /// A PV on an array of this version, and a member of it.

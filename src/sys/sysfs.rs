@@ -103,9 +103,10 @@ impl Sysfs {
             facts.diskseq = read(directory, "../diskseq")?.and_then(|text| text.parse().ok());
         } else if driver.as_deref() == Some("loop") {
             facts.loop_backed = Some(directory.join("loop/backing_file").try_exists()?);
+            facts.loop_partscan = read(directory, "loop/partscan")?.as_deref() == Some("1");
         } else if driver.as_deref() == Some("device-mapper") {
-            facts.dm_uuid = read(directory, "dm/uuid")?;
-            facts.dm_suspended = read(directory, "dm/suspended")?.as_deref() == Some("1");
+            let Some(dm) = while_it_lasts(dm_facts(directory))? else { return Ok(None) };
+            (facts.dm_uuid, facts.dm_name, facts.dm_suspended) = dm;
         } else if matches!(driver.as_deref(), Some("md" | "mdp")) {
             facts.md_array_state = read(directory, "md/array_state")?;
         } else if is_nvme_path(name) {
@@ -173,6 +174,21 @@ fn read_first(directory: &Path, names: [&str; 2]) -> io::Result<Option<String>> 
 /// `nvme0c1n1`: controller 1's path to namespace 1 of subsystem 0.
 fn is_nvme_path(name: &str) -> bool {
     name.strip_prefix("nvme").is_some_and(|rest| rest.contains('c'))
+}
+
+/// `dm/uuid`, `dm/name`, and whether it is suspended.
+fn dm_facts(directory: &Path) -> io::Result<(Option<String>, Option<String>, bool)> {
+    let suspended = read(directory, "dm/suspended")?.as_deref() == Some("1");
+    Ok((read(directory, "dm/uuid")?, read(directory, "dm/name")?, suspended))
+}
+
+/// From the moment that a device-mapper device is to be removed its files answer EINVAL, until
+/// they go themselves and the event comes (`dm_attr_show` in drivers/md/dm-sysfs.c).
+fn while_it_lasts<T>(looked: io::Result<T>) -> io::Result<Option<T>> {
+    match looked {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(None),
+        looked => looked.map(Some),
+    }
 }
 
 /// A file without its newline. `None` when it is not there, or not any more.
@@ -259,11 +275,13 @@ mod tests {
                 ("uevent", "MAJOR=252\nMINOR=0\nDEVNAME=dm-0\nDEVTYPE=disk\n"),
                 ("size", "8\n"),
                 ("dm/uuid", "LVM-abc\n"),
+                ("dm/name", "vg-lv\n"),
                 ("dm/suspended", "1\n"),
             ],
         )]);
         let facts = dm.only().facts;
         assert_eq!((facts.dm_uuid.as_deref(), facts.dm_suspended), (Some("LVM-abc"), true));
+        assert_eq!(facts.dm_name.as_deref(), Some("vg-lv"));
         assert_eq!((facts.md_array_state, facts.loop_backed, facts.diskseq), (None, None, None));
 
         let md = [("uevent", "MAJOR=9\nMINOR=1\nDEVNAME=md1\n"), ("size", "8"), ("md/array_state", "clean\n")];
@@ -274,6 +292,14 @@ mod tests {
 
         let free = [("uevent", "MAJOR=7\nMINOR=1\nDEVNAME=loop1\n"), ("size", "0\n")];
         assert_eq!(Tree::new(&[("loop1", &free)]).only().facts.loop_backed, Some(false));
+    }
+
+    #[test]
+    fn a_dm_device_that_is_being_removed_is_gone() {
+        let error = |errno| Err::<(), _>(io::Error::from_raw_os_error(errno));
+        assert_eq!(while_it_lasts(error(libc::EINVAL)).unwrap(), None);
+        assert_eq!(while_it_lasts(error(libc::EIO)).unwrap_err().raw_os_error(), Some(libc::EIO));
+        assert_eq!(while_it_lasts(Ok(1)).unwrap(), Some(1));
     }
 
     #[test]

@@ -112,6 +112,9 @@ impl Watcher {
 
     fn conclude(&mut self, now: Duration, id: JobId, verdict: Verdict) {
         let (content, unread) = match verdict {
+            Verdict::Pv(pv) if pv.has_partition_table && self.may_be_partitioned(id) => {
+                (Content::NotAPv(pv.findings), None)
+            }
             Verdict::Pv(pv) => match pv.read_error.or(pv.end_error) {
                 Some(error) if self.knows_more(id, &pv) => return self.fail(now, id, Reason::Read(error)),
                 // A PV, but not all of it could be read.
@@ -136,6 +139,11 @@ impl Watcher {
             }
         }
         self.job_over(job.devno);
+    }
+
+    fn may_be_partitioned(&self, id: JobId) -> bool {
+        let device = self.jobs.get(&id).and_then(|job| self.devices.get(&job.devno));
+        device.is_some_and(|device| device.facts.may_be_partitioned())
     }
 
     /// Whether what was found may be used. Some devices are read only to see which PV they hold.

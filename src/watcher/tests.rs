@@ -2,9 +2,9 @@ use super::*;
 use crate::cache::{FoundPv, NewBody, NewMetadata};
 use crate::filter::{DevicesFile, Rule};
 use crate::metadata::VgText;
-use crate::ondisk::image::{PvSpec, pv_image, vg_text};
+use crate::ondisk::image::{PvSpec, put_partition_table, pv_image, vg_text};
 use crate::scan::ByteRange;
-use crate::scan::{ReadError, Scan, Step, Verdict};
+use crate::scan::{Code, ReadError, Scan, Step, Verdict};
 use crate::signature::image::superblock;
 use crate::text::Section;
 
@@ -245,7 +245,8 @@ fn devno(minor: u32) -> DevNo {
 }
 
 fn facts(disk: &Disk) -> Facts {
-    Facts { name: "d".into(), size: SIZE, diskseq: Some(disk.diskseq), ..Facts::default() }
+    let driver = Some("sd".into());
+    Facts { name: "d".into(), size: SIZE, diskseq: Some(disk.diskseq), driver, ..Facts::default() }
 }
 
 /// What a cache that believes each read makes of them.
@@ -299,6 +300,21 @@ fn a_pv_is_outdated_after_two_reads_a_second_apart() {
     assert!(bench.request("request=\"vg_lookup\"\nname=\"vg\"\n").contains("outdated_pvs"));
     bench.at(100_000);
     assert_eq!(bench.opens[&0], opens + 1, "once is enough");
+}
+
+#[test]
+fn a_partition_table_over_a_pv_hides_it() {
+    let image = member(0, 1, &[0]);
+    let mut partitioned = image.clone();
+    put_partition_table(&mut partitioned);
+    let mut bench = Bench::new(std::slice::from_ref(&image));
+    assert_eq!(bench.watcher.cache().pv_count(), 1);
+    bench.write(0, partitioned);
+    assert_eq!((bench.watcher.cache().pv_count(), bench.seqno()), (0, None));
+    let content = &bench.watcher.devices()[&devno(0)].seen.as_ref().unwrap().content;
+    assert!(content.findings().iter().any(|finding| finding.code == Code::PartitionTable));
+    bench.write(0, image);
+    assert_eq!(bench.seqno(), Some(1));
 }
 
 #[test]

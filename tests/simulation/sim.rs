@@ -403,6 +403,9 @@ impl Sim {
         // Most PVs are made once: a copy is a step of its own.
         let taken = self.world.disks.values().filter_map(|disk| disk.content.pv()).collect::<BTreeSet<_>>();
         let pv = (0..6).find(|pv| !taken.contains(pv)).unwrap_or(0);
+        if self.rng.one_in(16) {
+            return Content::Partitioned(pv);
+        }
         let areas = match self.rng.below(8) {
             0 => 0,
             1..3 if self.allowed(Kind::TwoAreas) => 2,

@@ -40,6 +40,8 @@ pub enum Content {
         pv: u8,
         areas: Vec<Area>,
     },
+    /// A partition table was written over this PV.
+    Partitioned(u8),
     /// The PV is on an array, of which this is a member with a superblock of this version.
     Member {
         version: &'static str,
@@ -126,7 +128,7 @@ impl Vg {
 impl Content {
     pub fn pv(&self) -> Option<u8> {
         match self {
-            Content::Blank | Content::Member { .. } => None,
+            Content::Blank | Content::Partitioned(_) | Content::Member { .. } => None,
             Content::Pv { pv, .. } => Some(*pv),
         }
     }
@@ -156,6 +158,11 @@ impl Content {
             // Some PVs leave room at the end of their disk, as those on arrays do.
             Content::Pv { pv, areas } => (pv, areas, Some(SIZE).filter(|_| pv % 2 == 0)),
             Content::Member { pv, areas, .. } => (pv, areas, None),
+            Content::Partitioned(pv) => {
+                let mut image = image::pv_image(&PvSpec { size: IMAGE, mda_size: MDA, ..PvSpec::orphan(pvid(*pv)) });
+                image::put_partition_table(&mut image);
+                return image;
+            }
         };
         let spec = PvSpec { size: IMAGE, dev_size, mdas: areas.len(), mda_size: MDA, ..PvSpec::orphan(pvid(*pv)) };
         let in_use = areas.iter().any(|area| *area != Area::Empty);

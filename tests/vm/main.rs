@@ -1,9 +1,16 @@
 //! What needs a real device-mapper, disks and udevd: run by `scripts/vm --test` in its machine,
 //! one test after the other. How to write one is told in `guest`.
 
+mod dm;
+mod fresh;
 mod guest;
+mod hotplug;
+mod lvm_commands;
 mod machine;
+mod partitions;
 mod pvwatchd;
+mod scene;
+mod vgchange;
 
 #[path = "../common/mod.rs"]
 mod common;

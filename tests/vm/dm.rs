@@ -1,0 +1,177 @@
+//! Devices of device-mapper itself: suspended ones, LVs that hold PVs, and what is internal.
+
+use crate::guest::{Machine, device_number, run, settle};
+use crate::scene::{Scene, opened_names};
+use nix::sys::signal::Signal;
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The nodes that the daemon and its readers have opened since this was asked last.
+struct Opened {
+    log: PathBuf,
+    read: usize,
+}
+
+impl Opened {
+    /// A scene with everything recorded that is opened.
+    fn begin(settings: &str) -> (Scene, Opened) {
+        let mut log = PathBuf::new();
+        let scene = Scene::begin_with(settings, |world, command| {
+            log = world.path("opened");
+            let mut traced = Command::new("strace");
+            // The tracer is not in between: we have to do with the daemon itself.
+            traced.args(["-D", "-f", "-qq", "-e", "trace=open,openat,openat2", "-o"]).arg(&log);
+            traced.arg(command.get_program()).args(command.get_args());
+            for (name, value) in command.get_envs() {
+                traced.env(name, value.unwrap_or_default());
+            }
+            *command = traced;
+        });
+        (scene, Opened { log, read: 0 })
+    }
+
+    /// The names below /dev, as they were given.
+    fn names(&mut self) -> BTreeSet<String> {
+        let log = fs::read_to_string(&self.log).unwrap();
+        let new = &log[self.read..];
+        self.read = log.len();
+        opened_names(new)
+    }
+}
+
+/// Every name of these dm devices.
+fn names_of(names: &[String]) -> BTreeSet<String> {
+    let mut all = BTreeSet::new();
+    for name in names {
+        all.insert(format!("/dev/mapper/{name}"));
+        all.extend(
+            run(&format!("udevadm info -q name -q symlink -r /dev/mapper/{name} 2>/dev/null || true"))
+                .split_whitespace()
+                .map(str::to_owned),
+        );
+        all.insert(format!("/dev/{}", run(&format!("dmsetup info -c --noheadings -o blkdevname {name}")).trim()));
+    }
+    all
+}
+
+fn dm_names() -> Vec<String> {
+    run("dmsetup info -c --noheadings -o name").lines().map(|name| name.trim().to_owned()).collect()
+}
+
+/// The states of the daemon and its readers.
+fn states(scene: &Scene) -> Vec<char> {
+    let processes = scene.daemon.readers().into_iter().chain([scene.daemon.pid()]);
+    let stats = processes.filter_map(|process| fs::read_to_string(format!("/proc/{process}/stat")).ok());
+    stats.filter_map(|stat| stat.rsplit_once(") ")?.1.chars().next()).collect()
+}
+
+#[test]
+fn a_device_that_is_suspended_when_something_happens_to_it() {
+    let machine = Machine::udev();
+    let disks = machine.disks(2, 64);
+    let [a, b] = &disks[..] else { unreachable!() };
+    let (mut scene, mut opened) = Opened::begin("");
+    scene.step(&format!("dmsetup create pv --table '0 65536 linear {a} 2048'"));
+    scene.step("pvcreate -q /dev/mapper/pv");
+    scene.step(&format!("vgcreate -q vg0 /dev/mapper/pv {b}"));
+    assert!(!opened.names().is_disjoint(&names_of(&["pv".into()])), "this is how it is read");
+    let node = "/dev/mapper/pv";
+    let device = device_number(Path::new(node));
+
+    run("dmsetup suspend pv");
+    opened.names();
+    for _ in 0..3 {
+        run("echo change >/sys/block/$(dmsetup info -c --noheadings -o blkdevname pv)/uevent; udevadm settle");
+        assert_eq!(scene.daemon.settle().len(), 1);
+        scene.daemon.call("Rescan", &json!({}));
+        scene.daemon.settle();
+    }
+    let shown = scene.daemon.show_one(node);
+    assert_eq!(shown["quarantine"]["reason"], "the device-mapper device is suspended");
+    assert_eq!(shown["pv"]["stale"], true);
+    // What lvm cannot look at, to it is not there; here it is what it was.
+    let vg = scene.daemon.vg("vg0").unwrap();
+    assert!(vg.is_complete() && vg.present.values().any(|present| *present == device), "{vg:?}");
+    assert!(opened.names().is_disjoint(&names_of(&["pv".into()])));
+    assert!(!states(&scene).contains(&'D'), "{:?}", states(&scene));
+    run("dmsetup resume pv; udevadm settle");
+    scene.agree("it is resumed");
+
+    // It has another table when it is resumed.
+    run(&format!("dmsetup create pv --table '0 65536 linear {b} 2048' 2>/dev/null || true"));
+    scene.step(&format!(
+        "dmsetup suspend pv; dmsetup load pv --table '0 32768 linear {a} 81920'; dmsetup resume pv; udevadm settle"
+    ));
+    assert!(!scene.daemon.pvs().values().any(|present| *present == device));
+    scene.step(&format!(
+        "dmsetup suspend pv; dmsetup load pv --table '0 65536 linear {a} 2048'; dmsetup resume pv; udevadm settle"
+    ));
+    scene.step("vgchange -q --addtag tag vg0");
+    scene.step("dmsetup rename pv other; udevadm settle");
+    scene.step("dmsetup remove other; udevadm settle");
+    assert_eq!(scene.daemon.vg("vg0").unwrap().missing.len(), 1);
+    // Made without a table, as a snapshot's parts are.
+    scene.step("dmsetup create --notable new; udevadm settle");
+    scene.step(&format!("dmsetup load new --table '0 65536 linear {a} 2048'; udevadm settle"));
+    scene.step("dmsetup resume new; udevadm settle");
+    assert!(scene.daemon.vg("vg0").unwrap().is_complete());
+    for _ in 0..10 {
+        run("dmsetup remove new");
+        run(&format!("dmsetup create new --table '0 65536 linear {a} 2048'"));
+    }
+    scene.agree("it came and went");
+    scene.step("vgremove -q vg0; dmsetup remove new; udevadm settle");
+    // A device on its way out is no sick one.
+    assert_eq!(scene.world.log().matches(": quarantined,").count(), 1, "{}", scene.world.log());
+    scene.end();
+}
+
+#[test]
+fn pvs_inside_lvs_and_what_is_internal() {
+    let machine = Machine::udev();
+    let disks = machine.disks(3, 64);
+    let [a, b, c] = &disks[..] else { unreachable!() };
+    let (mut scene, mut opened) = Opened::begin("");
+    scene.step(&format!("vgcreate -q -s 1M vg0 {a} {b} {c}"));
+    scene.step("lvcreate -q -y -l 8 -n linear vg0");
+    scene.step("lvcreate -q -y --type raid1 -m 1 -l 8 -n raid vg0");
+    scene.step("lvcreate -q -y -T -L 8M -V 8M -n thin vg0/pool");
+    scene.step("lvcreate -q -y -s -l 4 -n snap vg0/linear");
+    // lvm itself refuses, unless told so.
+    run("for lv in raid thin; do pvcreate -q -y --config devices/scan_lvs=1 /dev/vg0/$lv; done; udevadm settle");
+    scene.agree("two LVs hold PVs");
+    assert_eq!(scene.daemon.show_one("/dev/vg0/raid")["ignored"], "device is an LV");
+    let dm_opened = opened.names().into_iter().filter(|name| {
+        name.starts_with("/dev/dm-") || name.starts_with("/dev/mapper/") || name.starts_with("/dev/vg0/")
+    });
+    assert_eq!(dm_opened.collect::<Vec<_>>(), [""; 0]);
+
+    scene.reconfigure("devices { scan_lvs=1 }");
+    scene.agree("LVs are scanned");
+    scene.step("vgcreate -q -s 1M vg1 /dev/vg0/raid /dev/vg0/thin");
+    scene.step("lvcreate -q -y -l 4 -n lv vg1");
+    assert_eq!(scene.daemon.vg("vg1").unwrap().present.len(), 2);
+    settle();
+    scene.daemon.settle();
+    opened.names();
+    run("udevadm trigger --settle --action=change --subsystem-match=block");
+    scene.daemon.call("Rescan", &json!({}));
+    scene.agree("everything is looked at again");
+    let opened_now = opened.names();
+    let is_internal = |name: &&String| {
+        ["_rimage_", "_rmeta_", "_tmeta", "_tdata", "-tpool", "-real", "-cow"].iter().any(|part| name.contains(part))
+    };
+    let internal = dm_names().iter().filter(is_internal).cloned().collect::<Vec<_>>();
+    assert_eq!(internal.len(), 9, "{internal:?}");
+    let internal = names_of(&internal);
+    assert_eq!(opened_now.intersection(&internal).collect::<Vec<_>>(), [""; 0], "of {opened_now:?}");
+    assert!(!opened_now.is_disjoint(&names_of(&["vg0-raid".into()])), "{opened_now:?}");
+    assert!(!opened_now.is_disjoint(&names_of(&["vg0-thin".into()])), "{opened_now:?}");
+    scene.step("vgremove -q -y vg1");
+    scene.step("vgremove -q -y vg0");
+    scene.daemon.signal(Signal::SIGHUP);
+    scene.end();
+}
