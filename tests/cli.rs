@@ -83,7 +83,7 @@ fn help_and_version() {
     let world = World::new();
     for option in ["-h", "--help"] {
         let help = run(&world, 0, [option]).stdout;
-        for word in ["status", "dump", "rescan", "settle", "inspect", "--json", "--timeout", "Exit status"] {
+        for word in ["status", "dump", "rescan", "settle", "inspect", "pvscan", "--json", "--timeout", "Exit status"] {
             assert!(help.contains(word), "{word}");
         }
     }

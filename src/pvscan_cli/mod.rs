@@ -9,7 +9,9 @@ use crate::client;
 use crate::devno::DevNo;
 use crate::online::RunFiles;
 use crate::pvscan::{self, Asked, Entry, Found, Host, Line, Operand, Outcome, Parsed, Request};
+use crate::sys::names::node_of;
 use crate::sys::run_files::RunDir;
+use crate::sys::sysfs::Sysfs;
 use crate::sys::{daemonize, journal, settings};
 use own::Own;
 use serde_json::{Value, json};
@@ -155,7 +157,8 @@ fn all(source: &mut Source, request: &Request) -> Result<Outcome, Failure> {
     decide(source, request, asked)
 }
 
-fn decide(source: &mut Source, request: &Request, asked: Answer) -> Result<Outcome, Failure> {
+fn decide(source: &mut Source, request: &Request, mut asked: Answer) -> Result<Outcome, Failure> {
+    asked.devices.iter_mut().for_each(name_device);
     let mut files = RunDir::open(&asked.run_dir)?;
     let mut look = |devno| source.look(devno);
     let mut outcome = pvscan::decide(request, &asked.host, &asked.devices, &mut files, &mut look);
@@ -212,22 +215,30 @@ impl<'s> Source<'s> {
         // Before anything is read: with nothing to do, nothing is.
         let is_needed = pvscan::nothing_to_do(request, &host).is_none();
         let devices = if is_needed { own.find(request) } else { Vec::new() };
-        Ok(Answer { devices, host, run_dir: RUN_DIR.into() })
+        let run_dir = own.run_dir().map_or_else(|| RUN_DIR.into(), Path::to_owned);
+        Ok(Answer { devices, host, run_dir })
     }
 
-    /// Not even the daemon's word is enough to forget a device: it may not have been told to watch
-    /// it, or not yet have heard of it.
+    /// Whether a device is gone is for the kernel to say: the daemon may not have heard of it yet,
+    /// and by its rules a loop device without a file is too small.
     fn checked(&mut self, mut answer: Answer) -> Answer {
-        for asked in answer.devices.iter_mut().filter(|asked| asked.found == Found::Gone) {
-            asked.devno = asked.devno.or_else(|| match &asked.operand {
+        for asked in &mut answer.devices {
+            if !matches!(asked.found, Found::Gone | Found::Excluded(_)) {
+                continue;
+            }
+            asked.devno = match &asked.operand {
                 Operand::Name(name) => block_devno(Path::new(name)),
                 Operand::Number(devno) => Some(*devno),
-            });
-            if let Some(devno) = asked.devno
-                && !own::is_gone(devno)
-                && let Ok(own) = self.own()
-            {
-                asked.found = own.look_at(&asked.operand);
+            };
+            let Some(devno) = asked.devno else { continue };
+            match own::is_gone(devno) {
+                true => asked.found = Found::Gone,
+                false if asked.found != Found::Gone => {}
+                false => {
+                    if let Ok(own) = self.own() {
+                        asked.found = own.look_at(&asked.operand);
+                    }
+                }
             }
         }
         answer
@@ -242,6 +253,16 @@ impl<'s> Source<'s> {
             }
         }
         self.own().map_or_else(|error| Found::Unreadable(error.to_string()), |own| own.look_at(&operand))
+    }
+}
+
+/// LVM calls by its name also what it was asked for by its numbers.
+fn name_device(asked: &mut Asked) {
+    if let (Operand::Number(devno), Found::Excluded(_) | Found::NotAPv | Found::Unreadable(_)) =
+        (&asked.operand, &asked.found)
+        && let Ok(Some(facts)) = Sysfs::new().facts(*devno)
+    {
+        asked.operand = Operand::Name(node_of(&facts.name));
     }
 }
 

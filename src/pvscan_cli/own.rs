@@ -36,6 +36,11 @@ enum Known {
 }
 
 impl Own {
+    /// Where LVM's run files are.
+    pub fn run_dir(&self) -> Option<&Path> {
+        self.settings.run_dir.as_deref().filter(|path| !path.as_os_str().is_empty())
+    }
+
     pub fn load(over: settings::Over) -> Result<Own, settings::Error> {
         let directory = std::env::var_os("LVM_SYSTEM_DIR").filter(|directory| !directory.is_empty());
         let directory = directory.map_or_else(|| DEFAULT_SYSTEM_DIR.into(), PathBuf::from);
@@ -50,7 +55,7 @@ impl Own {
     }
 
     pub fn host(&self) -> Host {
-        Host { event_activation: self.settings.event_activation, system_id: system_id::local(&self.settings.system_id) }
+        system_id::host(&self.settings)
     }
 
     pub fn find(&mut self, request: &Request) -> Vec<Asked> {
@@ -156,7 +161,11 @@ impl Own {
 
     fn found(&self, probed: Probed, devno: DevNo, name: String) -> Found {
         match probed {
-            Ok((_, Verdict::Pv(pv))) => Found::Pv(Box::new(Pv::of_scan(&pv, devno, name, self.lvs))),
+            Ok((_, Verdict::Pv(pv))) => match pv.vg.as_ref().and_then(|text| text.unreadable.as_ref()) {
+                // LVM ends on it.
+                Some(problem) => Found::Unreadable(problem.detail.clone()),
+                None => Found::Pv(Box::new(Pv::of_scan(&pv, devno, name, self.lvs))),
+            },
             Ok((_, Verdict::NotAPv { .. })) => Found::NotAPv,
             Ok((_, Verdict::Unreadable { error, .. })) => Found::Unreadable(error.to_string()),
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {

@@ -1,6 +1,7 @@
 //! The system ID of this host.
 
-use crate::conf::{self, SystemIdSource};
+use crate::conf::{self, Settings, SystemIdSource};
+use crate::pvscan::Host;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use std::fs::File;
@@ -13,6 +14,11 @@ const FILE_MAX: u64 = 64 << 10;
 
 /// By this number systemd tells LVM's use of the machine ID from that of others.
 const LVM_APPLICATION: [u8; 16] = 0xf644_0683_2c21_40e8_ac54_22d1_089a_ae03_u128.to_be_bytes();
+
+/// What pvscan has to know of this host.
+pub fn host(settings: &Settings) -> Host {
+    Host { event_activation: settings.event_activation, system_id: local(&settings.system_id) }
+}
 
 /// `None` where there is none, or none that can be read: so does LVM.
 pub fn local(source: &SystemIdSource) -> Option<String> {

@@ -264,7 +264,7 @@ impl<F: RunFiles<Error: Display>> Decision<'_, F> {
             Some(name) => self.report(&name, is_complete)?,
         }
         match &pv.vg {
-            Some(vg) if list == List::Lvs => self.lvs(vg, pv.pvid, is_complete)?,
+            Some(vg) if list == List::Lvs => self.lvs(vg, pv.pvid, is_complete),
             None if list == List::Lvs => self.message("Cannot list LVs from device without metadata.".to_owned()),
             Some(_) | None => {}
         }
@@ -286,16 +286,17 @@ impl<F: RunFiles<Error: Display>> Decision<'_, F> {
         Ok(())
     }
 
-    fn lvs(&mut self, vg: &Vg, pvid: Id, vg_is_complete: bool) -> Result<(), F::Error> {
+    /// Of a VG that is not complete, LVM has read this one device, and takes all others for missing
+    /// even if they are online.
+    fn lvs(&mut self, vg: &Vg, pvid: Id, vg_is_complete: bool) {
         for lv in vg.lvs.iter().filter(|lv| lv.pvids.contains(&pvid)) {
             let mut line = format!("LV {}/{}", shown(&vg.name), shown(&lv.name));
             if self.request.check_complete {
-                let is_complete = vg_is_complete || self.offline(&lv.pvids)? == 0;
+                let is_complete = vg_is_complete || lv.pvids.iter().all(|other| *other == pvid);
                 line.push_str(if is_complete { " complete" } else { " incomplete" });
             }
             self.outcome.lines.push(Line::Report(line));
         }
-        Ok(())
     }
 
     /// `None` if nobody knows of a VG that this is a PV of.

@@ -312,7 +312,7 @@ fn one_that_is_gone_takes_its_vg_along() {
 }
 
 #[test]
-fn lvs_are_complete_where_all_their_pvs_are() {
+fn lvs_are_complete_with_their_vg_or_on_one_pv() {
     let lv = |name: &str, pvs: &str| Lv { name: name.into(), pvids: pvs.chars().map(id).collect() };
     let lvs = vec![lv("here", "a"), lv("both", "ab"), lv("there", "b")];
     let with_lvs = || asked(pv('a', 1, Some(Vg { lvs: lvs.clone(), ..vg("ab") })));
