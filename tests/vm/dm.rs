@@ -111,19 +111,19 @@ fn a_device_that_is_suspended_when_something_happens_to_it() {
     ));
     scene.step("vgchange -q --addtag tag vg0");
     scene.step("dmsetup rename pv other; udevadm settle");
-    scene.step("dmsetup remove other; udevadm settle");
+    scene.step("dmsetup remove --retry other; udevadm settle");
     assert_eq!(scene.daemon.vg("vg0").unwrap().missing.len(), 1);
     // Made without a table, as a snapshot's parts are.
     scene.step("dmsetup create --notable new; udevadm settle");
     scene.step(&format!("dmsetup load new --table '0 65536 linear {a} 2048'; udevadm settle"));
     scene.step("dmsetup resume new; udevadm settle");
     assert!(scene.daemon.vg("vg0").unwrap().is_complete());
-    for _ in 0..10 {
-        run("dmsetup remove new");
+    for _ in 0..5 {
+        run("dmsetup remove --retry new");
         run(&format!("dmsetup create new --table '0 65536 linear {a} 2048'"));
     }
     scene.agree("it came and went");
-    scene.step("vgremove -q vg0; dmsetup remove new; udevadm settle");
+    scene.step("vgremove -q vg0; dmsetup remove --retry new; udevadm settle");
     // A device on its way out is no sick one.
     assert_eq!(scene.world.log().matches(": quarantined,").count(), 1, "{}", scene.world.log());
     scene.end();

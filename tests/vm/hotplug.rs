@@ -76,8 +76,8 @@ fn disks_come_back_under_other_names() {
 #[test]
 fn a_disk_in_use_goes_and_comes_back_outdated() {
     let machine = Machine::udev();
-    let disks = machine.disks(3, 32);
-    let [a, b, c] = &disks[..] else { unreachable!() };
+    let disks = machine.disks(4, 32);
+    let [a, b, c, blank] = &disks[..] else { unreachable!() };
     let mut scene = Scene::begin();
     scene.step(&format!("vgcreate -q -s 1M vg0 {a} {b} {c}"));
     scene.step(&format!("lvcreate -q -y --type raid1 -m 1 -l 8 -n raid vg0 {a} {b}"));
@@ -89,8 +89,9 @@ fn a_disk_in_use_goes_and_comes_back_outdated() {
     scene.step(&format!("lvconvert -q -y --repair vg0/raid {c}"));
     assert_eq!(scene.missing(), [away.as_str()]);
     let seqno = scene.daemon.vg("vg0").unwrap().seqno;
-    scene.plug_in(&[b]);
-    assert_ne!(b.device(), device, "its old name is in use still");
+    scene.pull(&[blank]);
+    scene.plug_in(&[blank, b]);
+    assert_ne!(b.device(), device, "another has its old name");
     // Back, and not up to date: what lvm warns of.
     wait_until("it to be outdated", || scene.daemon.show_one("vg0")["outdated"] == json!([away]));
     assert!(scene.daemon.vg("vg0").unwrap().seqno == seqno && scene.missing().is_empty());

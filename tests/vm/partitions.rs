@@ -16,11 +16,16 @@ fn table(disk: &str, partitions: &[(u32, u32)]) -> String {
     format!("printf '{bytes}' | dd of={disk} conv=notrunc,fsync status=none")
 }
 
+/// Nobody may have a partition open, and udevd, which has seen the table being written, may.
+fn reread(disk: &str) -> String {
+    format!("udevadm settle; until blockdev --rereadpt {disk} 2>/dev/null; do sleep 0.1; done; udevadm settle")
+}
+
 const NO_TABLE: &str = "dd if=/dev/zero bs=512 count=1 conv=notrunc,fsync status=none";
 
 impl Scene {
     fn partition(&mut self, disk: &str, partitions: &[(u32, u32)]) {
-        run(&format!("{}; blockdev --rereadpt {disk}; udevadm settle", table(disk, partitions)));
+        run(&format!("{}; {}", table(disk, partitions), reread(disk)));
         self.agree(&format!("{disk} has the partitions {partitions:?}"));
     }
 }
@@ -49,7 +54,7 @@ fn partitions_come_and_go_with_the_table() {
     assert_eq!(scene.missing().len(), 1);
     scene.step(&format!("partx -a --nr 1 {a}; udevadm settle"));
     assert_eq!(scene.missing().len(), 0);
-    scene.step(&format!("{NO_TABLE} of={a}; blockdev --rereadpt {a}; udevadm settle"));
+    scene.step(&format!("{NO_TABLE} of={a}; {}", reread(&a)));
     assert_eq!(scene.missing().len(), 2);
     scene.end();
 }
@@ -68,7 +73,7 @@ fn a_pv_on_a_disk_over_which_a_table_is_written() {
     assert_eq!(scene.missing().len(), 1);
     assert_eq!(scene.daemon.show_one(&a)["findings"][0]["code"], "partition-table");
     scene.step(&format!("pvcreate -q {a}1"));
-    scene.step(&format!("{NO_TABLE} of={a}; blockdev --rereadpt {a}; udevadm settle"));
+    scene.step(&format!("{NO_TABLE} of={a}; {}", reread(&a)));
     assert_eq!(scene.missing().len(), 0);
     // Nobody looks for partitions on a loop device, unless told to.
     run(&table(&image, &[(2048, 32768)]));
