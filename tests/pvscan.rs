@@ -652,9 +652,16 @@ fn the_journal_has_it() {
     assert_eq!(stdout, "  pvscan[] PV /dev/loop440 online.\n");
     assert!(command.len() == 1 && command[0].contains("LVM_CMD_NAME=pvscan\n"), "{command:?}");
     assert_eq!(entries("--cache --journal debug").1.len(), 2);
-    // It stands still: nobody waits for it.
-    let sender = std::os::unix::net::UnixDatagram::unbound().unwrap();
-    sender.set_nonblocking(true).unwrap();
-    while sender.send_to(b"MESSAGE=x\n", run.directory().join("systemd/journal/socket")).is_ok() {}
+    // It stands still: nobody waits for it. Each sender has room for less than the queue has.
+    let socket = run.directory().join("systemd/journal/socket");
+    let senders = std::iter::from_fn(|| {
+        let sender = std::os::unix::net::UnixDatagram::unbound().unwrap();
+        sender.set_nonblocking(true).unwrap();
+        sender.send_to(b"MESSAGE=x\n", &socket).ok().map(|_| {
+            while sender.send_to(b"MESSAGE=x\n", &socket).is_ok() {}
+            sender
+        })
+    });
+    let _senders = senders.collect::<Vec<_>>();
     assert_eq!(run.run(&format!("{RULE} /dev/loop440")).status, 0);
 }

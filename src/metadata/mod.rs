@@ -35,10 +35,21 @@ pub struct VgText {
     pub body: Body,
     /// The ids of its PVs, in their order in the text; those that cannot be read are left out.
     pub pvids: Vec<Id>,
+    /// The devices of those PVs when the text was written.
+    pub made_on: Vec<MadeOn>,
     pub access: Access,
     /// Why LVM would refuse to read the whole VG.
     pub unreadable: Option<Problem>,
     pub warnings: Vec<Warning>,
+}
+
+/// The device of a PV, as a text has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MadeOn {
+    /// By its name.
+    pub md_array: bool,
+    /// In bytes.
+    pub size: Option<u64>,
 }
 
 /// What a VG's section has between its braces, sharing the text it was read in.
@@ -103,7 +114,7 @@ impl VgText {
         let seqno = vg.int("seqno").ok_or(Refusal::Schema("the VG has no seqno"))?;
         let name = key.to_vec();
         let pvids = vg.section("physical_volumes").into_iter().flat_map(Section::sections);
-        let pvids = pvids.filter_map(|(_, pv)| id(pv)).collect();
+        let (pvids, made_on) = pvids.filter_map(|(_, pv)| Some((id(pv)?, MadeOn::read(pv)))).unzip();
         let (mut unreadable, warnings) = check::check(&name, vg);
         let body = Body { text: Rc::clone(&text), range };
         // No LVM writes that, and whoever is served it would take what follows for the next reply.
@@ -112,12 +123,22 @@ impl VgText {
             unreadable.get_or_insert(Problem { kind: ProblemKind::Structure, detail });
         }
         let access = Access::read(vg);
-        Ok(VgText { name, vgid, seqno, body, pvids, access, unreadable, warnings })
+        Ok(VgText { name, vgid, seqno, body, pvids, made_on, access, unreadable, warnings })
     }
 
     /// All bytes of the text that this was read from, on disk and so with the NUL.
     pub fn text(&self) -> &[u8] {
         &self.body.text
+    }
+}
+
+impl MadeOn {
+    fn read(pv: &Section) -> MadeOn {
+        let sectors = pv.int("dev_size").and_then(|sectors| u64::try_from(sectors).ok());
+        MadeOn {
+            md_array: pv.str("device").is_some_and(|device| device.starts_with(b"/dev/md")),
+            size: sectors.filter(|sectors| *sectors > 0).and_then(|sectors| sectors.checked_mul(512)),
+        }
     }
 }
 

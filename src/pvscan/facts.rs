@@ -52,6 +52,13 @@ pub struct Lv {
     pub pvids: Vec<Id>,
 }
 
+impl Found {
+    /// LVM's own reason, where a scan has found that a PV is not to come online.
+    pub fn excluded(scanned: &scan::Pv) -> Option<Found> {
+        scanned.md_component.then(|| Found::Excluded("device is an md component".to_owned()))
+    }
+}
+
 impl Pv {
     /// What a scan has found, as far as this device alone tells.
     pub fn of_scan(scanned: &scan::Pv, devno: DevNo, device: String, lvs: bool) -> Pv {

@@ -6,7 +6,7 @@ use crate::device::Facts;
 use crate::devno::DevNo;
 use crate::probe::{Probed, Target, probe_all};
 use crate::pvscan::{Asked, Found, Host, List, Operand, Pv, Request};
-use crate::scan::Verdict;
+use crate::scan::{self, Verdict};
 use crate::sys::names::{Aliases, node_of};
 use crate::sys::reader::Expect;
 use crate::sys::sysfs::Sysfs;
@@ -161,11 +161,7 @@ impl Own {
 
     fn found(&self, probed: Probed, devno: DevNo, name: String) -> Found {
         match probed {
-            Ok((_, Verdict::Pv(pv))) => match pv.vg.as_ref().and_then(|text| text.unreadable.as_ref()) {
-                // LVM ends on it.
-                Some(problem) => Found::Unreadable(problem.detail.clone()),
-                None => Found::Pv(Box::new(Pv::of_scan(&pv, devno, name, self.lvs))),
-            },
+            Ok((_, Verdict::Pv(pv))) => self.found_pv(&pv, devno, name),
             Ok((_, Verdict::NotAPv { .. })) => Found::NotAPv,
             Ok((_, Verdict::Unreadable { error, .. })) => Found::Unreadable(error.to_string()),
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {
@@ -174,6 +170,17 @@ impl Own {
             // It has gone while we looked.
             Err(_) if is_gone(devno) => Found::Gone,
             Err(error) => Found::Unreadable(error.to_string()),
+        }
+    }
+
+    fn found_pv(&self, pv: &scan::Pv, devno: DevNo, name: String) -> Found {
+        if let Some(excluded) = Found::excluded(pv) {
+            return excluded;
+        }
+        match pv.vg.as_ref().and_then(|text| text.unreadable.as_ref()) {
+            // LVM ends on it.
+            Some(problem) => Found::Unreadable(problem.detail.clone()),
+            None => Found::Pv(Box::new(Pv::of_scan(pv, devno, name, self.lvs))),
         }
     }
 }

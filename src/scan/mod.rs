@@ -5,6 +5,7 @@
 //! wrong is read again, once, since it may have been caught half written.
 
 mod finding;
+mod md;
 mod mda;
 mod pvmeta;
 
@@ -72,6 +73,8 @@ pub struct Pv {
     pub mdas: Vec<MdaScan>,
     /// The newest text of its areas, even if LVM could not read it in full.
     pub vg: Option<Rc<VgText>>,
+    /// The device is a part of an MD array, and the array is the PV.
+    pub md_component: bool,
     pub findings: Vec<Finding>,
     /// Why a part of it could not be read.
     pub read_error: Option<ReadError>,
@@ -147,6 +150,11 @@ enum State {
         left: std::vec::IntoIter<Area>,
         reader: Box<MdaReader>,
     },
+    /// The end of the device, where an MD array would have its metadata.
+    End {
+        pv: Box<Pv>,
+        left: std::vec::IntoIter<ByteRange>,
+    },
     Done,
 }
 
@@ -180,6 +188,11 @@ impl Scan {
                 pv.read_error = pv.read_error.or(data.err());
                 let step = reader.handle_read(texts, data);
                 self.read_areas(texts, pv, left, Some((*reader, step)))
+            }
+            State::End { mut pv, left } => {
+                // What cannot be read is no metadata.
+                pv.md_component = data.is_ok_and(md::is_metadata);
+                self.read_end(pv, left)
             }
             State::Done => panic!("the scan is over, there is nothing to read"),
         }
@@ -228,6 +241,7 @@ impl Scan {
             bootloader_areas: header.bootloader_areas,
             mdas: Vec::new(),
             vg: None,
+            md_component: false,
             findings,
             read_error: None,
         };
@@ -272,9 +286,21 @@ impl Scan {
                     }
                     None => {
                         pv.choose_vg();
-                        return Step::Done(Verdict::Pv(pv));
+                        let places = pv.vg.as_ref().map(|vg| md::places(vg, pv.id, self.device_size));
+                        return self.read_end(pv, places.unwrap_or_default());
                     }
                 },
+            }
+        }
+    }
+
+    fn read_end(&mut self, pv: Box<Pv>, mut left: std::vec::IntoIter<ByteRange>) -> Step {
+        match left.next().filter(|_| !pv.md_component) {
+            None => Step::Done(Verdict::Pv(pv)),
+            Some(range) => {
+                self.asked = range;
+                self.state = State::End { pv, left };
+                Step::Read(range)
             }
         }
     }

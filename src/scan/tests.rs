@@ -417,3 +417,30 @@ fn pvmeta_is_what_a_2_02_command_sends() {
         da0 {\n\toffset=65536\n\tsize=0\n}\n";
     assert_eq!(String::from_utf8(out).unwrap(), expected);
 }
+
+/// The array has its label, and its metadata is at the end.
+#[test]
+fn a_part_of_an_md_array_is_known_by_its_end() {
+    let size = 1 << 20;
+    let on_array = |text: Vec<u8>| String::from_utf8(text).unwrap().replace("/dev/pv0", "/dev/md0").into_bytes();
+    let smaller = vg_text("vg", VG, 1, &[(PV, 256 << 10)]);
+    let same = on_array(vg_text("vg", VG, 1, &[(PV, 1 << 20)]));
+    let honest = vg_text("vg", VG, 1, &[(PV, 1 << 20)]);
+    for (text, may_be) in [(smaller, true), (same, true), (honest, false)] {
+        let image = pv_image(&PvSpec { size, ..PvSpec::member(PV, text) });
+        let (verdict, reads) = scan(&image);
+        assert_eq!((expect_pv(verdict).md_component, reads.len()), (false, if may_be { 3 } else { 1 }));
+        for (place, magic) in
+            [(size - (64 << 10), 0xa92b_4efc_u32.to_be_bytes()), (size - 8192, 0xa92b_4efc_u32.to_le_bytes())]
+        {
+            let mut part = image.clone();
+            part[place..place + 4].copy_from_slice(&magic);
+            assert_eq!(expect_pv(scan(&part).0).md_component, may_be, "{place}");
+        }
+        let (verdict, _) = scan_device(size, |_, range| match range.offset {
+            0 => Ok(part(&image, range)),
+            _ => Err(ReadError::Io(5)),
+        });
+        assert!(!expect_pv(verdict).md_component);
+    }
+}

@@ -210,6 +210,9 @@ impl Watcher {
     }
 
     fn found_pv(&self, devno: DevNo, device: &Device, pv: &scan::Pv, lvs: bool) -> Found {
+        if let Some(excluded) = Found::excluded(pv) {
+            return excluded;
+        }
         if let Some(problem) = pv.vg.as_ref().and_then(|text| text.unreadable.as_ref()) {
             return Found::Unreadable(problem.detail.clone());
         }
@@ -350,6 +353,7 @@ impl Watcher {
         let pv = device.pv()?;
         let is_usable = |text: &Rc<VgText>| text.unreadable.is_none() && text.pvids.contains(&pv.id);
         if !pv.id.is_regular()
+            || pv.md_component
             || (pv.knows_use() && !pv.is_in_use())
             || !pv.vg.as_ref().is_none_or(is_usable)
             || self.duplicates.contains(&devno)
