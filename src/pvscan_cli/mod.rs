@@ -159,7 +159,7 @@ fn all(source: &mut Source, request: &Request) -> Result<Outcome, Failure> {
 
 fn decide(source: &mut Source, request: &Request, mut asked: Answer) -> Result<Outcome, Failure> {
     asked.devices.iter_mut().for_each(name_device);
-    let mut files = RunDir::open(&asked.run_dir)?;
+    let mut files = RunDir::at(&asked.run_dir);
     let mut look = |devno| source.look(devno);
     let mut outcome = pvscan::decide(request, &asked.host, &asked.devices, &mut files, &mut look);
     if (outcome.found_pv || request.all)

@@ -85,9 +85,14 @@ pub struct RunDir {
 }
 
 impl RunDir {
+    /// Looks at nothing yet: directories that are missing are made when something is to be written.
+    pub fn at(path: &Path) -> RunDir {
+        RunDir { path: path.to_owned() }
+    }
+
     /// Makes the directories that are missing, and removes what was left of files half written.
     pub fn open(path: &Path) -> Result<RunDir, Error> {
-        let directory = RunDir { path: path.to_owned() };
+        let directory = RunDir::at(path);
         directory.make_directories()?;
         directory.remove_leftovers()?;
         Ok(directory)
@@ -207,7 +212,14 @@ impl RunDir {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false).mode(FILE_MODE);
         options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
-        options.open(&path).map(drop).map_err(failed("touched", &path))
+        let touched = match options.open(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                self.make_directories()?;
+                options.open(&path)
+            }
+            touched => touched,
+        };
+        touched.map(drop).map_err(failed("touched", &path))
     }
 }
 
@@ -217,14 +229,15 @@ impl RunFiles for RunDir {
     fn claim_pv(&mut self, pvid: Id, online: &PvOnline) -> Result<Claim, Error> {
         let path = self.path_of(Kind::PvsOnline, &pvid.0)?;
         for _ in 0..TRIES {
-            if self.create(&path, &online.encode())? {
-                return Ok(Claim::Made);
-            }
+            // Where the daemon runs, it has been faster.
             match self.read_pv(&path)? {
                 Some(held) if held.devno == online.devno => return Ok(Claim::Held),
                 Some(taken) => return Ok(Claim::Taken(taken)),
                 None if is_there(&path) => return self.replace(&path, &online.encode()).map(|()| Claim::Made),
                 None => {}
+            }
+            if self.create(&path, &online.encode())? {
+                return Ok(Claim::Made);
             }
         }
         Err(failed("created", &path)(ErrorKind::ResourceBusy.into()))
@@ -330,7 +343,8 @@ fn read(path: &Path, max: u64) -> Result<Option<Vec<u8>>, Error> {
         if !file.metadata()?.is_file() {
             return Ok(None);
         }
-        let mut bytes = Vec::new();
+        // Most are small enough for one read, and one that finds the end.
+        let mut bytes = Vec::with_capacity(512);
         file.take(max).read_to_end(&mut bytes)?;
         Ok(Some(bytes))
     };

@@ -3,6 +3,7 @@ use crate::cache::{FoundPv, NewBody, NewMetadata};
 use crate::filter::{DevicesFile, Rule};
 use crate::metadata::VgText;
 use crate::ondisk::image::{PvSpec, put_partition_table, pv_image, vg_text};
+use crate::online::{Change, Hints, Listing, PvOnline};
 use crate::scan::ByteRange;
 use crate::scan::{Code, ReadError, Scan, Step, Verdict};
 use crate::signature::image::superblock;
@@ -52,6 +53,13 @@ fn part(image: &[u8], range: ByteRange) -> Vec<u8> {
     bytes
 }
 
+fn orphan_of(number: u8) -> Vec<u8> {
+    let mut id = [b'0'; 32];
+    id[0] = b'a' + number % 26;
+    id[1] = b'a' + number / 26;
+    pv_image(&PvSpec::orphan(Id(id)))
+}
+
 struct Disk {
     image: Vec<u8>,
     diskseq: u64,
@@ -77,6 +85,12 @@ struct Bench {
     opens: BTreeMap<u32, u32>,
     abandoned: Vec<JobId>,
     settled: Vec<SettleId>,
+    /// What is in the run directory, and what was changed there.
+    listing: Listing,
+    published: Vec<Change>,
+    /// When hints were invalidated, and what came of it.
+    hints: Vec<Duration>,
+    hints_lock: Hints,
     ready_at: Option<Duration>,
 }
 
@@ -96,6 +110,10 @@ impl Bench {
             opens: BTreeMap::new(),
             abandoned: Vec::new(),
             settled: Vec::new(),
+            listing: Listing::default(),
+            published: Vec::new(),
+            hints: Vec::new(),
+            hints_lock: Hints::Invalidated,
             ready_at: None,
         };
         for (minor, image) in (0..).zip(images) {
@@ -147,8 +165,13 @@ impl Bench {
     }
 
     fn run(&mut self) {
-        for _ in 0..1000 {
-            let Some(effect) = self.watcher.poll_effect(self.now) else { return };
+        assert!(self.run_some(1000), "there is no end of effects");
+    }
+
+    /// True if there was nothing more to do.
+    fn run_some(&mut self, limit: usize) -> bool {
+        for _ in 0..limit {
+            let Some(effect) = self.watcher.poll_effect(self.now) else { return true };
             match effect {
                 Effect::Enumerate => {
                     let present = self.disks.iter();
@@ -156,7 +179,17 @@ impl Bench {
                     let present = present.collect();
                     self.watcher.handle(self.now, Event::Resync(present));
                 }
-                Effect::Publish(_) | Effect::ListRunFiles | Effect::InvalidateHints => {}
+                Effect::Publish(change) => {
+                    self.published.push(change);
+                    self.watcher.handle(self.now, Event::Published(Ok(())));
+                }
+                Effect::ListRunFiles => {
+                    self.watcher.handle(self.now, Event::RunFiles(Ok(self.listing.clone())));
+                }
+                Effect::InvalidateHints => {
+                    self.hints.push(self.now);
+                    self.watcher.handle(self.now, Event::HintsInvalidated(Ok(self.hints_lock)));
+                }
                 Effect::Awaited(id) => self.settled.push(id),
                 Effect::Examine(devno) => {
                     let found = self.disks.get(&devno.minor).map(|disk| (facts(disk), Vec::new()));
@@ -179,7 +212,7 @@ impl Bench {
                 Effect::Watch { .. } | Effect::Unwatch(_) | Effect::Close(_) | Effect::Report(_) => {}
             }
         }
-        panic!("there is no end of effects");
+        false
     }
 
     fn ask(&mut self, job: JobId, devno: DevNo, ask: &Ask) {
@@ -698,4 +731,84 @@ fn a_writers_close_and_its_echo_are_one_read() {
     check(&mut bench, 5_200, Cause::Echo, 0, "the read is to come anyhow");
     bench.release(0);
     assert_eq!(bench.opens[&0], opens + 1);
+}
+
+#[test]
+fn the_file_of_a_device_that_was_never_read_stays_until_it_is() {
+    let mut bench = Bench::unstarted(&[member(0, 1, &[0]), orphan(1)]);
+    bench.watcher.set_publish(Publish::Everything);
+    bench.disk(1).open_error = Some(EIO);
+    bench.listing.pvs = [1, 9].map(|minor| (pvid(minor), PvOnline::parse(format!("8:{minor}\n").as_bytes()))).into();
+    bench.run();
+    assert!(bench.published.contains(&Change::PvGone(pvid(9))), "{:?}", bench.published);
+    assert!(!bench.published.contains(&Change::PvGone(pvid(1))), "{:?}", bench.published);
+    // It turns out to hold a PV that nobody uses.
+    bench.disk(1).open_error = None;
+    bench.at(2_000);
+    assert!(bench.published.contains(&Change::PvGone(pvid(1))), "{:?}", bench.published);
+}
+
+#[test]
+fn hints_are_invalidated_once_for_many_and_once_more_later() {
+    let mut bench = Bench::unstarted(&(0..20).map(orphan).collect::<Vec<_>>());
+    bench.watcher.set_publish(Publish::Everything);
+    bench.run();
+    let seconds = |times: &[u64]| times.iter().map(|ms| Duration::from_millis(*ms)).collect::<Vec<_>>();
+    bench.at(10_000);
+    assert_eq!(bench.hints, seconds(&[0, 2_000]));
+    // Nothing has come or gone.
+    bench.touch(0, Cause::Written);
+    bench.at(20_000);
+    assert_eq!(bench.hints.len(), 2);
+    // A command makes new ones for a while, of what it saw before.
+    bench.hints_lock = Hints::InTheMaking;
+    bench.remove(0);
+    bench.at(20_400);
+    bench.hints_lock = Hints::Invalidated;
+    bench.at(30_000);
+    assert_eq!(bench.hints[2..], seconds(&[20_000, 20_100, 20_300, 20_700, 22_700]));
+}
+
+#[test]
+fn who_waits_for_one_device_waits_for_no_other() {
+    let mut bench = Bench::new(&[orphan(0), orphan(1), orphan(2)]);
+    let wait = |bench: &mut Bench, id, minors: &[u32]| {
+        let devnos = minors.iter().map(|minor| devno(*minor)).collect();
+        bench.send(Event::Await { id, devnos });
+        bench.settled.contains(&id)
+    };
+    assert!(wait(&mut bench, 1, &[0, 1, 2]) && wait(&mut bench, 2, &[]), "all are known");
+    bench.disk(0).held = true;
+    bench.touch(0, Cause::Written);
+    assert!(wait(&mut bench, 3, &[1, 2]) && !wait(&mut bench, 4, &[0, 1]));
+    bench.send(Event::Settle(5));
+    assert!(!bench.settled.contains(&5), "a settle is for all");
+    // One that is not known is looked at, and one that is not there is none.
+    bench.insert(7, orphan(7));
+    assert!(wait(&mut bench, 6, &[7, 8]) && bench.place(7) == Some(7));
+    bench.insert(9, orphan(9));
+    bench.disk(9).held = true;
+    assert!(!wait(&mut bench, 7, &[9]));
+    bench.release(9);
+    assert!(bench.settled.contains(&7) && !bench.settled.contains(&4));
+    // One who has left waits for nothing; the disk that hangs is answered for when it is given up.
+    assert!(!wait(&mut bench, 8, &[0]));
+    bench.send(Event::Unsettle(8));
+    bench.at(11_000);
+    assert!(bench.settled.contains(&4) && bench.settled.contains(&5) && !bench.settled.contains(&8));
+}
+
+/// A thousand of them cost what one costs, a thousand times.
+#[test]
+fn a_thousand_wait_for_a_device_each() {
+    let images = (0..250).map(orphan_of).collect::<Vec<_>>();
+    let mut bench = Bench::unstarted(&images);
+    for (id, minor) in (0..1000).zip((0..250).cycle()) {
+        bench.watcher.handle(Duration::ZERO, Event::Await { id, devnos: vec![devno(minor)] });
+    }
+    for _ in 0..20 {
+        bench.run_some(1000);
+    }
+    bench.settled.sort_unstable();
+    assert_eq!(bench.settled, (0..1000).collect::<Vec<_>>());
 }

@@ -349,13 +349,11 @@ impl Watcher {
     fn candidate(&self, devno: DevNo) -> Option<Candidate> {
         let device = self.devices.get(&devno)?;
         let pv = device.pv()?;
-        let is_cached = || self.cache.pvid_on(devno.to_wire()).is_some_and(|pvid| **pvid == *pv.id.hyphenated());
         let is_usable = |text: &Rc<VgText>| text.unreadable.is_none() && text.pvids.contains(&pv.id);
         if !pv.id.is_regular()
             || (pv.knows_use() && !pv.is_in_use())
             || !pv.vg.as_ref().is_none_or(is_usable)
             || self.duplicates.contains(&devno)
-            || !is_cached()
         {
             return None;
         }
