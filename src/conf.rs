@@ -185,8 +185,8 @@ pub fn system_id(text: &[u8]) -> Option<String> {
 
 fn run_dir(conf: &Section) -> Result<Option<PathBuf>, Error> {
     let setting = "pvwatch/run_dir";
-    let value = conf.str(setting).and_then(|path| std::str::from_utf8(path).ok());
-    match (conf.item(setting), value) {
+    let value = conf.value(setting).and_then(|value| value.strings().next());
+    match (conf.item(setting), value.and_then(|path| std::str::from_utf8(path).ok())) {
         (None, _) => Ok(None),
         (Some(_), Some(path)) if path.is_empty() || path.starts_with('/') => Ok(Some(path.into())),
         (Some(_), _) => Err(Error::Value { setting, expected: "an absolute path, or an empty string" }),
@@ -280,6 +280,7 @@ mod tests {
             let expected = Error::Value { setting: "pvwatch/read_deadline", expected: "a number of seconds" };
             assert_eq!(settings(text).unwrap_err(), expected);
         }
+        assert_eq!(settings("pvwatch/run_dir=\"\"").unwrap().run_dir, Some("".into()));
         for text in ["pvwatch/run_dir=1", "pvwatch/run_dir=\"lvm\"", "pvwatch/run_dir=[]"] {
             let expected = "an absolute path, or an empty string";
             assert_eq!(settings(text).unwrap_err(), Error::Value { setting: "pvwatch/run_dir", expected });

@@ -231,7 +231,7 @@ const DAMAGED: &[(&str, &str, &str, &[&str])] = &[
     ("c-mda-offset-device", "mda-out-of-range", "in use", &["mda-out-of-range", "in-use-no-vg"]),
     ("c-mda-offset-odd", "mda-header-crc", "in use", &["mda-header-crc", "in-use-no-vg"]),
     ("c-uuid-mismatch", "pvid-not-in-vg", "vg_plain", &["pvid-not-in-vg"]),
-    ("c-partitioned", "partitioned-if-real-disk", "vg_plain", &[]),
+    ("c-partitioned", "partitioned-if-real-disk", "vg_plain", &["partition-table"]),
 ];
 
 #[test]

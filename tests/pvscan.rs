@@ -59,6 +59,7 @@ impl<'w> Run<'w> {
     fn new(world: &'w World, name: &'static str, who: Who) -> Run<'w> {
         let run = Run { world, name, who };
         run.clear();
+        world.write_run_files_to(Path::new("/run/lvm"));
         run
     }
 
@@ -333,8 +334,8 @@ fn arrivals_with_a_daemon() {
         let Some(()) = needs(test, kernel_events(loops[0].number)) else { return };
         loops.iter().for_each(Loop::detach);
         let run = Run::new(&world, "ours", Who::Ours);
-        let run_dir = run.lvm("");
-        world.configure(&format!("{} pvwatch {{ run_dir=\"{}\" }}", conf(&loops), run_dir.display()));
+        world.configure(&conf(&loops));
+        world.write_run_files_to(&run.lvm(""));
         let nodes = loops.iter().map(Loop::node).collect::<Vec<_>>();
         let _daemon = world.watch(&nodes.iter().map(PathBuf::as_path).collect::<Vec<_>>());
         set.replay(&run, &loops, |index| loops[index].attach_again(&world.path(&set.arrivals[index].image)));

@@ -101,16 +101,18 @@ impl Daemon<'_> {
     }
 
     fn name_devices(&mut self, devices: &[String]) -> Result<Vec<(String, Named)>, Vec<u8>> {
+        let everything = self.options.devices.is_empty();
         let name = |device: &String| {
-            let named = match DevNo::parse(device) {
-                Some(devno) if self.scope.covers(devno) => Named::Device(devno),
+            let devno = match DevNo::parse(device) {
+                Some(devno) => Some(devno),
+                None if device.starts_with('/') => self.scope.resolve(Path::new(device)),
+                None => return Err(api::invalid("devices")),
+            };
+            let mut ours = |devno: DevNo| self.watcher.devices().contains_key(&devno) || self.scope.covers(devno);
+            let named = match devno {
+                None => Named::Nothing,
+                Some(devno) if everything || ours(devno) => Named::Device(devno),
                 Some(_) => Named::NotOurs,
-                None if !device.starts_with('/') => return Err(api::invalid("devices")),
-                None => match self.scope.resolve(Path::new(device)) {
-                    Some(devno) if self.scope.covers(devno) => Named::Device(devno),
-                    Some(_) => Named::NotOurs,
-                    None => Named::Nothing,
-                },
             };
             Ok((device.clone(), named))
         };

@@ -127,7 +127,10 @@ impl RunDir {
     }
 
     fn names(&self, kind: Kind) -> Result<Vec<Vec<u8>>, Error> {
-        let names = list(&self.path.join(kind.directory()))?;
+        let names = match list(&self.path.join(kind.directory())) {
+            Err(Error { error, .. }) if error.kind() == ErrorKind::NotFound => Vec::new(),
+            names => names?,
+        };
         Ok(names.into_iter().filter(|name| kind.allows(name)).collect())
     }
 

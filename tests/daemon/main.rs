@@ -6,6 +6,7 @@ mod images;
 mod loops;
 mod lvm;
 mod process;
+mod run_files;
 
 #[path = "../common/mod.rs"]
 mod common;

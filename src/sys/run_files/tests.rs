@@ -159,6 +159,7 @@ fn what_a_crash_left_goes_and_what_others_write_stays() {
     assert_eq!(fs::read(&path).unwrap(), b"x");
     // So are directories that somebody has removed.
     fs::remove_dir_all(directory.path()).unwrap();
+    assert_eq!(directory.pvs().unwrap(), []);
     assert_eq!(directory.claim_pv(PVID, &online(1)).unwrap(), Claim::Made);
     fs::remove_dir_all(directory.path()).unwrap();
     directory.replace_pv(PVID, &online(1)).unwrap();

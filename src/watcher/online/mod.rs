@@ -366,3 +366,6 @@ impl Watcher {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
