@@ -65,6 +65,8 @@ pub trait RunFiles {
     fn replace_pv(&mut self, pvid: Id, online: &PvOnline) -> Result<(), Self::Error>;
     /// `None` also for one that says nothing.
     fn pv(&self, pvid: Id) -> Result<Option<PvOnline>, Self::Error>;
+    /// Whether there is one, whatever it says: that costs less to find out.
+    fn has_pv(&self, pvid: Id) -> Result<bool, Self::Error>;
     /// All that name a PVID. `None` for one that says nothing: to LVM that PV is online all the same.
     fn pvs(&self) -> Result<Vec<(Id, Option<PvOnline>)>, Self::Error>;
     fn remove_pv(&mut self, pvid: Id) -> Result<(), Self::Error>;

@@ -251,6 +251,16 @@ impl RunFiles for RunDir {
         self.read_pv(&self.path_of(Kind::PvsOnline, &pvid.0)?)
     }
 
+    /// One that is empty is being written, by LVM.
+    fn has_pv(&self, pvid: Id) -> Result<bool, Error> {
+        let path = self.path_of(Kind::PvsOnline, &pvid.0)?;
+        match fs::symlink_metadata(&path) {
+            Ok(metadata) => Ok(metadata.is_file() && metadata.len() > 0),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(failed("examined", &path)(error)),
+        }
+    }
+
     fn pvs(&self) -> Result<Vec<(Id, Option<PvOnline>)>, Error> {
         let pvids = self.names(Kind::PvsOnline)?.into_iter().filter_map(|name| Some(Id(name.try_into().ok()?)));
         pvids.map(|pvid| Ok((pvid, self.pv(pvid)?))).collect()

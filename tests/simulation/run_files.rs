@@ -74,6 +74,10 @@ impl RunFiles for Files {
         self.check().map(|()| self.pvs.get(&pvid).cloned().flatten())
     }
 
+    fn has_pv(&self, pvid: Id) -> Result<bool, Self::Error> {
+        self.pv(pvid).map(|online| online.is_some())
+    }
+
     fn pvs(&self) -> Result<Vec<(Id, Option<PvOnline>)>, Broken> {
         self.check().map(|()| self.pvs.clone().into_iter().collect())
     }

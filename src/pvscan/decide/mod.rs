@@ -334,7 +334,7 @@ impl<F: RunFiles<Error: Display>> Decision<'_, F> {
     fn offline(&self, pvids: &[Id]) -> Result<usize, F::Error> {
         let mut offline = 0;
         for pvid in pvids {
-            offline += usize::from(self.files.pv(*pvid)?.is_none());
+            offline += usize::from(!self.files.has_pv(*pvid)?);
         }
         Ok(offline)
     }

@@ -43,6 +43,10 @@ impl RunFiles for Memory {
         Ok(self.pvs.get(&pvid).cloned().flatten())
     }
 
+    fn has_pv(&self, pvid: Id) -> Result<bool, Self::Error> {
+        self.pv(pvid).map(|online| online.is_some())
+    }
+
     fn pvs(&self) -> Result<Vec<(Id, Option<PvOnline>)>, Self::Error> {
         Ok(self.pvs.iter().map(|(pvid, online)| (*pvid, online.clone())).collect())
     }
