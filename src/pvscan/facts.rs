@@ -19,6 +19,13 @@ pub enum Found {
     Pv(Box<Pv>),
 }
 
+impl Found {
+    /// There is a label, and before it a partition table that counts.
+    pub fn partitioned() -> Found {
+        Found::Excluded("device is partitioned".to_owned())
+    }
+}
+
 /// A PV, as far as coming online is concerned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pv {

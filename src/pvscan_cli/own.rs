@@ -177,7 +177,7 @@ impl Own {
         let Candidate { devno, node, facts, names } = candidate;
         let admits = |pvid| self.settings.filter.admits(&facts, names.iter().map(String::as_str), pvid);
         match probed {
-            Ok((_, Verdict::Pv(pv))) if pv.has_partition_table && facts.may_be_partitioned() => Found::NotAPv,
+            Ok((_, Verdict::Pv(pv))) if pv.has_partition_table && facts.may_be_partitioned() => Found::partitioned(),
             Ok((_, Verdict::Pv(pv))) if !admits(&pv.id) => Found::Excluded(Rule::DevicesFile.to_string()),
             Ok((_, Verdict::Pv(pv))) => match pv.vg.as_ref().and_then(|text| text.unreadable.as_ref()) {
                 // LVM ends on it.

@@ -16,7 +16,7 @@ use crate::id::Id;
 use crate::metadata::VgText;
 use crate::online::{Hints, Listing, PvOnline};
 use crate::pvscan::{self, Found};
-use crate::scan;
+use crate::scan::{self, Code};
 use heal::Known;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -201,6 +201,12 @@ impl Watcher {
             return Found::Excluded(rule.to_string());
         }
         match (device.seen.as_ref().map(|seen| &seen.content), &device.quarantine, device.not_ready) {
+            // Of what has no label it is not said.
+            (Some(Content::NotAPv(findings)), ..)
+                if findings.iter().any(|finding| finding.code == Code::PartitionTable) =>
+            {
+                Found::partitioned()
+            }
             (Some(Content::NotAPv(_)), ..) => Found::NotAPv,
             (Some(Content::Member(member, _)), ..) => Found::Excluded(member.why_no_pv()),
             (Some(Content::Pv(pv)), ..) => self.found_pv(devno, device, pv, lvs),
