@@ -23,6 +23,24 @@ use std::fmt;
 
 pub const SECTOR: usize = 512;
 
+/// Why bytes could not be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadError {
+    /// The device ended early.
+    Short,
+    /// `errno`.
+    Io(i32),
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ReadError::Short => write!(f, "the device ended early"),
+            ReadError::Io(errno) => write!(f, "reading failed with error {errno}"),
+        }
+    }
+}
+
 /// A piece of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ByteRange {

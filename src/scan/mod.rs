@@ -17,11 +17,10 @@ use crate::ondisk::partitions;
 use crate::ondisk::pv_header::{FLAGS_SINCE, PvHeader, is_in_use};
 use crate::signature::{self, Known, Member};
 use mda::{MdaReader, MdaStep};
-use std::fmt;
 use std::rc::Rc;
 
-pub use crate::ondisk::ByteRange;
 pub use crate::ondisk::pv_header::Area;
+pub use crate::ondisk::{ByteRange, ReadError};
 pub use finding::{Code, Finding};
 pub use mda::{MdaScan, MdaText};
 
@@ -30,23 +29,6 @@ pub const HEAD: usize = 16 << 10;
 
 /// LVM reads no more metadata areas than these.
 const MAX_MDAS: usize = 2;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReadError {
-    /// The device ended early.
-    Short,
-    /// `errno`.
-    Io(i32),
-}
-
-impl fmt::Display for ReadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ReadError::Short => write!(f, "the device ended early"),
-            ReadError::Io(errno) => write!(f, "reading failed with error {errno}"),
-        }
-    }
-}
 
 #[derive(Debug)]
 pub enum Step {

@@ -9,8 +9,7 @@
 
 mod md;
 
-use crate::ondisk::ByteRange;
-use crate::scan::ReadError;
+use crate::ondisk::{ByteRange, ReadError};
 use std::fmt;
 
 #[doc(hidden)]
