@@ -11,6 +11,7 @@ import sys
 
 TERMINATOR = b"\n##\n"
 LARGEST = 16 << 10
+MD_MAGIC = b"\xfc\x4e\x2b\xa9"
 
 
 def main(vectors, corpus):
@@ -40,7 +41,11 @@ def main(vectors, corpus):
             seed("scan", f"{file.stem}-{flags}", bytes([flags, 0]) + text)
     for file in sorted((vectors / "disks").glob("*.img.gz")):
         with gzip.open(file) as image:
-            head = image.read(LARGEST)
+            whole = image.read()
+        head = whole[:LARGEST]
+        for place in whole.find(MD_MAGIC), whole.rfind(MD_MAGIC):
+            if place >= 0:
+                seed("files", f"{file.stem}-{place}", bytes([0, 8, 16]) + whole[place:place + 4096])
         for flags in (8, 8 | 7):
             seed("scan", f"{file.stem}-{flags}", bytes([flags, 0]) + head)
         seed("ondisk", f"{file.stem}-label", bytes([0, 8, 16, 1]) + head[:2048])
