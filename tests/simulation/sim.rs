@@ -827,7 +827,9 @@ impl Sim {
             let text = disk.content.text().filter(|vg| crate::world::vgid(vg.id) == vgid && vg.seqno >= seqno);
             let copies = self.world.disks.values().filter(|other| other.content.pv() == disk.content.pv()).count();
             let all_steady = self.world.disks.values().all(|disk| disk.since + steady <= self.now);
-            text.is_some() && copies == 1 && disk.fault.is_none() && !disk.suspended && all_steady
+            // One that is detached holds nothing.
+            let readable = disk.size >= SIZE && disk.fault.is_none() && !disk.suspended;
+            text.is_some() && copies == 1 && readable && all_steady
         };
         self.world.disks.keys().copied().find(holds)
     }
