@@ -372,6 +372,22 @@ fn an_outdated_pv_that_is_used_again_is_taken_off_the_list() {
 }
 
 #[test]
+fn an_outdated_pv_that_a_client_took_away_is_reported_after_one_read_of_it() {
+    let mut bench = Bench::new(&[member(0, 1, &[0, 1]), member(1, 2, &[1])]);
+    bench.at(10_000);
+    assert_eq!(bench.outdated(), 1);
+    let opens = bench.opens.clone();
+    // Of the PV that is newer there has been no sign of change: what was read stands, as the report
+    // would have without the client.
+    bench.disk(1).image = orphan(1);
+    bench.request(&format!("request=\"pv_gone\"\nuuid=\"{}\"\n", pvid(0)));
+    assert_eq!((bench.outdated(), bench.opens[&0], bench.opens[&1]), (1, opens[&0] + 1, opens[&1]));
+    // Once it is known, there is nothing newer.
+    bench.touch(1, Cause::Written);
+    assert_eq!((bench.seqno(), bench.outdated()), (Some(1), 0));
+}
+
+#[test]
 fn a_duplicate_is_read_when_the_first_goes() {
     let mut bench = Bench::new(&[orphan(0), orphan(0)]);
     assert_eq!((bench.place(0), bench.watcher.duplicate_of(devno(1))), (Some(0), Some(devno(0))));

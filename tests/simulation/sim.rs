@@ -8,6 +8,7 @@ use pvwatch::device::Present;
 use pvwatch::devno::DevNo;
 use pvwatch::id::Id;
 use pvwatch::online::{Listing, RunFiles};
+use pvwatch::scan::Pv;
 use pvwatch::watcher::{Cause, Effect, Event, JobId, Opened, Publish, Report, Watcher};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -773,13 +774,16 @@ impl Sim {
             return;
         }
         let second = Duration::from_secs(1);
-        // What is reported is as old as the read that shows it.
-        let seen = self
-            .watcher
-            .devices()
-            .values()
-            .filter(|device| device.pv().is_some_and(|pv| pv.id.hyphenated() == wire_pvid));
-        let recent = seen.filter_map(|device| Some(device.seen.as_ref()?.started)).min().expect("it was read");
+        // What is reported is as old as the reads that show it. Of a PV that a client took away, only
+        // its own read is new: what it is older than may have been read long before, and what has
+        // happened to that since without a sign is not known.
+        let reads = self.watcher.devices().values();
+        let reads = reads.filter_map(|device| Some((device.pv()?, device.seen.as_ref()?.started)));
+        let own = reads.clone().filter(|(pv, _)| pv.id.hyphenated() == wire_pvid);
+        let seqno = |pv: &Pv| pv.vg.as_ref().filter(|text| text.vgid == vgid).map(|text| text.seqno);
+        let own_seqno = own.clone().filter_map(|(pv, _)| seqno(pv)).min().expect("it was read");
+        let newer = reads.filter(|(pv, _)| seqno(pv).is_some_and(|seqno| seqno > own_seqno));
+        let recent = own.chain(newer).map(|(_, started)| started).min().expect("it was read");
         let vg = (0..10).find(|vg| crate::world::vgid(*vg) == vgid).expect("one of ours");
         let older = |devno: DevNo, at: Duration| match self.world.shown_at(devno, at) {
             Some((pv, Some((id, seqno)))) if id == vg && pvid(pv).hyphenated() == wire_pvid => Some(seqno),
@@ -823,7 +827,9 @@ impl Sim {
             let text = disk.content.text().filter(|vg| crate::world::vgid(vg.id) == vgid && vg.seqno >= seqno);
             let copies = self.world.disks.values().filter(|other| other.content.pv() == disk.content.pv()).count();
             let all_steady = self.world.disks.values().all(|disk| disk.since + steady <= self.now);
-            text.is_some() && copies == 1 && disk.fault.is_none() && !disk.suspended && all_steady
+            // One that is detached holds nothing.
+            let readable = disk.size >= SIZE && disk.fault.is_none() && !disk.suspended;
+            text.is_some() && copies == 1 && readable && all_steady
         };
         self.world.disks.keys().copied().find(holds)
     }
