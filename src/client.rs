@@ -1,6 +1,7 @@
 //! The command's side of the daemon's socket.
 
 use crate::protocol::frame::CALL_END;
+use crate::sys::socket::connect_within;
 use serde_json::{Value, json};
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Write};
@@ -41,16 +42,17 @@ impl std::error::Error for Error {}
 
 /// Calls a method and waits for its reply, for ever if there is no timeout.
 pub fn call(socket: &Path, method: &str, parameters: &Value, timeout: Option<Duration>) -> Result<Value, Error> {
-    let unreachable = |error| Error::Unreachable { socket: socket.to_owned(), error };
-    let mut stream = UnixStream::connect(socket).map_err(unreachable)?;
+    let until = timeout.map(|timeout| Instant::now() + timeout);
+    let unreachable = |error: io::Error| match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Error::TimedOut(timeout.unwrap_or_default()),
+        _ => Error::Unreachable { socket: socket.to_owned(), error },
+    };
+    let mut stream = connect_within(socket, timeout).map_err(unreachable)?;
     let mut message =
         json!({"method": format!("io.pvwatch.{method}"), "parameters": parameters}).to_string().into_bytes();
     message.push(CALL_END);
     stream.write_all(&message).map_err(unreachable)?;
-    let reply = receive(stream, timeout).map_err(|error| match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Error::TimedOut(timeout.unwrap_or_default()),
-        _ => unreachable(error),
-    })?;
+    let reply = receive(stream, until).map_err(unreachable)?;
     let reply: Value = serde_json::from_slice(&reply)
         .map_err(|error| Error::Refused(format!("{}: not a pvwatchd: {error}", socket.display())))?;
     let parameters = reply.get("parameters").cloned().unwrap_or_default();
@@ -70,8 +72,7 @@ pub fn call(socket: &Path, method: &str, parameters: &Value, timeout: Option<Dur
     }
 }
 
-fn receive(stream: UnixStream, timeout: Option<Duration>) -> io::Result<Vec<u8>> {
-    let until = timeout.map(|timeout| Instant::now() + timeout);
+fn receive(stream: UnixStream, until: Option<Instant>) -> io::Result<Vec<u8>> {
     let mut reader = BufReader::new(stream);
     let mut reply = Vec::new();
     loop {

@@ -11,6 +11,7 @@
 
 use crate::devno::DevNo;
 use crate::id::Id;
+use crate::metadata::is_valid_name;
 
 /// LVM reads no more of a file in `pvs_online`.
 const PV_ONLINE_MAX: usize = 511;
@@ -155,7 +156,8 @@ impl PvOnline {
         out
     }
 
-    /// Reads a file as LVM does: numbers at the beginning, the rest wherever it stands.
+    /// Reads a file as LVM does: numbers at the beginning, the rest wherever it stands, and what can
+    /// be no name of a VG for none.
     pub fn parse(bytes: &[u8]) -> Option<PvOnline> {
         let bytes = &bytes[..bytes.len().min(PV_ONLINE_MAX)];
         let mut lines = bytes.split(|byte| *byte == b'\n');
@@ -164,7 +166,7 @@ impl PvOnline {
         let device = named(b"dev:").and_then(|device| String::from_utf8(device.to_vec()).ok());
         Some(PvOnline {
             devno,
-            vg: named(b"vg:").filter(|vg| !vg.is_empty()).map(<[u8]>::to_vec),
+            vg: named(b"vg:").filter(|vg| is_valid_name(vg)).map(<[u8]>::to_vec),
             device: device.filter(|device| device.starts_with("/dev/")),
         })
     }
@@ -202,7 +204,9 @@ mod tests {
     fn what_others_wrote_is_read_as_lvm_reads_it() {
         let numbers = PvOnline { devno: DevNo::new(253, 70), vg: None, device: None };
         assert_eq!(PvOnline::parse(b"253:70"), Some(numbers.clone()));
-        assert_eq!(PvOnline::parse(b"253:70\nvg:\ndev:sda\nmore\n"), Some(numbers));
+        for bytes in [&b"253:70\nvg:\ndev:sda\nmore\n"[..], b"253:70\nvg:../x\n", b"253:70\nvg:a b\n"] {
+            assert_eq!(PvOnline::parse(bytes), Some(numbers.clone()), "{}", bytes.escape_ascii());
+        }
         for bytes in [&b""[..], b"\n7:1\n", b"7\n", b"x:1\n", b"\xff\n"] {
             assert_eq!(PvOnline::parse(bytes), None, "{}", bytes.escape_ascii());
         }

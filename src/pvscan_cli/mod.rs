@@ -151,10 +151,15 @@ fn try_answer(socket: &Path, request: &Request) -> Result<Outcome, Failure> {
 /// between looking and recording.
 fn all(source: &mut Source, request: &Request) -> Result<Outcome, Failure> {
     let before = source.ask(&Request { operands: Vec::new(), all: false, ..request.clone() })?;
-    pvscan::forget_all(&mut RunDir::open(&before.run_dir)?)?;
+    let forgotten = pvscan::forget_all(&mut RunDir::open(&before.run_dir)?);
     let mut asked = source.ask(request)?;
     asked.devices.sort_by_key(|asked| asked.devno);
-    decide(source, request, asked)
+    let mut outcome = decide(source, request, asked)?;
+    if let Err(error) = forgotten {
+        outcome.lines.push(Line::Error(error.to_string()));
+        outcome.failed = true;
+    }
+    Ok(outcome)
 }
 
 fn decide(source: &mut Source, request: &Request, mut asked: Answer) -> Result<Outcome, Failure> {

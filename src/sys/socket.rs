@@ -1,11 +1,12 @@
 #![allow(unsafe_code)]
-//! The socket that clients connect to.
+//! The socket that clients connect to, and connecting to it.
 
 use std::env;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
@@ -14,10 +15,11 @@ use mio::net::UnixListener;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, getsockname, getsockopt, listen, socket,
-    sockopt,
+    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, getsockname, getsockopt, listen, setsockopt,
+    socket, sockopt,
 };
 use nix::sys::stat::{Mode, fchmod};
+use nix::sys::time::TimeVal;
 use nix::unistd::geteuid;
 
 /// A burst of uevents starts a command each, and each connects.
@@ -103,6 +105,20 @@ fn new_socket() -> nix::Result<OwnedFd> {
     socket(AddressFamily::Unix, SockType::Stream, flags, None)
 }
 
+/// A connection to whoever listens there. While its backlog is full, and later while it takes
+/// nothing, the caller waits so long and no longer; for ever if there is no timeout.
+pub fn connect_within(path: &Path, timeout: Option<Duration>) -> io::Result<UnixStream> {
+    let socket = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    if let Some(timeout) = timeout {
+        // None at all would be for ever.
+        let timeout = timeout.max(Duration::from_millis(1));
+        let seconds = i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX);
+        setsockopt(&socket, sockopt::SendTimeout, &TimeVal::new(seconds, i64::from(timeout.subsec_micros())))?;
+    }
+    connect(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
+    Ok(UnixStream::from(socket))
+}
+
 fn lock_directory(path: &Path) -> io::Result<Flock<File>> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -176,7 +192,8 @@ fn adopt(socket: OwnedFd, path: &Path) -> Option<Listener> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::net::{UnixListener as StdListener, UnixStream};
+    use std::os::unix::net::UnixListener as StdListener;
+    use std::time::Instant;
 
     fn refusal(path: &Path) -> String {
         Listener::bind(path).err().expect("refused").to_string()
@@ -227,6 +244,10 @@ mod tests {
         listen(&busy, Backlog::new(0).unwrap()).unwrap();
         let _waiting = UnixStream::connect(&path).unwrap();
         assert!(refusal(&path).contains("another daemon answers"));
+        let begun = Instant::now();
+        let error = connect_within(&path, Some(Duration::from_millis(50))).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        assert!(begun.elapsed() >= Duration::from_millis(50));
     }
 
     #[test]

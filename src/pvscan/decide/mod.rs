@@ -67,18 +67,21 @@ pub fn nothing_to_do(request: &Request, host: &Host) -> Option<Vec<Line>> {
     }
 }
 
-/// Forgets all that was recorded, for all devices to be recorded anew.
+/// Forgets all that was recorded, for all devices to be recorded anew. What cannot be removed is in
+/// the way of nothing else: the last failure is told when all has been tried.
 pub fn forget_all<F: RunFiles>(files: &mut F) -> Result<(), F::Error> {
-    for (pvid, _) in files.pvs()? {
-        files.remove_pv(pvid)?;
+    let (pvs, vgs, lookups) = (files.pvs()?, files.vgs()?, files.lookups()?);
+    let mut result = Ok(());
+    for (pvid, _) in pvs {
+        result = files.remove_pv(pvid).and(result);
     }
-    for vg in files.vgs()? {
-        files.remove_vg(&vg)?;
+    for vg in vgs {
+        result = files.remove_vg(&vg).and(result);
     }
-    for lookup in files.lookups()? {
-        files.remove_lookup(&lookup.vg)?;
+    for lookup in lookups {
+        result = files.remove_lookup(&lookup.vg).and(result);
     }
-    Ok(())
+    result
 }
 
 /// `look` tells what a device is that a record names.
@@ -315,20 +318,13 @@ impl<F: RunFiles<Error: Display>> Decision<'_, F> {
         }
     }
 
-    /// Of a PV without text, only the lookup tells which VG it completes. Somebody may have looked
-    /// for it before it was there, and found nothing, and so it is for us to count once more.
+    /// Of a PV without text, only the lookup tells which VG it completes. So that is there before we
+    /// count, whoever has made it: a PV that found none was online by then, and is counted here.
     fn count_vg(&mut self, vg: &Vg) -> Result<Count, F::Error> {
-        let mut offline = self.offline(&vg.pvids)?;
         if vg.pvids.len() > 1 {
-            let lookup = Lookup { vg: vg.name.clone(), pvids: vg.pvids.clone() };
-            if self.files.claim_lookup(&lookup)? && offline > 0 {
-                offline = self.offline(&vg.pvids)?;
-                if offline == 0 {
-                    self.message(format!("VG {} complete after recheck.", shown(&vg.name)));
-                }
-            }
+            self.files.claim_lookup(&Lookup { vg: vg.name.clone(), pvids: vg.pvids.clone() })?;
         }
-        Ok(Count { vg: vg.name.clone(), offline })
+        Ok(Count { vg: vg.name.clone(), offline: self.offline(&vg.pvids)? })
     }
 
     fn offline(&self, pvids: &[Id]) -> Result<usize, F::Error> {

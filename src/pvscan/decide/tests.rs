@@ -12,6 +12,8 @@ struct Memory {
     lookups: BTreeMap<Vec<u8>, Vec<Id>>,
     /// Nothing can be made any more.
     full: bool,
+    /// Cannot be removed.
+    fixed: Option<Id>,
     /// Comes online as soon as a lookup is made: another command, at the same time.
     with_lookup: Option<(Id, PvOnline)>,
 }
@@ -52,6 +54,9 @@ impl RunFiles for Memory {
     }
 
     fn remove_pv(&mut self, pvid: Id) -> Result<(), Self::Error> {
+        if self.fixed == Some(pvid) {
+            return Err("Is a directory");
+        }
         self.pvs.remove(&pvid);
         Ok(())
     }
@@ -222,14 +227,20 @@ fn a_pv_without_text_comes_first_or_last() {
     }
 }
 
-/// Two commands at the same time: the one finds no lookup, the other makes it and counts again.
+/// Two commands at the same time: the one finds no lookup, the other sees to it that there is one
+/// and counts after that. The daemon may have been faster.
 #[test]
 fn of_two_at_once_one_sees_the_vg_complete() {
-    let mut bench = Bench::new();
-    let other = PvOnline { devno: DevNo::new(7, 1), vg: None, device: None };
-    bench.files.with_lookup = Some((id('a'), other));
-    let messages = ["VG vg0 complete after recheck.", "PV /dev/loop2 online, VG vg0 is complete.", "VG vg0 complete"];
-    bench.check(RULE, asked(pv('b', 2, Some(vg("ab")))), &messages);
+    for made_by_daemon in [false, true] {
+        let mut bench = Bench::new();
+        let other = PvOnline { devno: DevNo::new(7, 1), vg: None, device: None };
+        bench.files.with_lookup = Some((id('a'), other));
+        if made_by_daemon {
+            bench.files.lookups.insert(b"vg0".into(), vec![id('a'), id('b')]);
+        }
+        let messages = ["PV /dev/loop2 online, VG vg0 is complete.", "VG vg0 complete"];
+        bench.check(RULE, asked(pv('b', 2, Some(vg("ab")))), &messages);
+    }
 }
 
 #[test]
@@ -355,6 +366,10 @@ fn all_is_forgotten() {
     let mut bench = Bench::new();
     bench.decide(RULE, asked(pv('a', 1, Some(vg("ab")))), &mut there);
     bench.files.vgs.insert(b"vg1".into());
-    forget_all(&mut bench.files).unwrap();
+    bench.files.fixed = Some(id('a'));
+    assert_eq!(forget_all(&mut bench.files), Err("Is a directory"));
+    assert_eq!(bench.counts(), [1, 0, 0], "all that can be");
+    bench.files.fixed = None;
+    assert_eq!(forget_all(&mut bench.files), Ok(()));
     assert_eq!(bench.counts(), [0, 0, 0]);
 }

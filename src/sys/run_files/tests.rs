@@ -145,6 +145,9 @@ fn what_a_crash_left_goes_and_what_others_write_stays() {
     let (written, _lock) = directory.write_temporary(b"7:1\n").unwrap();
     directory = RunDir::open(directory.path()).unwrap();
     assert_eq!(tree(&directory), [written.file_name().unwrap().to_str().unwrap(), "hints"]);
+    // One that cannot be removed is in nobody's way.
+    fs::create_dir_all(directory.path().join(".pvwatch-1-2")).unwrap();
+    RunDir::open(directory.path()).unwrap();
     // One that is taken for a leftover in the moment before it is locked is written again.
     let mut first = true;
     let path = directory.path().join("pvs_online/x");
