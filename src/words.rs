@@ -111,7 +111,7 @@ pub fn status(status: &Value) -> String {
 fn run_files(out: &mut String, files: &Value) {
     let Some(directory) = files["directory"].as_str() else { return };
     let (pvs, lookups) = (count(&files["pvs_online"], "PV"), count(&files["pvs_lookup"], "VG"));
-    line!(out, "files    {pvs} online, lookups of {lookups}, in {directory}; {} failures", files["failures"]);
+    line!(out, "files    {pvs} online, lookups of {lookups}, in {directory}; {}", count(&files["failures"], "failure"));
     let failing = &files["failing"];
     if let Some(error) = failing["error"].as_str() {
         let next = failing["retry_in"].as_f64().unwrap_or_default();
@@ -158,6 +158,9 @@ fn vg(out: &mut String, vg: &Value) {
     line!(out, "VG {} ({}), seqno {}: {}", str(vg, "name"), str(vg, "id"), vg["seqno"], str(vg, "status"));
     if !vg["since"].is_null() {
         line!(out, "  it has been so for {}", lasting(&vg["since"]));
+    }
+    if let Some(kept) = vg["kept"].as_str() {
+        line!(out, "  it is {kept}: not for this host to activate, and its PVs have no run files");
     }
     for pv in list(vg, "pvs") {
         match pv["device"].as_str() {

@@ -5,6 +5,7 @@ use crate::device::Facts;
 use crate::devno::DevNo;
 use crate::id::Id;
 use crate::inspect;
+use crate::metadata::{Kept, VgText};
 use crate::watcher::{Content, Device, Watcher};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -194,11 +195,18 @@ fn show_vg(watcher: &Watcher, process: &Process, vg: VgView) -> Value {
         "seqno": vg.seqno(),
         "status": status_word(vg.status()),
         "since": watcher.vg_since(vg.vgid).map(|since| seconds(process.now, since)),
+        "kept": newest_text(watcher, vg.vgid).and_then(|text| watcher.kept(text)).map(Kept::as_str),
         "invalid": vg.invalid(),
         "pvs": pvs.collect::<Vec<_>>(),
         "missing": vg.missing().map(|pvid| text(pvid)).collect::<Vec<_>>(),
         "outdated": vg.outdated().iter().map(|pvid| text(pvid)).collect::<Vec<_>>(),
     })
+}
+
+/// What the disks say of a VG.
+fn newest_text<'w>(watcher: &'w Watcher, vgid: &[u8]) -> Option<&'w VgText> {
+    let texts = watcher.devices().values().filter_map(|device| device.pv()?.vg.as_deref());
+    texts.filter(|text| text.vgid.hyphenated() == *vgid).max_by_key(|text| text.seqno)
 }
 
 fn show_device(watcher: &Watcher, process: &Process, devno: DevNo, device: &Device) -> Value {

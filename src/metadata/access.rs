@@ -22,6 +22,16 @@ pub enum Kept {
     Shared,
 }
 
+impl Kept {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kept::Exported => "exported",
+            Kept::Foreign => "foreign",
+            Kept::Shared => "shared",
+        }
+    }
+}
+
 /// What lvm2's `is_lockd_type` knows, and what it makes of `CLUSTERED`.
 const LOCK_MANAGERS: [&[u8]; 4] = [b"dlm", b"sanlock", b"idm", CLVM];
 const CLVM: &[u8] = b"clvm";

@@ -65,7 +65,10 @@ pub struct Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.word, self.reason)
+        match self.word.as_str() {
+            "" => f.write_str(&self.reason),
+            word => write!(f, "{word}: {}", self.reason),
+        }
     }
 }
 
@@ -280,7 +283,7 @@ impl Reader {
             }
             Meaning::DriverLoaded if !matches!(value, "y" | "n") => return Err(refuse(word, "it is y or n")),
             Meaning::DevicesFile if !value.is_empty() => {
-                return Err(refuse(word, "files of devices are not read here; devices/global_filter is"));
+                return Err(refuse(word, "only devices/devicesfile of lvm.conf is, or of --config"));
             }
             _ => {}
         }
@@ -345,11 +348,14 @@ impl Reader {
             None => Ok(()),
         };
         refuse_if(Meaning::Activate, "VGs are not activated here; run: lvm vgchange -aay --autoactivation event VG")?;
-        refuse_if(Meaning::Devices, "devices are chosen by devices/global_filter here; name them behind the options")?;
+        refuse_if(
+            Meaning::Devices,
+            "it takes no option to name one; global_filter and the devices file say which count",
+        )?;
         let request = &self.request;
         if request.list.is_none() && !request.cache {
-            let reason = "without --cache it shows all PVs, which is: pvwatch status, or lvm pvscan";
-            return Err(refuse("pvscan", reason));
+            let reason = "only with --cache, --listvg or --listlvs; all PVs are shown by: pvwatch dump, or lvm pvscan";
+            return Err(refuse("", reason));
         }
         refuse_if(Meaning::Display, "it is not for --cache")?;
         match request.list {
@@ -389,7 +395,7 @@ impl Reader {
         if self.request.list.is_some() {
             match &self.positional[..] {
                 [_] => {}
-                [] => return Err(refuse("pvscan", "--listvg and --listlvs need a device")),
+                [] => return Err(refuse("", "--listvg and --listlvs need a device")),
                 [_, more, ..] => return Err(refuse(more, "one device at a time")),
             }
         }
@@ -489,8 +495,8 @@ mod tests {
     #[test]
     fn what_is_refused_is_named() {
         for (words, word, reason) in [
-            ("", "pvscan", "pvwatch status"),
-            ("-u", "pvscan", "lvm pvscan"),
+            ("", "", "pvwatch dump"),
+            ("-u", "", "lvm pvscan"),
             ("--cache -aay 7:1", "-aay", "vgchange -aay"),
             ("--cache -a ay 7:1", "-a ay", "vgchange -aay"),
             ("--cache --activate ay", "--activate ay", "vgchange -aay"),
@@ -506,7 +512,7 @@ mod tests {
             ("--cache --major 7 --minor -1", "--minor -1", "number"),
             ("--cache --major 7", "--major 7", "both"),
             ("--cache --minor 7", "--minor 7", "both"),
-            ("--cache --listvg", "pvscan", "need a device"),
+            ("--cache --listvg", "", "need a device"),
             ("--cache --listvg /dev/x /dev/y", "/dev/y", "one device"),
             ("--cache --listvg --listlvs /dev/x", "--listlvs", "two requests"),
             ("--cache --listvg --major 7 --minor 1", "--major 7", "--cache alone"),
@@ -524,7 +530,7 @@ mod tests {
             ("--cache --driverloaded maybe", "--driverloaded maybe", "y or n"),
             ("--cache --devices /dev/x", "--devices /dev/x", "global_filter"),
             ("--cache --config x{", "--config x{", "line 1"),
-            ("--cache --devicesfile f", "--devicesfile f", "not read here"),
+            ("--cache --devicesfile f", "--devicesfile f", "devices/devicesfile"),
         ] {
             let refusal = request(words).expect_err(words);
             assert_eq!(refusal.word, word, "{words}: {refusal}");

@@ -23,8 +23,10 @@ use std::time::Duration;
 
 const HELP: &str = "\
 Usage: pvwatch [-s SOCKET] pvscan --cache [options] [DEV|MAJOR:MINOR...]
+       pvwatch [-s SOCKET] pvscan --listvg|--listlvs DEV
 
-Records that PVs are online or offline, and tells which VG is complete; as lvm pvscan.
+Records that PVs are online or offline, and tells which VG is complete; as lvm pvscan. The daemon is
+asked; where there is none, the device is read. Without --cache nothing is recorded.
 
   --listvg           tell the VG that uses the device
   --listlvs          and the LVs on it

@@ -133,6 +133,7 @@ impl fmt::Display for Report {
             Report::Vg { name, vgid, seqno, pvs, missing } => {
                 write!(f, "VG {} {vgid}: seqno {seqno}, ", name.escape_ascii())?;
                 match &missing[..] {
+                    [] if *pvs == 1 => f.write_str("complete with 1 PV"),
                     [] => write!(f, "complete with {pvs} PVs"),
                     missing => {
                         let names = missing.iter().map(|pvid| pvid.escape_ascii().to_string()).collect::<Vec<_>>();

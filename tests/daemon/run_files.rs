@@ -163,6 +163,10 @@ fn commands_of_lvm_are_followed() {
     check("vg1", 2, &[("pvs_lookup/vg1", &lookup), ("vgs_online/vg1", "")]);
     lvm.run("vgexport vg1");
     check("", 0, &[]);
+    let shown = daemon.show_one("vg1");
+    assert_eq!((&shown["status"], &shown["kept"]), (&json!("complete"), &json!("exported")), "{shown}");
+    let text = pvwatch::words::shown(&[shown]);
+    assert!(text.contains("it is exported: not for this host"), "{text}");
     lvm.run("vgimport vg1");
     check("vg1", 2, &[("pvs_lookup/vg1", &lookup)]);
     lvm.run(&format!("vgreduce vg1 {}", nodes[1]));
@@ -171,9 +175,11 @@ fn commands_of_lvm_are_followed() {
     check("", 0, &[]);
     lvm.run(&format!("vgcreate --systemid other vg2 {}", nodes[0]));
     check("vg2", 1, &[]);
+    assert!(daemon.show_one("vg2")["kept"].is_null());
     world.configure(&conf(510..=511, "local { system_id=\"us\" } global { system_id_source=\"lvmlocal\" }"));
     daemon.signal(Signal::SIGHUP);
     wait_until("the foreign VG to be left alone", || files_in(&directory).is_empty());
+    assert_eq!(daemon.show_one("vg2")["kept"], "foreign");
 }
 
 #[test]

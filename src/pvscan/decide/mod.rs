@@ -338,11 +338,7 @@ impl<F: RunFiles<Error: Display>> Decision<'_, F> {
 
 /// Why a VG is none that this host activates by itself.
 fn ignored(vg: &Vg, host: &Host) -> Option<&'static str> {
-    match vg.access.kept_from(host.system_id.as_deref().map(str::as_bytes))? {
-        Kept::Shared => Some("shared"),
-        Kept::Foreign => Some("foreign"),
-        Kept::Exported => Some("exported"),
-    }
+    vg.access.kept_from(host.system_id.as_deref().map(str::as_bytes)).map(Kept::as_str)
 }
 
 fn shown(name: &[u8]) -> impl Display + '_ {

@@ -13,7 +13,7 @@ mod truth;
 use super::{Content, Device, Effect, Report, Watcher};
 use crate::devno::DevNo;
 use crate::id::Id;
-use crate::metadata::VgText;
+use crate::metadata::{Kept, VgText};
 use crate::online::{Hints, Listing, PvOnline};
 use crate::pvscan::{self, Found};
 use crate::scan::{self, Code};
@@ -347,7 +347,12 @@ impl Watcher {
     }
 
     fn is_kept(&self, text: &VgText) -> bool {
-        text.access.kept_from(self.system_id().map(str::as_bytes)).is_some()
+        self.kept(text).is_some()
+    }
+
+    /// Why this host lets a VG alone.
+    pub fn kept(&self, text: &VgText) -> Option<Kept> {
+        text.access.kept_from(self.system_id().map(str::as_bytes))
     }
 
     /// The PV on a device, if LVM would say that it is online: in use as far as its header can say,
