@@ -230,6 +230,10 @@ impl<'s> Source<'s> {
     /// and by its rules a loop device without a file is too small.
     fn checked(&mut self, mut answer: Answer) -> Answer {
         for asked in &mut answer.devices {
+            // An image file that the daemon watches is no device.
+            if matches!(&asked.found, Found::Pv(pv) if pv.devno.major == 0) {
+                asked.found = Found::Gone;
+            }
             if !matches!(asked.found, Found::Gone | Found::Excluded(_)) {
                 continue;
             }
