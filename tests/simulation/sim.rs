@@ -829,9 +829,19 @@ impl Sim {
             let all_steady = self.world.disks.values().all(|disk| disk.since + steady <= self.now);
             // One that is detached holds nothing.
             let readable = disk.size >= SIZE && disk.fault.is_none() && !disk.suspended;
-            text.is_some() && copies == 1 && readable && all_steady
+            text.is_some() && copies == 1 && readable && all_steady && !self.is_under_way(*devno)
         };
         self.world.disks.keys().copied().find(holds)
+    }
+
+    /// A command has the disk open, or the word of a change has not come: the clock jumps past both.
+    fn is_under_way(&self, devno: DevNo) -> bool {
+        self.pending.values().any(|pending| match pending {
+            Pending::Write { devno: other, .. } | Pending::Event(Event::Touched { devno: other, .. }) => {
+                *other == devno
+            }
+            _ => false,
+        })
     }
 
     // The end.
