@@ -51,7 +51,10 @@ pub enum SystemIdSource {
 
 #[derive(Debug, PartialEq, Eq)]
 pub enum Error {
-    GlobalFilter(PatternsError),
+    Filter {
+        setting: &'static str,
+        error: PatternsError,
+    },
     /// The value of this setting is of the wrong kind or out of its range.
     Value {
         setting: &'static str,
@@ -62,7 +65,7 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::GlobalFilter(error) => write!(f, "devices/global_filter: {error}"),
+            Error::Filter { setting, error } => write!(f, "{setting}: {error}"),
             Error::Value { setting, expected } => write!(f, "{setting}: expected {expected}"),
         }
     }
@@ -90,10 +93,15 @@ impl Settings {
     pub fn read(conf: &Section) -> Result<Settings, Error> {
         let patterns = conf.value("devices/global_filter");
         let min_size = conf.int("devices/pv_min_size").unwrap_or(DEFAULT_PV_MIN_SIZE_KIB);
-        let global = patterns.map(|patterns| Patterns::compile(patterns.strings())).transpose();
+        let compile = |setting| {
+            let compiled = conf.value(setting).map(|patterns| Patterns::compile(patterns.strings())).transpose();
+            let compiled = compiled.map_err(|error| Error::Filter { setting, error })?;
+            Ok(compiled.filter(|patterns| !patterns.accepts_all()))
+        };
         Ok(Settings {
             filter: Filter {
-                global: global.map_err(Error::GlobalFilter)?.filter(|patterns| !patterns.accepts_all()),
+                global: compile("devices/global_filter")?,
+                local: compile("devices/filter")?,
                 devices_file: None,
                 pv_min_size: u64::try_from(min_size).unwrap_or(0).saturating_mul(1024),
                 scan_lvs: conf.int("devices/scan_lvs").is_some_and(|value| value != 0),
@@ -285,7 +293,12 @@ mod tests {
             let expected = "an absolute path, or an empty string";
             assert_eq!(settings(text).unwrap_err(), Error::Value { setting: "pvwatch/run_dir", expected });
         }
-        assert!(matches!(settings("devices/global_filter=[\"x|y|\"]"), Err(Error::GlobalFilter(_))));
+        let rejected = settings("devices/filter=[\"x|y|\"]").unwrap_err();
+        assert!(rejected.to_string().starts_with("devices/filter: "), "{rejected}");
+        assert!(matches!(
+            settings("devices/global_filter=[\"x|y|\"]"),
+            Err(Error::Filter { setting: "devices/global_filter", .. })
+        ));
         assert_eq!(settings("pvwatch { read_deadlin=1 }").unwrap().unknown, ["pvwatch/read_deadlin"]);
     }
 

@@ -68,6 +68,18 @@ fn a_reader_that_could_be_killed_does_not_shorten_the_wait() {
     assert_eq!(run(&mut watcher, retry_at, 1).0.len(), 1);
 }
 
+/// Nobody will say so again: all its events have been seen.
+#[test]
+fn a_disk_that_was_exchanged_once_more_is_read_at_once() {
+    let mut watcher = Watcher::new(Settings::default(), 1, Duration::ZERO);
+    for (sysfs, reader) in [(1, 2), (4, 4)] {
+        let jobs = run(&mut watcher, Duration::ZERO, sysfs).0;
+        let opened = Opened { size: 1 << 30, diskseq: Some(reader), head: vec![0; 16 << 10] };
+        watcher.handle(Duration::ZERO, Event::Opened { job: jobs[0], result: Ok(opened) });
+    }
+    assert!(watcher.devices()[&DISK].quarantine.is_none());
+}
+
 #[test]
 fn a_device_that_is_never_the_disk_it_should_be_is_left_alone_for_a_while() {
     let mut watcher = Watcher::new(Settings::default(), 1, Duration::ZERO);

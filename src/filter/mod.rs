@@ -13,8 +13,11 @@ pub use patterns::{Patterns, PatternsError};
 /// The rules of this machine, from `lvm.conf`.
 #[derive(Debug)]
 pub struct Filter {
-    /// `devices/global_filter`; `devices/filter` is not for us, commands apply it to what we serve.
+    /// `devices/global_filter`.
     pub global: Option<Patterns>,
+    /// `devices/filter`. Clients apply it to what we serve, so it keeps no device from being read;
+    /// but no PV that it rejects comes online.
+    pub local: Option<Patterns>,
     /// With one in use, LVM does not look at the patterns.
     pub devices_file: Option<DevicesFile>,
     /// `devices/pv_min_size`, in bytes.
@@ -26,7 +29,7 @@ pub struct Filter {
 /// The rule that keeps a device from being scanned; the words are LVM's where it has some.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
-    GlobalFilter,
+    Patterns,
     DevicesFile,
     DeviceType,
     IsLv,
@@ -37,7 +40,7 @@ pub enum Rule {
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Rule::GlobalFilter => "device is rejected by filter config",
+            Rule::Patterns => "device is rejected by filter config",
             Rule::DevicesFile => "device is not in devices file",
             Rule::DeviceType => "device type is not one that holds PVs",
             Rule::IsLv => "device is an LV",
@@ -73,7 +76,7 @@ impl Filter {
                 return Some(Rule::DevicesFile);
             }
         } else if self.global.as_ref().is_some_and(|patterns| !patterns.accept(names)) {
-            return Some(Rule::GlobalFilter);
+            return Some(Rule::Patterns);
         }
         if facts.driver.as_deref().is_some_and(|driver| OTHER_DRIVERS.contains(&driver)) {
             return Some(Rule::DeviceType);
@@ -101,9 +104,16 @@ impl Filter {
         })
     }
 
+    /// Whether LVM's commands do not use the device, although it is scanned.
+    pub fn hides<'n>(&self, names: impl Iterator<Item = &'n str>) -> Option<Rule> {
+        let local = self.local.as_ref().filter(|_| self.devices_file.is_none())?;
+        (!local.accept(names)).then_some(Rule::Patterns)
+    }
+
     /// Whether it takes all of a device's names to decide.
     pub fn needs_names(&self) -> bool {
-        self.devices_file.as_ref().map_or(self.global.is_some(), DevicesFile::has_names)
+        let has_patterns = self.global.is_some() || self.local.is_some();
+        self.devices_file.as_ref().map_or(has_patterns, DevicesFile::has_names)
     }
 }
 
@@ -141,7 +151,7 @@ mod tests {
     use super::*;
 
     fn check(facts: &Facts, expected: Option<Rule>) {
-        let filter = Filter { global: None, devices_file: None, pv_min_size: 2 << 20, scan_lvs: false };
+        let filter = Filter { global: None, local: None, devices_file: None, pv_min_size: 2 << 20, scan_lvs: false };
         assert_eq!(filter.rejects(facts, std::iter::empty()), expected, "{facts:?}");
     }
 
@@ -165,7 +175,7 @@ mod tests {
 
     #[test]
     fn lvs_may_be_scanned_on_request() {
-        let filter = Filter { global: None, devices_file: None, pv_min_size: 0, scan_lvs: true };
+        let filter = Filter { global: None, local: None, devices_file: None, pv_min_size: 0, scan_lvs: true };
         let lv = Facts { size: 1 << 30, dm_uuid: Some(format!("LVM-{}", "x".repeat(64))), ..Facts::default() };
         let check = |name: &str, expected: Option<Rule>| {
             let facts = Facts { dm_name: Some(name.into()), ..lv.clone() };
@@ -198,11 +208,24 @@ mod tests {
         let facts = Facts { name: "sda".into(), size: 1 << 30, ..Facts::default() };
         let global = Some(Patterns::compile([&b"r|.*|"[..]].into_iter()).unwrap());
         let devices_file = Some(DevicesFile::parse(b"IDTYPE=devname IDNAME=/dev/sda PVID=."));
-        let mut filter = Filter { global, devices_file, pv_min_size: 0, scan_lvs: false };
+        let mut filter = Filter { global, local: None, devices_file, pv_min_size: 0, scan_lvs: false };
         let rejects = |filter: &Filter, name| filter.rejects(&facts, std::iter::once(name));
         assert_eq!(rejects(&filter, "/dev/sda"), None);
         assert_eq!(rejects(&filter, "/dev/sdb"), Some(Rule::DevicesFile));
         filter.devices_file = None;
-        assert_eq!(rejects(&filter, "/dev/sda"), Some(Rule::GlobalFilter));
+        assert_eq!(rejects(&filter, "/dev/sda"), Some(Rule::Patterns));
+    }
+
+    #[test]
+    fn what_the_local_filter_rejects_is_scanned_and_hidden() {
+        let local = Patterns::compile([&b"a|^/dev/mapper/|"[..], b"r|.*|"].into_iter()).unwrap();
+        let mut filter =
+            Filter { global: None, local: Some(local), devices_file: None, pv_min_size: 0, scan_lvs: false };
+        assert_eq!(filter.rejects(&Facts::default(), ["/dev/sda"].into_iter()), None);
+        assert_eq!(filter.hides(["/dev/sda"].into_iter()), Some(Rule::Patterns));
+        assert_eq!(filter.hides(["/dev/dm-0", "/dev/mapper/mpatha"].into_iter()), None);
+        assert!(filter.needs_names());
+        filter.devices_file = Some(DevicesFile::default());
+        assert_eq!(filter.hides(["/dev/sda"].into_iter()), None);
     }
 }

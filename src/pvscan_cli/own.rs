@@ -146,7 +146,9 @@ impl Own {
             Ok(names) => names,
             Err(error) => return Known::Found(Found::Unreadable(format!("/dev cannot be read: {error}"))),
         };
-        if let Some(rule) = self.settings.filter.rejects(&facts, names.iter().map(String::as_str)) {
+        let filter = &self.settings.filter;
+        let names_of = || names.iter().map(String::as_str);
+        if let Some(rule) = filter.hides(names_of()).or_else(|| filter.rejects(&facts, names_of())) {
             return Known::Found(Found::Excluded(rule.to_string()));
         }
         if let Some(reason) = facts.not_ready() {

@@ -425,6 +425,7 @@ impl Watcher {
         let device = self.devices.entry(devno).or_insert_with(|| Device::new(now, cause));
         device.stuck = stuck;
         let replaced = device.facts.diskseq.is_some() && device.facts.diskseq != facts.diskseq;
+        let contradicted = device.read_as.take().is_some_and(|read| facts.diskseq != Some(read)) && !replaced;
         device.facts = facts;
         device.names = names;
         device.cause = cause;
@@ -453,8 +454,8 @@ impl Watcher {
                 _ => self.quarantine(now, devno, Reason::ReaderStuck),
             }
             self.device_resolved(devno);
-        } else if device.read_as.take().is_some_and(|read| device.facts.diskseq != Some(read)) {
-            // Neither has changed to what the other said. If it does, an event will tell.
+        } else if contradicted {
+            // Sysfs says what it has said before. If that changes, an event will tell.
             device.give_up();
             self.quarantine(now, devno, Reason::Incarnation);
             self.device_resolved(devno);

@@ -12,6 +12,7 @@ mod truth;
 
 use super::{Content, Device, Effect, Report, Watcher};
 use crate::devno::DevNo;
+use crate::filter::Rule;
 use crate::id::Id;
 use crate::metadata::{Kept, VgText};
 use crate::online::{Hints, Listing, PvOnline};
@@ -197,7 +198,7 @@ impl Watcher {
     /// What is known of a device that somebody asks for.
     pub fn find(&self, devno: DevNo, lvs: bool) -> Found {
         let Some(device) = self.devices.get(&devno) else { return Found::Gone };
-        if let Some(rule) = device.rule {
+        if let Some(rule) = device.rule.or_else(|| self.hides(device)) {
             return Found::Excluded(rule.to_string());
         }
         match (device.seen.as_ref().map(|seen| &seen.content), &device.quarantine, device.not_ready) {
@@ -355,6 +356,19 @@ impl Watcher {
         text.access.kept_from(self.system_id().map(str::as_bytes))
     }
 
+    /// The rule by which commands do not use it.
+    fn hides(&self, device: &Device) -> Option<Rule> {
+        self.settings.filter.hides(device.names.iter().map(String::as_str))
+    }
+
+    /// Whether the PV is on another device, and that is one that commands use.
+    fn is_second(&self, devno: DevNo, pvid: Id) -> bool {
+        let Some(first) = self.duplicate_of(devno) else { return false };
+        let is_hidden = self.devices.get(&first).is_some_and(|first| self.hides(first).is_some());
+        let online = self.online.truth.places.get(&pvid);
+        !is_hidden || online.is_some_and(|online| *online != devno)
+    }
+
     /// The PV on a device, if LVM would say that it is online: in use as far as its header can say,
     /// and with a text that can be used and lists it, or with none.
     fn candidate(&self, devno: DevNo) -> Option<Candidate> {
@@ -364,7 +378,8 @@ impl Watcher {
         if !pv.id.is_regular()
             || (pv.knows_use() && !pv.is_in_use())
             || !pv.vg.as_ref().is_none_or(is_usable)
-            || self.duplicates.contains(&devno)
+            || self.hides(device).is_some()
+            || self.is_second(devno, pv.id)
         {
             return None;
         }

@@ -38,7 +38,7 @@ pub(super) struct Vg {
 pub(super) struct Truth {
     candidates: BTreeMap<DevNo, Candidate>,
     /// Where each of them is.
-    places: BTreeMap<Id, DevNo>,
+    pub(super) places: BTreeMap<Id, DevNo>,
     /// What is in `pvs_online`, once what is due is done.
     pub(super) pvs: BTreeMap<Id, PvOnline>,
     pub(super) vgs: BTreeMap<Id, Vg>,
