@@ -52,6 +52,9 @@ const USAGE: u8 = 3;
 
 /// Longer than a daemon with default settings takes to give up a device.
 const DAEMON_TIMEOUT: Duration = Duration::from_secs(30);
+/// A daemon that has not answered by then is asked whether it answers at all: one that does not
+/// would hold up each device in turn.
+const PROMPT: Duration = Duration::from_secs(2);
 const RUN_DIR: &str = "/run/lvm";
 
 /// LVM's own, by which its messages are found.
@@ -286,15 +289,25 @@ fn block_devno(path: &Path) -> Option<DevNo> {
 fn ask_daemon(socket: &Path, request: &Request) -> Option<Answer> {
     // Of none, not of all.
     if !request.all && request.operands.is_empty() {
-        let status = client::call(socket, "Online", &json!({"devices": ["0:0"], "lvs": false}), Some(DAEMON_TIMEOUT));
-        return read_answer(&status.ok()?, &[]);
+        return read_answer(&client::call(socket, "Online", &of_none(), Some(PROMPT)).ok()?, &[]);
     }
     let devices = request.operands.iter().map(Operand::to_string).collect::<Vec<_>>();
     let parameters = json!({"devices": devices, "lvs": request.list == Some(pvscan::List::Lvs)});
-    let reply = client::call(socket, "Online", &parameters, Some(DAEMON_TIMEOUT)).ok()?;
+    let reply = match client::call(socket, "Online", &parameters, Some(PROMPT)) {
+        Err(client::Error::TimedOut(_)) => {
+            client::call(socket, "Online", &of_none(), Some(PROMPT)).ok()?;
+            client::call(socket, "Online", &parameters, Some(DAEMON_TIMEOUT)).ok()?
+        }
+        reply => reply.ok()?,
+    };
     let answer = read_answer(&reply, &request.operands)?;
     let is_whole = request.all || answer.devices.len() == request.operands.len();
     is_whole.then_some(answer)
+}
+
+/// Asks for no device, and so for the settings alone.
+fn of_none() -> Value {
+    json!({"devices": ["0:0"], "lvs": false})
 }
 
 /// The devices of the reply in the order of the operands, or as they come if all were asked for.
