@@ -784,6 +784,8 @@ impl Sim {
         let own_seqno = own.clone().filter_map(|(pv, _)| seqno(pv)).min().expect("it was read");
         let newer = reads.filter(|(pv, _)| seqno(pv).is_some_and(|seqno| seqno > own_seqno));
         let recent = own.chain(newer).map(|(_, started)| started).min().expect("it was read");
+        // A write of the same moment may have come after the read.
+        let recent = recent.saturating_sub(Duration::from_nanos(1));
         let vg = (0..10).find(|vg| crate::world::vgid(*vg) == vgid).expect("one of ours");
         let older = |devno: DevNo, at: Duration| match self.world.shown_at(devno, at) {
             Some((pv, Some((id, seqno)))) if id == vg && pvid(pv).hyphenated() == wire_pvid => Some(seqno),
