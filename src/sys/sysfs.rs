@@ -105,8 +105,9 @@ impl Sysfs {
             facts.loop_backed = Some(directory.join("loop/backing_file").try_exists()?);
             facts.loop_partscan = read(directory, "loop/partscan")?.as_deref() == Some("1");
         } else if driver.as_deref() == Some("device-mapper") {
-            let Some(dm) = while_it_lasts(dm_facts(directory))? else { return Ok(None) };
-            (facts.dm_uuid, facts.dm_name, facts.dm_suspended) = dm;
+            if while_it_lasts(read_dm(directory, &mut facts))? != Some(true) {
+                return Ok(None);
+            }
         } else if matches!(driver.as_deref(), Some("md" | "mdp")) {
             facts.md_array_state = read(directory, "md/array_state")?;
         } else if is_nvme_path(name) {
@@ -176,10 +177,14 @@ fn is_nvme_path(name: &str) -> bool {
     name.strip_prefix("nvme").is_some_and(|rest| rest.contains('c'))
 }
 
-/// `dm/uuid`, `dm/name`, and whether it is suspended.
-fn dm_facts(directory: &Path) -> io::Result<(Option<String>, Option<String>, bool)> {
-    let suspended = read(directory, "dm/suspended")?.as_deref() == Some("1");
-    Ok((read(directory, "dm/uuid")?, read(directory, "dm/name")?, suspended))
+/// What device-mapper says of its device. False for one that has no such files: it has a number
+/// before they come, and still has its size when they have gone (`dm_setup_md_queue` and
+/// `__dm_destroy` in drivers/md/dm.c), and whose it is cannot be told then. An event follows.
+fn read_dm(directory: &Path, facts: &mut Facts) -> io::Result<bool> {
+    facts.dm_suspended = read(directory, "dm/suspended")?.as_deref() == Some("1");
+    facts.dm_name = read(directory, "dm/name")?;
+    facts.dm_uuid = read(directory, "dm/uuid")?;
+    Ok(facts.dm_uuid.is_some())
 }
 
 /// From the moment that a device-mapper device is to be removed its files answer EINVAL, until
@@ -284,6 +289,9 @@ mod tests {
         assert_eq!(facts.dm_name.as_deref(), Some("vg-lv"));
         assert_eq!((facts.md_array_state, facts.loop_backed, facts.diskseq), (None, None, None));
 
+        let fleeting = [("uevent", "MAJOR=252\nMINOR=0\nDEVNAME=dm-0\nDEVTYPE=disk\n"), ("size", "8\n")];
+        assert_eq!(Tree::new(&[("dm-0", &fleeting)]).sysfs().enumerate().unwrap(), []);
+
         let md = [("uevent", "MAJOR=9\nMINOR=1\nDEVNAME=md1\n"), ("size", "8"), ("md/array_state", "clean\n")];
         assert_eq!(Tree::new(&[("md1", &md)]).only().facts.md_array_state.as_deref(), Some("clean"));
 
@@ -321,6 +329,9 @@ mod tests {
         assert_eq!(ids(&looped, "loop1"), Ids { loop_file: some("/a b"), ..Ids::default() });
         let deleted = [("uevent", uevent), ("size", "8"), ("loop/backing_file", "/a (deleted)\n")];
         assert_eq!(ids(&deleted, "loop1"), Ids::default());
+        let fleeting = [("uevent", "MAJOR=252\nMINOR=0\nDEVNAME=dm-0\nDEVTYPE=disk\n"), ("size", "8\n")];
+        assert_eq!(Tree::new(&[("dm-0", &fleeting)]).sysfs().enumerate().unwrap(), []);
+
         let md = [("uevent", "MAJOR=9\nMINOR=1\nDEVNAME=md1\n"), ("size", "8"), ("md/uuid", "9903\n")];
         assert_eq!(ids(&md, "md1"), Ids { md_uuid: some("9903"), ..Ids::default() });
         let tree = Tree::new(&[
