@@ -1,6 +1,7 @@
 //! What the kernel says about a block device without opening it.
 
 use crate::devno::DevNo;
+use std::collections::BTreeMap;
 
 /// Facts from `/sys/class/block/NAME`, read at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,10 +28,67 @@ pub struct Facts {
     pub md_array_state: Option<String>,
     /// What devices files know it by; read only if there is one.
     pub ids: Option<Box<Ids>>,
+    /// What is stacked on it, and what it is stacked on.
+    pub stack: Box<Stack>,
+    /// What a path to a disk has: SCSI disks and NVMe namespaces, and of their partitions the disk's.
+    pub path: Option<Box<Path>>,
     /// `loop/backing_file` exists; `None` for devices that are not loop devices.
     pub loop_backed: Option<bool>,
     /// `loop/partscan`: the kernel looks for partitions on the loop device.
     pub loop_partscan: bool,
+}
+
+/// How devices lie on each other, as the kernel has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stack {
+    /// `holders`.
+    pub holders: Vec<Holder>,
+    /// `slaves`; of device-mapper and MD devices only.
+    pub slaves: Vec<DevNo>,
+    /// Of a partition, the disk that it is on.
+    pub disk: Option<DevNo>,
+    /// The holders of that.
+    pub disk_holders: Vec<Holder>,
+}
+
+/// A device that is stacked on another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The kernel's name, such as `dm-3` or `md127`.
+    pub name: String,
+    pub devno: DevNo,
+    /// `dm/uuid` and `dm/name`, for device-mapper devices only.
+    pub dm_uuid: Option<String>,
+    pub dm_name: Option<String>,
+}
+
+/// What is known of a path to a disk without sending anything over it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Path {
+    /// `device/wwid` or `wwid`: the same on every path to a disk.
+    pub wwid: Option<String>,
+    /// Why the target answers no reads on this path, such as `standby`: from `device/access_state`,
+    /// `device/dh_state` or `ana_state`.
+    pub passive: Option<String>,
+    /// Whether multipathd takes it for a path, by `DM_MULTIPATH_DEVICE_PATH` and `ID_FS_TYPE` of
+    /// udev's database; asked where multipath is configured, and `None` until udev has seen the device.
+    pub udev: Option<bool>,
+}
+
+/// What uses devices besides what is stacked on them, as of one moment; from `/proc` and `/sys`,
+/// never by opening a device.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    pub by: BTreeMap<DevNo, Vec<Use>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// Where it is mounted.
+    Mounted(String),
+    Swap,
+    /// The loop device, by its kernel name, that has it as backing file.
+    Loop(String),
 }
 
 /// What a device is known by wherever it is attached; a partition has what its disk has.

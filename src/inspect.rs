@@ -48,10 +48,15 @@ pub fn member_json(member: &Member) -> Value {
         "version": member.version,
         "name": member.name.as_deref().map(printable),
         "uuid": member.uuid,
-        "role": member.role.to_string(),
+        "role": member.role.map(|role| role.to_string()),
         "level": member.level,
         "members": member.members,
     })
+}
+
+/// The same in words, safe for a terminal.
+pub fn member_words(member: &Member) -> String {
+    format!("{}: {}", member.why_no_pv(), printable(member.to_string().as_bytes()))
 }
 
 fn pv_json(pv: &Pv) -> Value {
@@ -114,7 +119,7 @@ fn write_text(out: &mut String, device: &str, size: u64, verdict: &Verdict) -> s
             findings
         }
         Verdict::Member { member, findings } => {
-            writeln!(out, "not a PV\n  {}: {}", member.why_no_pv(), printable(member.to_string().as_bytes()))?;
+            writeln!(out, "not a PV\n  {}", member_words(member))?;
             findings
         }
         Verdict::Unreadable { error, findings } => {
@@ -175,12 +180,17 @@ mod tests {
     use crate::ondisk::image::{PvSpec, put_text, pv_image, vg_text};
     use crate::scan::{Code, ReadError, Scan, Step};
     use crate::signature::image::{put_sum, superblock};
+    use crate::signature::{Medium, When};
 
     const PV: Id = Id(*b"PVPVPVPVPVPVPVPVPVPVPVPVPVPVPVPV");
     const VG: Id = Id(*b"VGVGVGVGVGVGVGVGVGVGVGVGVGVGVGVG");
 
+    fn medium(image: &[u8]) -> Medium {
+        Medium { size: image.len().try_into().unwrap(), is_partition: false }
+    }
+
     fn scan(image: &[u8]) -> Verdict {
-        let (mut scan, mut step) = Scan::begin(image.len().try_into().unwrap());
+        let (mut scan, mut step) = Scan::begin(medium(image), When::Asked);
         let mut texts = TextCache::new();
         loop {
             match step {

@@ -3,6 +3,7 @@
 use crate::devno::DevNo;
 use crate::metadata::TextCache;
 use crate::scan::{HEAD, ReadError, Scan, Step, Verdict};
+use crate::signature::{Medium, When};
 use crate::sys::reader::{Expect, Happening, JobId, Open, Pool, Reply};
 use mio::{Events, Poll};
 use std::collections::BTreeMap;
@@ -21,9 +22,10 @@ pub type Probed = io::Result<(u64, Verdict)>;
 pub struct Target {
     pub path: PathBuf,
     pub expect: Expect,
+    pub is_partition: bool,
 }
 
-/// Reads the device as the daemon does, in a process of its own.
+/// Reads the device as the daemon does, in a process of its own, and looks for every signature.
 pub fn probe(path: &Path, deadline: Duration) -> Probed {
     let metadata = std::fs::metadata(path)?;
     let expect = match metadata.file_type() {
@@ -33,21 +35,27 @@ pub fn probe(path: &Path, deadline: Duration) -> Probed {
         kind if kind.is_file() || kind.is_fifo() => Expect::File,
         _ => return Err(io::Error::other("it is neither a block device nor a file")),
     };
-    let target = Target { path: path.to_owned(), expect };
-    probe_all(vec![target], deadline, &mut |_| {}).pop().expect("one that is read has a result")
+    let target = Target { path: path.to_owned(), expect, is_partition: is_partition(&metadata) };
+    probe_all(vec![target], When::Asked, deadline, &mut |_| {}).pop().expect("one that is read has a result")
 }
 
 /// Reads them, some at a time, each with the deadline. `done` hears how many have been.
-pub fn probe_all(targets: Vec<Target>, deadline: Duration, done: &mut dyn FnMut(usize)) -> Vec<Probed> {
+pub fn probe_all(targets: Vec<Target>, look: When, deadline: Duration, done: &mut dyn FnMut(usize)) -> Vec<Probed> {
     let mut results = targets.iter().map(|_| None).collect::<Vec<_>>();
-    if let Err(error) = Prober::new(deadline).and_then(|prober| prober.run(targets, &mut results, done)) {
+    if let Err(error) = Prober::new(look, deadline).and_then(|prober| prober.run(targets, &mut results, done)) {
         let failed = || Some(Err(io::Error::new(error.kind(), error.to_string())));
         results.iter_mut().filter(|result| result.is_none()).for_each(|result| *result = failed());
     }
     results.into_iter().flatten().collect()
 }
 
+fn is_partition(metadata: &std::fs::Metadata) -> bool {
+    let devno = DevNo::from_dev_t(metadata.rdev());
+    metadata.file_type().is_block_device() && Path::new(&format!("/sys/dev/block/{devno}/partition")).exists()
+}
+
 struct Prober {
+    look: When,
     deadline: Duration,
     poll: Poll,
     pool: Pool,
@@ -57,14 +65,15 @@ struct Prober {
 
 struct Running {
     until: Instant,
+    is_partition: bool,
     size: u64,
     scan: Option<Scan>,
 }
 
 impl Prober {
-    fn new(deadline: Duration) -> io::Result<Prober> {
+    fn new(look: When, deadline: Duration) -> io::Result<Prober> {
         let (texts, running) = (TextCache::new(), BTreeMap::new());
-        Ok(Prober { deadline, poll: Poll::new()?, pool: Pool::new(0), texts, running })
+        Ok(Prober { look, deadline, poll: Poll::new()?, pool: Pool::new(0), texts, running })
     }
 
     fn run(
@@ -81,7 +90,8 @@ impl Prober {
             {
                 let open = Open { path: target.path, expect: target.expect, first: HEAD };
                 self.pool.open(self.poll.registry(), job, open)?;
-                self.running.insert(job, Running { until: Instant::now() + self.deadline, size: 0, scan: None });
+                let until = Instant::now() + self.deadline;
+                self.running.insert(job, Running { until, is_partition: target.is_partition, size: 0, scan: None });
             }
             if self.running.is_empty() {
                 return Ok(());
@@ -142,7 +152,8 @@ impl Prober {
             Reply::Opened(opened) => {
                 let opened = opened.map_err(io::Error::from_raw_os_error)?;
                 running.size = opened.size;
-                let (begun, step) = Scan::begin(opened.size);
+                let (begun, step) =
+                    Scan::begin(Medium { size: opened.size, is_partition: running.is_partition }, self.look);
                 let begun = running.scan.insert(begun);
                 match step {
                     Step::Read(range) => {

@@ -195,20 +195,8 @@ fn device(out: &mut String, device: &Value) {
     if let Some(why) = device["ignored"].as_str() {
         line!(out, "  {why}");
     }
-    let member = &device["member_of"];
-    if !member.is_null() {
-        let name = member["name"].as_str().map_or_else(String::new, |name| format!("{name} "));
-        line!(
-            out,
-            "  device is an {} component: {} of {} of {} {} array {name}({}), {}",
-            str(member, "format"),
-            str(member, "role"),
-            member["members"],
-            str(member, "format"),
-            str(member, "version"),
-            str(member, "uuid"),
-            str(member, "level")
-        );
+    if let Some(why) = device["why"].as_str() {
+        line!(out, "  {why}");
     }
     let pv = &device["pv"];
     if !pv.is_null() {

@@ -8,7 +8,7 @@ use pvwatch::filter::DevicesFile;
 use pvwatch::ondisk::ByteRange;
 use pvwatch::online::{PvOnline, encode_lookup, parse_lookup};
 use pvwatch::pvscan::{Found, Parsed, parse};
-use pvwatch::signature::{AT_END, AT_START, Known, search};
+use pvwatch::signature::{Known, Medium, OVER_LVM, UNDER_LVM, When, search};
 use pvwatch_fuzz::Input;
 
 fuzz_target!(|input: &[u8]| {
@@ -41,11 +41,12 @@ fn run_files(bytes: &[u8]) {
 /// Bytes wherever they are asked for.
 fn superblocks(mut input: Input) {
     let size = u64::from(input.u16()) << (input.u8() % 40);
-    for looks in [AT_START, AT_END] {
-        let mut known = Known::new(size);
-        for _ in 0..8 {
-            let Err(range @ ByteRange { offset, length }) = search(looks, &known) else { return };
-            assert!(length <= 128 << 10 && range.end_within(size).is_some(), "{offset} {length}");
+    for when in [When::Always, When::Labelled, When::Asked] {
+        let mut known = Known::new(Medium { size, is_partition: false });
+        for _ in 0..60 {
+            let signatures = [OVER_LVM, UNDER_LVM].concat();
+            let Err(range @ ByteRange { offset, length }) = search(&signatures, when, &known) else { return };
+            assert!(length <= 256 << 10 && range.end_within(size).is_some(), "{offset} {length}");
             let mut bytes = input.0.to_vec();
             bytes.resize(length, 0);
             known.put(range, Ok(&bytes));

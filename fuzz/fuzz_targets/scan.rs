@@ -10,6 +10,7 @@ use pvwatch::ondisk::image::{PvSpec, pv_image};
 use pvwatch::ondisk::mda::MdaHeader;
 use pvwatch::ondisk::{ByteRange, crc};
 use pvwatch::scan::{HEAD, ReadError, Scan, Step, Verdict};
+use pvwatch::signature::{Medium, When};
 use pvwatch::text::{self, Section};
 use pvwatch_fuzz::{Input, written};
 
@@ -54,7 +55,7 @@ struct Device {
 
 impl Device {
     fn scan(&self, texts: &mut TextCache) -> Verdict {
-        let (mut scan, mut step) = Scan::begin(self.size);
+        let (mut scan, mut step) = Scan::begin(Medium { size: self.size, is_partition: false }, When::Labelled);
         for number in 0..=READS_MAX {
             let range = match step {
                 Step::Done(verdict) => return verdict,

@@ -236,6 +236,7 @@ fn show_device(watcher: &Watcher, process: &Process, devno: DevNo, device: &Devi
         })
     });
     let findings = seen.map_or(&[][..], |seen| seen.content.findings());
+    let member = seen.and_then(|seen| seen.content.member());
     json!({
         "kind": "device",
         "device": device.path(),
@@ -254,7 +255,8 @@ fn show_device(watcher: &Watcher, process: &Process, devno: DevNo, device: &Devi
         })),
         "dirty": !device.is_quiet(),
         "pv": pv,
-        "member_of": seen.and_then(|seen| seen.content.member()).map(inspect::member_json),
+        "why": member.map(inspect::member_words),
+        "member_of": member.map(inspect::member_json),
         "findings": findings.iter()
             .map(|finding| json!({"code": finding.code.as_str(), "detail": finding.detail})).collect::<Vec<_>>(),
         "quarantine": device.quarantine.as_ref().map(|_| quarantine(process, devno, device)),

@@ -15,7 +15,7 @@ use crate::sys::notify;
 use crate::sys::pid_file::PidFile;
 use crate::sys::reader::{self, Happening, Pool};
 use crate::sys::signal::{Signal, Signals};
-use crate::sys::{clock, descriptors, pid_file, settings, socket, system_id};
+use crate::sys::{clock, descriptors, pid_file, settings, socket, system_id, usage};
 use crate::watcher::{self, Cause, Effect, Level, Report, Watcher};
 use calls::OnlineCall;
 use clients::Clients;
@@ -490,6 +490,7 @@ impl<'o> Daemon<'o> {
                 self.clients.settled(id, api::reply(serde_json::json!({ "quarantined": names })));
             }
             Effect::Awaited(id) => self.answer_online(id),
+            Effect::ReadUsage => self.watcher.handle(now, watcher::Event::Usage(usage::read())),
             Effect::Publish(change) => {
                 let result = self.run_files.change(&change);
                 self.watcher.handle(now, watcher::Event::Published(result));

@@ -8,6 +8,7 @@ use crate::filter::Rule;
 use crate::probe::{Probed, Target, probe_all};
 use crate::pvscan::{Asked, Found, Host, List, Operand, Pv, Request};
 use crate::scan::Verdict;
+use crate::signature::When;
 use crate::sys::names::{Aliases, node_of};
 use crate::sys::reader::Expect;
 use crate::sys::sysfs::Sysfs;
@@ -117,7 +118,8 @@ impl Own {
             asked.push(Asked { operand: operand.clone(), devno, found });
         }
         let bar = if show { progress(targets.len()) } else { ProgressBar::hidden() };
-        let probed = probe_all(targets, self.settings.read_deadline, &mut |done| bar.set_position(done as u64));
+        let probed =
+            probe_all(targets, When::Labelled, self.settings.read_deadline, &mut |done| bar.set_position(done as u64));
         bar.finish_and_clear();
         for ((index, candidate), probed) in reading.into_iter().zip(probed) {
             let found = self.found(probed, *candidate);
@@ -154,8 +156,8 @@ impl Own {
         if let Some(reason) = facts.not_ready() {
             return Known::Found(Found::Unreadable(reason.to_owned()));
         }
-        let candidate = Box::new(Candidate { devno, node: name, facts, names });
-        Known::ToRead { candidate, target: Target { path, expect: Expect::Device(devno) } }
+        let target = Target { path, expect: Expect::Device(devno), is_partition: facts.partition };
+        Known::ToRead { candidate: Box::new(Candidate { devno, node: name, facts, names }), target }
     }
 
     /// The names that filters look at.

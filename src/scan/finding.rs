@@ -82,6 +82,8 @@ pub enum Code {
     /// There is the superblock of an array's member, but it is wrong: a PV that reaches over it is
     /// one, another is not.
     MemberDamaged,
+    /// Another system's signature is there too, and has less to say.
+    OtherClaim,
     /// The end of the device cannot be read, and with it whether it is a member of an array.
     EndUnread,
     /// Reading a part of the device failed.
@@ -123,6 +125,7 @@ impl Code {
             Code::InUseNoVg => "in-use-no-vg",
             Code::PartitionTable => "partition-table",
             Code::MemberDamaged => "member-damaged",
+            Code::OtherClaim => "other-claim",
             Code::EndUnread => "end-unread",
             Code::ReadError => "read-error",
             Code::ReadShort => "read-short",

@@ -2,8 +2,9 @@
 //!
 //! Nothing is read here. The caller does what each [`Step`] says and hands over what came of it.
 //! A device that is not a PV costs one read of [`HEAD`] bytes, one with a label another of its end,
-//! which may say that the label is that of an array. Only what has a wrong checksum is read again,
-//! once, since it may have been caught half written.
+//! which may say that the label is that of an array; who asks what is on a device has the end of any
+//! looked at, and some other places. Only what has a wrong checksum is read again, once, since it may
+//! have been caught half written.
 
 mod finding;
 mod mda;
@@ -15,7 +16,7 @@ use crate::ondisk::label::{self, Search};
 use crate::ondisk::mda::MAX_TEXT;
 use crate::ondisk::partitions;
 use crate::ondisk::pv_header::{FLAGS_SINCE, PvHeader, is_in_use};
-use crate::signature::{self, Known, Member};
+use crate::signature::{self, Known, Medium, Member, OVER_LVM, UNDER_LVM, When};
 use mda::{MdaReader, MdaStep};
 use std::rc::Rc;
 
@@ -42,7 +43,7 @@ pub enum Verdict {
     NotAPv {
         findings: Vec<Finding>,
     },
-    /// It belongs to an array, and if there is a label, so does that.
+    /// It belongs to an array or another system, and if there is a label, so does that.
     Member {
         member: Box<Member>,
         findings: Vec<Finding>,
@@ -128,9 +129,10 @@ impl Pv {
 /// The scan of one device.
 #[derive(Debug)]
 pub struct Scan {
-    device_size: u64,
+    medium: Medium,
+    look: When,
     max_text: u64,
-    /// The first bytes, and once there is a label, the last.
+    /// What has been read for the sake of signatures.
     known: Known,
     asked: ByteRange,
     state: State,
@@ -141,11 +143,11 @@ enum State {
     Head,
     /// The label was damaged; what was found then.
     HeadAgain(Vec<Finding>),
-    /// A PV, unless its end says otherwise.
-    End {
-        pv: Box<Pv>,
-        areas: Vec<Area>,
-        /// The end was read before, and what was there damaged.
+    /// A PV or nothing, unless somebody else claims it.
+    Claims {
+        label: Option<Labelled>,
+        findings: Vec<Finding>,
+        /// They were read before, and what was there damaged.
         again: bool,
     },
     Areas {
@@ -156,18 +158,25 @@ enum State {
     Done,
 }
 
+/// A PV by its label, and its metadata areas.
+#[derive(Debug)]
+struct Labelled {
+    pv: Box<Pv>,
+    areas: Vec<Area>,
+}
+
 impl Scan {
-    /// Begins the scan of a device of this size in bytes.
-    pub fn begin(device_size: u64) -> (Scan, Step) {
-        Scan::begin_with(device_size, MAX_TEXT)
+    /// Begins the scan of a device, to look for signatures [`When::Labelled`], or [`When::Asked`].
+    pub fn begin(medium: Medium, look: When) -> (Scan, Step) {
+        Scan::begin_with(medium, look, MAX_TEXT)
     }
 
     /// Like [`Scan::begin`], with another limit for the size of a metadata text.
-    pub fn begin_with(device_size: u64, max_text: u64) -> (Scan, Step) {
-        let length = usize::try_from(device_size).map_or(HEAD, |size| size.min(HEAD));
+    pub fn begin_with(medium: Medium, look: When, max_text: u64) -> (Scan, Step) {
+        let length = usize::try_from(medium.size).map_or(HEAD, |size| size.min(HEAD));
         let head = ByteRange { offset: 0, length };
-        let known = Known::new(device_size);
-        let mut scan = Scan { device_size, max_text, known, asked: head, state: State::Head };
+        let known = Known::new(medium);
+        let mut scan = Scan { medium, look, max_text, known, asked: head, state: State::Head };
         if length == 0 {
             scan.state = State::Done;
             return (scan, Step::Done(Verdict::NotAPv { findings: Vec::new() }));
@@ -183,9 +192,9 @@ impl Scan {
         match std::mem::replace(&mut self.state, State::Done) {
             State::Head => self.handle_head(texts, data, None),
             State::HeadAgain(findings) => self.handle_head(texts, data, Some(findings)),
-            State::End { pv, areas, again } => {
+            State::Claims { label, findings, again } => {
                 self.known.put(self.asked, data);
-                self.look_at_end(texts, pv, areas, again)
+                self.look_at_claims(texts, label, findings, again)
             }
             State::Areas { mut pv, left, mut reader } => {
                 pv.read_error = pv.read_error.or(data.err());
@@ -210,38 +219,44 @@ impl Scan {
         };
         let search = label::search(head);
         let mut findings = label_findings(&search);
-        let mut known = Known::new(self.device_size);
-        known.put(self.asked, Ok(head));
+        self.known = Known::new(self.medium);
+        self.known.put(self.asked, Ok(head));
         // Their places are in the head, or not on the device.
-        let owner = signature::search(signature::AT_START, &known).unwrap_or_default();
-        findings.extend(owner.damaged.iter().map(|(_, what)| Finding::new(Code::MemberDamaged, what)));
-        if let Some(member) = owner.member {
-            return Step::Done(Verdict::Member { member: Box::new(member), findings });
+        let owners = signature::search(OVER_LVM, When::Always, &self.known).unwrap_or_default();
+        let damaged = owners.damaged.iter().map(|(_, what)| Finding::new(Code::MemberDamaged, what));
+        if self.look < When::Asked && !owners.members.is_empty() {
+            findings.extend(damaged);
+            return member(owners.members, findings);
         }
-        if before.is_none() && needs_second_look(&search, &findings) {
+        let is_damaged = !owners.damaged.is_empty();
+        if before.is_none() && needs_second_look(&search, &findings, is_damaged) {
+            findings.extend(damaged);
             self.state = State::HeadAgain(findings);
             return Step::Read(self.asked);
         }
-        let Some((label, sector)) = search.label else {
-            return Step::Done(Verdict::NotAPv { findings });
-        };
-        let header = match PvHeader::decode(sector, &label) {
-            Ok(header) => header,
-            Err(error) => {
-                findings.push(Finding::new(Code::from(&error), error));
-                return Step::Done(Verdict::NotAPv { findings });
+        let label = match self.labelled(&search, head, &mut findings) {
+            Ok(label) => label,
+            Err(code_and_detail) => {
+                findings.push(code_and_detail);
+                None
             }
         };
-        findings.extend(pv_findings(&header, self.device_size));
+        self.look_at_claims(texts, label, findings, false)
+    }
+
+    /// The PV that a label speaks of.
+    fn labelled(&self, search: &Search, head: &[u8], findings: &mut Vec<Finding>) -> Result<Option<Labelled>, Finding> {
+        let Some((label, sector)) = &search.label else { return Ok(None) };
+        let header = PvHeader::decode(sector, label).map_err(|error| Finding::new(Code::from(&error), error))?;
+        findings.extend(pv_findings(&header, self.medium.size));
         let has_partition_table = partitions::has_table(head);
         if has_partition_table {
             let detail = "there is a partition table in its first sector: no PV, if it can have partitions";
             findings.push(Finding::new(Code::PartitionTable, detail));
         }
         if !header.id.fits_message() {
-            return Step::Done(Verdict::NotAPv { findings });
+            return Ok(None);
         }
-        self.known = known;
         let pv = Pv {
             id: header.id,
             label_sector: label.sector,
@@ -252,45 +267,78 @@ impl Scan {
             bootloader_areas: header.bootloader_areas,
             mdas: Vec::new(),
             vg: None,
-            findings,
+            findings: Vec::new(),
             read_error: None,
             has_partition_table,
             end_error: None,
         };
-        self.look_at_end(texts, Box::new(pv), header.mdas, false)
+        Ok(Some(Labelled { pv: Box::new(pv), areas: header.mdas }))
     }
 
-    /// Whether the label is that of an array, of which this is only a member.
-    fn look_at_end(&mut self, texts: &mut TextCache, mut pv: Box<Pv>, areas: Vec<Area>, again: bool) -> Step {
-        let owner = match signature::search(signature::AT_END, &self.known) {
+    /// Whether the label, or the device if there is none, is somebody else's.
+    fn look_at_claims(
+        &mut self,
+        texts: &mut TextCache,
+        label: Option<Labelled>,
+        mut findings: Vec<Finding>,
+        again: bool,
+    ) -> Step {
+        let when = match &label {
+            None if self.look < When::Asked => When::Always,
+            _ => self.look,
+        };
+        if let Some(Labelled { pv, .. }) = &label {
+            self.known.set_label(pv.dev_size);
+        }
+        let searched = signature::search(OVER_LVM, when, &self.known).and_then(|owners| {
+            // Those below a label are not worth a read where there is one.
+            let when = if label.is_some() && self.look < When::Asked { When::Always } else { when };
+            Ok((owners, signature::search(UNDER_LVM, when, &self.known)?))
+        });
+        let (mut owners, lesser) = match searched {
             Ok(found) => found,
             Err(range) => {
                 self.asked = range;
-                self.state = State::End { pv, areas, again };
+                self.state = State::Claims { label, findings, again };
                 return Step::Read(range);
             }
         };
-        if let Some(member) = owner.member {
-            return Step::Done(Verdict::Member { member: Box::new(member), findings: pv.findings });
-        }
-        if !owner.damaged.is_empty() && !again {
+        // What is weak may be anything that lies in the PV.
+        let (weak, strong) = owners
+            .members
+            .into_iter()
+            .partition::<Vec<_>, _>(|member| member.is_weak && self.known.is_in_pv(member.offset));
+        owners.members = strong;
+        if owners.members.is_empty() && !again && owners.damaged.iter().any(|(place, _)| *place >= HEAD as u64) {
             self.known.forget_end();
-            return self.look_at_end(texts, pv, areas, true);
+            return self.look_at_claims(texts, label, findings, true);
         }
-        pv.findings.extend(owner.damaged.iter().map(|(_, what)| Finding::new(Code::MemberDamaged, what)));
+        findings.extend(owners.damaged.iter().map(|(_, what)| Finding::new(Code::MemberDamaged, what)));
+        if !owners.members.is_empty() {
+            let lesser = lesser.members.into_iter().chain(weak);
+            return member(owners.members.into_iter().chain(lesser).collect(), findings);
+        }
+        let Some(Labelled { mut pv, areas }) = label else {
+            if lesser.members.is_empty() {
+                findings.extend(owners.unread.first().map(end_unread));
+                return Step::Done(Verdict::NotAPv { findings });
+            }
+            return member(lesser.members, findings);
+        };
+        findings.extend(lesser.members.iter().chain(&weak).map(other_claim));
         // An array ends before the superblocks of its members. A PV that reaches further is on none;
         // of one that does not, LVM says the same without a look at the checksum.
-        if owner.damaged.iter().any(|(place, _)| pv.dev_size <= *place) {
-            return Step::Done(Verdict::NotAPv { findings: pv.findings });
+        if owners.damaged.iter().any(|(place, _)| !self.known.is_in_pv(*place)) {
+            return Step::Done(Verdict::NotAPv { findings });
         }
-        if let Some((range, error)) = owner.unread {
-            let detail = format_args!("{} bytes at {}: {error}", range.length, range.offset).to_string();
-            pv.findings.push(Finding::new(Code::EndUnread, detail));
-            if pv.dev_size <= range.offset {
-                return Step::Done(Verdict::Unreadable { error, findings: pv.findings });
-            }
-            pv.end_error = Some(error);
+        if let Some(unread) = owners.unread.first() {
+            findings.push(end_unread(unread));
+            pv.end_error = Some(unread.1);
         }
+        if let Some((_, error)) = owners.unread.iter().find(|(range, _)| !self.known.is_in_pv(range.offset)) {
+            return Step::Done(Verdict::Unreadable { error: *error, findings });
+        }
+        pv.findings = findings;
         self.read_areas(texts, pv, areas.into_iter(), None)
     }
 
@@ -323,7 +371,7 @@ impl Scan {
                 }
                 None => match left.next() {
                     Some(area) if pv.mdas.len() < MAX_MDAS => {
-                        under_way = Some(MdaReader::begin(area, self.device_size, self.max_text));
+                        under_way = Some(MdaReader::begin(area, self.medium.size, self.max_text));
                     }
                     Some(area) => {
                         let detail = format_args!("metadata area at {}: it is one too many", area.offset).to_string();
@@ -344,11 +392,25 @@ impl Scan {
     }
 }
 
+/// The verdict on a device that these claim; the first has most to say.
+fn member(mut members: Vec<Member>, mut findings: Vec<Finding>) -> Step {
+    let first = members.remove(0);
+    findings.extend(members.iter().map(other_claim));
+    Step::Done(Verdict::Member { member: Box::new(first), findings })
+}
+
+fn other_claim(member: &Member) -> Finding {
+    Finding::new(Code::OtherClaim, member)
+}
+
+fn end_unread((range, error): &(ByteRange, ReadError)) -> Finding {
+    let detail = format_args!("{} bytes at {}: {error}", range.length, range.offset).to_string();
+    Finding::new(Code::EndUnread, detail)
+}
+
 /// Whether what is wrong may be the work of a writer, and matters.
-fn needs_second_look(search: &Search, findings: &[Finding]) -> bool {
-    findings
-        .iter()
-        .any(|finding| finding.code.may_pass() && (search.label.is_none() || finding.code == Code::MemberDamaged))
+fn needs_second_look(search: &Search, findings: &[Finding], is_damaged: bool) -> bool {
+    is_damaged || (search.label.is_none() && findings.iter().any(|finding| finding.code.may_pass()))
 }
 
 fn label_findings(search: &Search) -> Vec<Finding> {

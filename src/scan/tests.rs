@@ -3,11 +3,16 @@ use crate::ondisk::image::{PvSpec, put_label, put_mda_header, put_partition_tabl
 use crate::ondisk::mda::{MdaHeader, RawLocation};
 use crate::ondisk::{SECTOR, crc};
 use crate::signature::image::superblock;
+use crate::signature::{Medium, When};
 use crate::text::{Section, write_nodes};
 
 const PV: Id = Id(*b"PVPVPVPVPVPVPVPVPVPVPVPVPVPVPVPV");
 const OTHER: Id = Id(*b"OTHEROTHEROTHEROTHEROTHEROTHEROT");
 const VG: Id = Id(*b"VGVGVGVGVGVGVGVGVGVGVGVGVGVGVGVG");
+
+fn medium(size: usize) -> Medium {
+    Medium { size: size.try_into().unwrap(), is_partition: false }
+}
 
 fn text(seqno: i64) -> Vec<u8> {
     vg_text("vg", VG, seqno, &[(PV, 256 << 10)])
@@ -26,7 +31,7 @@ fn scan_device(
     size: usize,
     mut device: impl FnMut(usize, ByteRange) -> Result<Vec<u8>, ReadError>,
 ) -> (Verdict, Vec<ByteRange>) {
-    let (mut scan, mut step) = Scan::begin(size.try_into().unwrap());
+    let (mut scan, mut step) = Scan::begin(medium(size), When::Labelled);
     let mut texts = TextCache::new();
     let mut reads = Vec::new();
     loop {
@@ -126,15 +131,16 @@ fn no_more_is_read_than_needed() {
     assert_eq!(reads(&[]), []);
     assert_eq!(reads(&[0; 100]), [(0, 100)]);
     assert_eq!(reads(&vec![0; 1 << 20]), [(0, HEAD)]);
-    let end = (192 << 10, 64 << 10);
+    let end = ((256 << 10) - 257 * 512, 257 * 512);
     assert_eq!(reads(&pv_image(&member())), [(0, HEAD), end]);
     let far = PvSpec { text_offset: 40 << 10, ..member() };
     assert_eq!(reads(&pv_image(&far)), [(0, HEAD), end, (44 << 10, length)]);
     let wrapped = PvSpec { text_offset: (60 << 10) - 10, ..member() };
     assert_eq!(reads(&pv_image(&wrapped)), [(0, HEAD), end, ((64 << 10) - 10, 10)], "the second part is in the head");
     assert_eq!(reads(&pv_image(&two_mdas())), [(0, HEAD), end], "the second area is in the end");
-    let second = (256 - 124) << 10;
-    let larger = pv_image(&PvSpec { mda_size: 124 << 10, ..two_mdas() });
+    let second = (512 - 200) << 10;
+    let larger = pv_image(&PvSpec { size: 512 << 10, mda_size: 200 << 10, ..two_mdas() });
+    let end = (end.0 + (256 << 10), end.1);
     assert_eq!(reads(&larger), [(0, HEAD), end, (second, 512), (second + 512, length)]);
     let damaged = changed(&member(), |image| image[600] ^= 1);
     assert_eq!(reads(&damaged), [(0, HEAD), (0, HEAD)]);
@@ -290,7 +296,7 @@ fn a_third_area_is_listed_and_never_read() {
 
 #[test]
 fn failed_reads() {
-    let image = pv_image(&PvSpec { mda_size: 124 << 10, ..two_mdas() });
+    let image = pv_image(&PvSpec { size: 512 << 10, mda_size: 200 << 10, ..two_mdas() });
     let failing = |which: usize, error: ReadError| {
         let (verdict, _) = scan_device(
             image.len(),
@@ -361,7 +367,7 @@ fn an_area_rewritten_meanwhile_is_read_again_but_not_for_ever() {
 fn text_is_read_within_the_limit() {
     let image = pv_image(&member());
     let run = |limit| {
-        let (mut scan, _) = Scan::begin_with(image.len().try_into().unwrap(), limit);
+        let (mut scan, _) = Scan::begin_with(medium(image.len()), When::Labelled, limit);
         let mut texts = TextCache::new();
         let mut step = scan.handle_read(&mut texts, Ok(&image[..HEAD]));
         while let Step::Read(range) = step {

@@ -10,8 +10,18 @@
 //! LVM and blkid know them by their magic. It alone may be left over from something else, so here
 //! the checksum has to be right as well, and the places it names have to be on the device.
 
-use super::{Known, Member, Role, Trouble};
+use super::{Class, Known, Look, Member, Role, Signature, Trouble, When};
 use crate::ondisk::{ByteRange, Error, Fields};
+
+pub(super) const SIGNATURE: Signature = Signature {
+    format: "md",
+    looks: &[
+        Look { when: When::Always, at: version_1_1 },
+        Look { when: When::Always, at: version_1_2 },
+        Look { when: When::Labelled, at: version_0_90 },
+        Look { when: When::Labelled, at: version_1_0 },
+    ],
+};
 
 /// Either version's superblock is within a block of this size.
 const BLOCK: usize = 4096;
@@ -19,25 +29,25 @@ const MAGIC: u32 = 0xa92b_4efc;
 const KIB: u64 = 1 << 10;
 const SECTOR: u64 = 512;
 
-pub(super) fn version_0_90(known: &Known) -> Result<Option<Member>, Trouble> {
-    let Some(place) = place_of_0_90(known.device_size) else { return Ok(None) };
+fn version_0_90(known: &Known) -> Result<Option<Member>, Trouble> {
+    let Some(place) = place_of_0_90(known.size()) else { return Ok(None) };
     with_block(known, place, decode_0_90)
 }
 
-pub(super) fn version_1_0(known: &Known) -> Result<Option<Member>, Trouble> {
-    let Some(place) = (known.device_size & !0xfff).checked_sub(8 * KIB) else { return Ok(None) };
-    with_block(known, place, |block, place| decode_1(block, place, known.device_size, "1.0"))
+fn version_1_0(known: &Known) -> Result<Option<Member>, Trouble> {
+    let Some(place) = (known.size() & !0xfff).checked_sub(8 * KIB) else { return Ok(None) };
+    with_block(known, place, |block, place| decode_1(block, place, known.size(), "1.0"))
 }
 
-pub(super) fn version_1_1(known: &Known) -> Result<Option<Member>, Trouble> {
-    with_block(known, 0, |block, place| decode_1(block, place, known.device_size, "1.1"))
+fn version_1_1(known: &Known) -> Result<Option<Member>, Trouble> {
+    with_block(known, 0, |block, place| decode_1(block, place, known.size(), "1.1"))
 }
 
-pub(super) fn version_1_2(known: &Known) -> Result<Option<Member>, Trouble> {
-    with_block(known, 4 * KIB, |block, place| decode_1(block, place, known.device_size, "1.2"))
+fn version_1_2(known: &Known) -> Result<Option<Member>, Trouble> {
+    with_block(known, 4 * KIB, |block, place| decode_1(block, place, known.size(), "1.2"))
 }
 
-pub(super) fn place_of_0_90(device_size: u64) -> Option<u64> {
+fn place_of_0_90(device_size: u64) -> Option<u64> {
     (device_size & !0xffff).checked_sub(64 * KIB)
 }
 
@@ -146,19 +156,21 @@ fn decode_1(
     let name = name.split(|byte| *byte == 0).next().filter(|name| !name.is_empty());
     let words = uuid.as_chunks().0.iter().map(|word| u32::from_be_bytes(*word));
     Ok(Some(Member {
-        format: "md",
-        version,
+        format: SIGNATURE.format,
+        class: Class::Md,
+        version: version.into(),
         offset: place,
-        uuid: uuid_text(words),
+        uuid: Some(uuid_text(words)),
         name: name.map(<[u8]>::to_vec),
-        role: match role {
+        role: Some(match role {
             None | Some(0xffff) => Role::Spare,
             Some(0xfffe) => Role::Faulty,
             Some(0xfffd) => Role::Journal,
             Some(number) => Role::Active(u32::from(*number)),
-        },
-        level: level_text(level),
-        members,
+        }),
+        level: Some(level_text(level)),
+        members: Some(members),
+        is_weak: false,
     }))
 }
 
@@ -220,18 +232,20 @@ fn decode_0_90(block: &[u8; BLOCK], place: u64) -> Result<Option<Member>, Damage
     }
     let state = word(996);
     Ok(Some(Member {
-        format: "md",
-        version: "0.90",
+        format: SIGNATURE.format,
+        class: Class::Md,
+        version: "0.90".into(),
         offset: place,
-        uuid: uuid_text([5, 13, 14, 15].into_iter().map(word)),
+        uuid: Some(uuid_text([5, 13, 14, 15].into_iter().map(word))),
         name: None,
-        role: match (state & 1, state >> 1 & 1) {
+        role: Some(match (state & 1, state >> 1 & 1) {
             (1, _) => Role::Faulty,
             (_, 1) => Role::Active(word(995)),
             _ => Role::Spare,
-        },
-        level: level_text(word(7).cast_signed()),
-        members: word(10),
+        }),
+        level: Some(level_text(word(7).cast_signed())),
+        members: Some(word(10)),
+        is_weak: false,
     }))
 }
 
@@ -309,7 +323,7 @@ pub mod image {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{AT_END, AT_START, Found, search};
+    use super::super::{Found, Medium, search};
     use super::image::{put_sum, superblock};
     use super::*;
 
@@ -318,12 +332,12 @@ mod tests {
 
     /// What is found on a device that has these blocks and zeros.
     fn look(size: u64, blocks: &[(u64, [u8; BLOCK])]) -> Found {
-        let mut known = Known::new(size);
+        let mut known = Known::new(Medium { size, is_partition: false });
         for (offset, block) in blocks {
             known.put(ByteRange { offset: *offset, length: BLOCK }, Ok(block));
         }
         loop {
-            match search(&[AT_START, AT_END].concat(), &known) {
+            match search(&[&SIGNATURE], When::Labelled, &known) {
                 Ok(found) => return found,
                 Err(range) => known.put(range, Ok(&vec![0; range.length])),
             }
@@ -338,21 +352,21 @@ mod tests {
     }
 
     fn member(version: &str, at: usize, bytes: &[u8]) -> Option<Member> {
-        look(SIZE, &[changed(version, at, bytes)]).member
+        look(SIZE, &[changed(version, at, bytes)]).members.pop()
     }
 
     #[test]
     fn each_version_has_its_place() {
         for (version, place) in VERSIONS.into_iter().zip([192 << 10, 292 << 10, 0, 4096]) {
             let member = member(version, 0, &[]).unwrap();
-            assert_eq!((member.version, member.offset, member.role), (version, place, Role::Active(0)));
-            assert_eq!((member.level.as_str(), member.members), ("raid1", 2));
+            assert_eq!((&*member.version, member.offset, member.role), (version, place, Some(Role::Active(0))));
+            assert_eq!((member.level.as_deref(), member.members), (Some("raid1"), Some(2)));
             let moved = (place ^ 4096, superblock(version, SIZE).unwrap().1);
-            assert_eq!(look(SIZE, &[moved]).member, None, "{version}");
+            assert_eq!(look(SIZE, &[moved]).members, [], "{version}");
         }
-        assert_eq!(member("1.0", 0, &[]).unwrap().uuid, "11111111:11111111:11111111:11111111");
+        assert_eq!(member("1.0", 0, &[]).unwrap().uuid.unwrap(), "11111111:11111111:11111111:11111111");
         assert_eq!(member("1.0", 0, &[]).unwrap().name.as_deref(), Some(&b"host:array"[..]));
-        assert_eq!(member("0.90", 0, &[]).unwrap().uuid, "11111111:22222222:00000000:00000000");
+        assert_eq!(member("0.90", 0, &[]).unwrap().uuid.unwrap(), "11111111:22222222:00000000:00000000");
     }
 
     #[test]
@@ -360,14 +374,14 @@ mod tests {
         let (place, mut block) = superblock("0.90", SIZE).unwrap();
         let expected = member("0.90", 0, &[]);
         block.as_chunks_mut::<4>().0.iter_mut().for_each(|word| word.reverse());
-        assert_eq!(look(SIZE, &[(place, block)]).member, expected);
+        assert_eq!(look(SIZE, &[(place, block)]).members.pop(), expected);
         block[4095] ^= 1;
-        assert_eq!(look(SIZE, &[(place, block)]).member, None);
+        assert_eq!(look(SIZE, &[(place, block)]).members, []);
     }
 
     #[test]
     fn roles_and_levels() {
-        let role = |version, at, bytes: &[u8]| member(version, at, bytes).unwrap().role;
+        let role = |version, at, bytes: &[u8]| member(version, at, bytes).unwrap().role.unwrap();
         assert_eq!(role("1.2", 160, &[1]), Role::Active(1));
         assert_eq!(role("1.2", 160, &[2]), Role::Spare, "there is no third role");
         assert_eq!(role("1.2", 160, &[0xff; 4]), Role::Spare);
@@ -377,8 +391,8 @@ mod tests {
         assert_eq!(role("0.90", 996 * 4, &[7]), Role::Faulty);
         assert_eq!(role("0.90", 996 * 4, &[0]), Role::Spare);
         assert_eq!(role("0.90", 995 * 4, &[1]), Role::Active(1));
-        assert_eq!(member("1.0", 72, &[0xff; 4]).unwrap().level, "linear");
-        assert_eq!(member("0.90", 7 * 4, &[10]).unwrap().level, "raid10");
+        assert_eq!(member("1.0", 72, &[0xff; 4]).unwrap().level.unwrap(), "linear");
+        assert_eq!(member("0.90", 7 * 4, &[10]).unwrap().level.unwrap(), "raid10");
         assert_eq!(member("1.0", 32, &[0]).unwrap().name, None);
     }
 
@@ -386,7 +400,7 @@ mod tests {
     fn a_superblock_of_absurd_places_counts_for_nothing() {
         let not = |version: &str, at: usize, bytes: &[u8]| {
             let found = look(SIZE, &[changed(version, at, bytes)]);
-            assert!(found.member.is_none() && found.damaged.len() == 1, "{version} {at}: {found:?}");
+            assert!(found.members.is_empty() && found.damaged.len() == 1, "{version} {at}: {found:?}");
         };
         for version in ["1.0", "1.1", "1.2"] {
             not(version, 144, &[9]);
@@ -420,7 +434,7 @@ mod tests {
                 let mut damaged = block;
                 damaged[at] ^= 0x55;
                 let found = look(SIZE, &[(place, damaged)]);
-                assert_eq!(found.member.is_some(), at >= covered, "{version}: byte {at}");
+                assert_eq!(!found.members.is_empty(), at >= covered, "{version}: byte {at}");
                 let identity = if version == "0.90" { 12 } else { 8 };
                 assert_eq!(found.damaged.len(), usize::from((identity..covered).contains(&at)), "{version}: byte {at}");
             }

@@ -1,11 +1,13 @@
-//! Who else may own a device: members of arrays, whose first bytes may be those of the array.
+//! Who else may own a device: members of arrays, whose first bytes may be those of the array, and
+//! what belongs to other systems.
 //!
 //! A member whose superblock is at its end shows the array's label as if it were its own. So the
-//! end is looked at as well, but only where there is a label, since PVs are few.
+//! end is looked at as well, but only where there is a label, since PVs are few, or where somebody
+//! asks what is on the device.
 //!
-//! Each format has a file, and each place of a superblock a line in [`AT_START`] or [`AT_END`]: a
-//! function that asks for bytes as if all of them were there. Those that are not are read, and it
-//! is called again.
+//! Each format has a file with a [`Signature`], and that a line in [`OVER_LVM`] or [`UNDER_LVM`]. A
+//! [`Look`] asks for bytes as if all of them were there. Those that are not are read, and it is
+//! called again.
 
 mod md;
 
@@ -15,23 +17,70 @@ use std::fmt;
 #[doc(hidden)]
 pub use md::image;
 
-/// What a superblock says of the device it is on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
-    /// `md`.
+/// How one system marks the devices that are its own.
+pub struct Signature {
+    /// As in `member_of`.
     pub format: &'static str,
-    /// Of the superblock, such as `1.0`.
-    pub version: &'static str,
+    pub looks: &'static [Look],
+}
+
+/// A place where a superblock may be.
+pub struct Look {
+    pub when: When,
+    pub at: fn(&Known) -> Result<Option<Member>, Trouble>,
+}
+
+/// What a place may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum When {
+    /// It is in what is read first of every device.
+    Always,
+    /// At the end: of a device with a label.
+    Labelled,
+    /// Anywhere else: if somebody asks what is on the device.
+    Asked,
+}
+
+/// Whose word counts for more than a label, the first's for most. The order is blkid's, which
+/// probes all kinds of RAID before LVM.
+pub const OVER_LVM: &[&Signature] = &[&md::SIGNATURE];
+
+/// Whose word counts where there is no label: LVM takes a device with a label and with one of
+/// these for a PV.
+pub const UNDER_LVM: &[&Signature] = &[];
+
+/// What a superblock says of the device it is on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Member {
+    /// [`Signature::format`], or `multipath`.
+    pub format: &'static str,
+    pub class: Class,
+    /// Of the superblock, such as `1.0`; empty if it has none.
+    pub version: String,
     /// Where the superblock is.
     pub offset: u64,
     /// The array's, as its tool prints it.
-    pub uuid: String,
+    pub uuid: Option<String>,
+    /// The array's; of a container with several volumes, theirs, separated by commas.
     pub name: Option<Vec<u8>>,
-    pub role: Role,
+    pub role: Option<Role>,
     /// Such as `raid1`.
-    pub level: String,
+    pub level: Option<String>,
     /// How many devices the array has when it has all.
-    pub members: u32,
+    pub members: Option<u32>,
+    /// There is no checksum that would prove it: it may be left over from something else.
+    pub is_weak: bool,
+}
+
+/// What kind of system a device belongs to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Class {
+    Md,
+    /// RAID of a controller's firmware: on whole disks only.
+    FirmwareRaid,
+    Multipath,
+    #[default]
+    Other,
 }
 
 /// What the device is for in its array.
@@ -41,6 +90,8 @@ pub enum Role {
     Spare,
     Faulty,
     Journal,
+    /// One of several ways to the same disk.
+    Path,
 }
 
 impl fmt::Display for Role {
@@ -50,6 +101,7 @@ impl fmt::Display for Role {
             Role::Spare => f.write_str("spare"),
             Role::Faulty => f.write_str("faulty"),
             Role::Journal => f.write_str("journal"),
+            Role::Path => f.write_str("path"),
         }
     }
 }
@@ -57,29 +109,43 @@ impl fmt::Display for Role {
 impl Member {
     /// Why the device is no PV, in LVM's words.
     pub fn why_no_pv(&self) -> String {
-        format!("device is an {} component", self.format)
+        match self.class {
+            Class::Md => "device is an md component".into(),
+            Class::FirmwareRaid => "device is a firmware raid component".into(),
+            Class::Multipath => "device is a multipath component".into(),
+            Class::Other => "device has a signature".into(),
+        }
     }
 }
 
 impl fmt::Display for Member {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Member { format, version, uuid, role, level, members, .. } = self;
-        write!(f, "{role} of {members} of {format} {version} array ")?;
-        if let Some(name) = &self.name {
-            write!(f, "{} ", name.escape_ascii())?;
+        if let Some(role) = role {
+            write!(f, "{role} of ")?;
         }
-        write!(f, "({uuid}), {level}")
+        if let Some(members) = members {
+            write!(f, "{members} of ")?;
+        }
+        write!(f, "{format}")?;
+        if !version.is_empty() {
+            write!(f, " {version}")?;
+        }
+        if !matches!(self.class, Class::Other) {
+            f.write_str(if self.class == Class::Multipath { " map" } else { " array" })?;
+        }
+        if let Some(name) = &self.name {
+            write!(f, " {}", name.escape_ascii())?;
+        }
+        if let Some(uuid) = uuid {
+            write!(f, " ({uuid})")?;
+        }
+        if let Some(level) = level {
+            write!(f, ", {level}")?;
+        }
+        Ok(())
     }
 }
-
-/// A superblock that may be there.
-type Look = fn(&Known) -> Result<Option<Member>, Trouble>;
-
-/// In what is read first of every device.
-pub const AT_START: &[Look] = &[md::version_1_1, md::version_1_2];
-
-/// At the end of a device that has a label.
-pub const AT_END: &[Look] = &[md::version_1_0, md::version_0_90];
 
 /// What ends a look early.
 #[derive(Debug, PartialEq, Eq)]
@@ -91,35 +157,44 @@ pub enum Trouble {
     Damaged(u64, String),
 }
 
-/// What has been read of a device.
+/// A device, as far as its superblocks are concerned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Medium {
+    /// In bytes.
+    pub size: u64,
+    /// Firmware knows of whole disks only.
+    pub is_partition: bool,
+}
+
+/// What is known of a device, and what has been read of it.
 #[derive(Debug)]
 pub struct Known {
-    device_size: u64,
+    medium: Medium,
+    /// What the label says of the size of the device that it was made for.
+    label_size: Option<u64>,
     pieces: Vec<(ByteRange, Result<Vec<u8>, ReadError>)>,
 }
 
 /// What the looks came to.
 #[derive(Debug, Default)]
 pub struct Found {
-    pub member: Option<Member>,
+    /// Everybody who claims the device, in the order of the signatures.
+    pub members: Vec<Member>,
     /// Superblocks that count for nothing: where, and why.
     pub damaged: Vec<(u64, String)>,
     /// What could not be read; if there is no member, there may be one all the same.
-    pub unread: Option<(ByteRange, ReadError)>,
+    pub unread: Vec<(ByteRange, ReadError)>,
 }
 
-/// Looks in these places, the first member wins; an error is what has to be read before.
-pub fn search(looks: &[Look], known: &Known) -> Result<Found, ByteRange> {
+/// Looks in all places that may cost no more than this; an error is what has to be read before.
+pub fn search(signatures: &[&Signature], when: When, known: &Known) -> Result<Found, ByteRange> {
     let mut found = Found::default();
-    for look in looks {
-        match look(known) {
-            Ok(None) => {}
-            Ok(Some(member)) => {
-                found.member = Some(member);
-                return Ok(found);
-            }
+    let looks = signatures.iter().flat_map(|signature| signature.looks);
+    for look in looks.filter(|look| look.when <= when) {
+        match (look.at)(known) {
+            Ok(member) => found.members.extend(member),
             Err(Trouble::Wanted(range)) => return Err(range),
-            Err(Trouble::Unread(range, error)) => found.unread = found.unread.or(Some((range, error))),
+            Err(Trouble::Unread(range, error)) => found.unread.push((range, error)),
             Err(Trouble::Damaged(place, what)) => found.damaged.push((place, what)),
         }
     }
@@ -127,17 +202,28 @@ pub fn search(looks: &[Look], known: &Known) -> Result<Found, ByteRange> {
 }
 
 impl Known {
-    pub fn new(device_size: u64) -> Known {
-        Known { device_size, pieces: Vec::new() }
+    pub fn new(medium: Medium) -> Known {
+        Known { medium, label_size: None, pieces: Vec::new() }
     }
 
     pub fn put(&mut self, range: ByteRange, read: Result<&[u8], ReadError>) {
         self.pieces.push((range, read.map(<[u8]>::to_vec)));
     }
 
+    /// There is a label, made for a device of this size.
+    pub fn set_label(&mut self, size: u64) {
+        self.label_size = Some(size);
+    }
+
     /// Has everything but the first piece read again.
     pub fn forget_end(&mut self) {
         self.pieces.truncate(1);
+    }
+
+    /// Whether the PV, if there is a label, reaches over this place: then what is there is the PV's.
+    /// An array ends before the superblocks of its members, unless it is larger than a member.
+    pub fn is_in_pv(&self, place: u64) -> bool {
+        self.label_size.is_some_and(|size| place < size && size <= self.medium.size)
     }
 
     /// These bytes, if they have been read.
@@ -148,9 +234,13 @@ impl Known {
         })
     }
 
+    fn size(&self) -> u64 {
+        self.medium.size
+    }
+
     /// `None` if they are not all on the device.
     fn bytes(&self, range: ByteRange) -> Result<Option<&[u8]>, Trouble> {
-        if range.end_within(self.device_size).is_none() {
+        if range.end_within(self.size()).is_none() {
             return Ok(None);
         }
         if let Some(bytes) = self.read_before(range) {
@@ -159,7 +249,7 @@ impl Known {
         let read = |wanted: ByteRange| self.pieces.iter().find(|(piece, _)| *piece == wanted);
         // All that a look may want of the end lies together. If that cannot be read, the rest of
         // it is nobody's concern.
-        let tail = tail(self.device_size);
+        let tail = tail(self.size());
         if range.offset >= tail.offset && read(tail).is_none() {
             return Err(Trouble::Wanted(tail));
         }
@@ -170,10 +260,13 @@ impl Known {
     }
 }
 
-/// From the first superblock that may be at the end of a device: at most 128 KiB.
+/// DDF's second place is further from the end than any other that every PV is asked for.
+const TAIL: u64 = 257 * 512;
+
+/// The end of a device, which is read at once.
 fn tail(device_size: u64) -> ByteRange {
-    let offset = md::place_of_0_90(device_size).unwrap_or(0);
-    ByteRange { offset, length: usize::try_from(device_size - offset).expect("at most 128 KiB") }
+    let offset = (device_size & !0x1ff).saturating_sub(TAIL);
+    ByteRange { offset, length: usize::try_from(device_size - offset).expect("it is a little more than 128 KiB") }
 }
 
 #[cfg(test)]
@@ -181,7 +274,7 @@ mod tests {
     use super::*;
 
     fn known(size: u64, pieces: &[(u64, usize, bool)]) -> Known {
-        let mut known = Known::new(size);
+        let mut known = Known::new(Medium { size, is_partition: false });
         for &(offset, length, good) in pieces {
             let bytes = vec![7; length];
             known.put(ByteRange { offset, length }, if good { Ok(&bytes) } else { Err(ReadError::Io(5)) });
@@ -190,37 +283,40 @@ mod tests {
     }
 
     #[test]
-    fn the_end_is_one_read_and_two_if_that_fails() {
+    fn the_end_is_one_read_and_pieces_if_that_fails() {
         const SIZE: u64 = 20 << 20;
         let end = SIZE - (64 << 10);
         let want = |offset, length| Some(ByteRange { offset, length });
-        let next = |pieces: &[(u64, usize, bool)]| search(AT_END, &known(SIZE, pieces)).err();
-        let tail = (end, 64 << 10, false);
-        assert_eq!(next(&[]), want(end, 64 << 10));
-        assert_eq!(next(&[(end, 64 << 10, true)]), None);
-        assert_eq!(next(&[tail]), want(SIZE - 8192, 4096));
-        assert_eq!(next(&[tail, (SIZE - 8192, 4096, true)]), want(end, 4096));
-        let found = search(AT_END, &known(SIZE, &[tail, (SIZE - 8192, 4096, true), (end, 4096, false)])).unwrap();
-        assert_eq!(found.unread, Some((ByteRange { offset: end, length: 4096 }, ReadError::Io(5))));
-        let found = search(AT_END, &known(SIZE, &[tail, (SIZE - 8192, 4096, true), (end, 4096, true)])).unwrap();
-        assert!(found.unread.is_none() && found.member.is_none() && found.damaged.is_empty());
+        let search = |pieces: &[(u64, usize, bool)]| search(&[&md::SIGNATURE], When::Labelled, &known(SIZE, pieces));
+        let next = |pieces: &[(u64, usize, bool)]| search(&[&[(0, 8192, true)], pieces].concat()).err();
+        let tail = (SIZE - 131_584, 131_584, false);
+        assert_eq!(next(&[]), want(SIZE - 131_584, 131_584));
+        assert_eq!(next(&[(SIZE - 131_584, 131_584, true)]), None);
+        assert_eq!(next(&[tail]), want(end, 4096));
+        assert_eq!(next(&[tail, (end, 4096, true)]), want(SIZE - 8192, 4096));
+        let head = (0, 8192, true);
+        let found = search(&[head, tail, (end, 4096, true), (SIZE - 8192, 4096, false)]).unwrap();
+        assert_eq!(found.unread, [(ByteRange { offset: SIZE - 8192, length: 4096 }, ReadError::Io(5))]);
+        let found = search(&[head, tail, (end, 4096, true), (SIZE - 8192, 4096, true)]).unwrap();
+        assert!(found.unread.is_empty() && found.members.is_empty() && found.damaged.is_empty());
     }
 
     #[test]
     fn no_size_is_too_odd() {
         let edges = [0, 1, 511, 4095, 4096, 8191, 8192, 8193, 65535, 65536, 65537, 131_071, 131_072, u64::MAX];
         for size in edges.into_iter().chain((0..200_000).step_by(509)) {
-            for looks in [AT_START, AT_END] {
-                let mut known = Known::new(size);
-                for _ in 0..4 {
-                    let Err(range) = search(looks, &known) else { break };
+            for when in [When::Always, When::Labelled, When::Asked] {
+                let mut known = Known::new(Medium { size, is_partition: false });
+                let signatures = [OVER_LVM, UNDER_LVM].concat();
+                for _ in 0..40 {
+                    let Err(range) = search(&signatures, when, &known) else { break };
                     assert!(
-                        range.length > 0 && range.length <= 128 << 10 && range.end_within(size).is_some(),
+                        range.length > 0 && range.length <= 256 << 10 && range.end_within(size).is_some(),
                         "{size}"
                     );
                     known.put(range, Ok(&vec![0; range.length]));
                 }
-                assert!(search(looks, &known).is_ok(), "{size}");
+                assert!(search(&signatures, when, &known).is_ok(), "{size}");
             }
         }
     }

@@ -21,3 +21,4 @@ pub mod sysfs;
 pub mod system_id;
 #[cfg(test)]
 pub mod testing;
+pub mod usage;

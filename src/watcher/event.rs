@@ -1,7 +1,7 @@
 //! What the watcher is told, what it asks for, and how complete the cache is.
 
 use super::{Cause, JobId, Report, SettleId};
-use crate::device::{Facts, Present};
+use crate::device::{Facts, Present, Usage};
 use crate::devno::DevNo;
 use crate::online::{Change, Hints, Listing};
 use crate::scan::ByteRange;
@@ -52,6 +52,8 @@ pub enum Event {
     /// What there is in the run directory.
     RunFiles(Result<Listing, String>),
     HintsInvalidated(Result<Hints, String>),
+    /// The answer to [`Effect::ReadUsage`].
+    Usage(Usage),
     /// Nobody waits for this any more.
     Unsettle(SettleId),
 }
@@ -95,6 +97,8 @@ pub enum Effect {
     },
     /// Those that somebody waits for have been scanned or quarantined.
     Awaited(SettleId),
+    /// What uses devices, where that decides between copies of a PV; answered with [`Event::Usage`].
+    ReadUsage,
     /// Change a run file; answered with [`Event::Published`], as the next two are with their own.
     Publish(Change),
     ListRunFiles,

@@ -5,6 +5,7 @@ use super::{Cause, Effect, JOBS_MAX, Opened, Report, Watcher};
 use crate::devno::DevNo;
 use crate::filter::Rule;
 use crate::scan::{HEAD, Pv, ReadError, Scan, Step, Verdict};
+use crate::signature::{Medium, When};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ pub(super) struct Job {
     started: Duration,
     pub(super) deadline: Duration,
     diskseq: Option<u64>,
+    is_partition: bool,
     /// `None` until the device is open.
     scan: Option<Scan>,
     /// The reader died over it once.
@@ -57,6 +59,7 @@ impl Watcher {
             started: now,
             deadline: now + self.settings.read_deadline,
             diskseq: device.facts.diskseq,
+            is_partition: device.facts.partition,
             scan: None,
             second_try,
         };
@@ -81,7 +84,7 @@ impl Watcher {
             return self.read_another_incarnation(id, opened.diskseq);
         }
         job.diskseq = opened.diskseq.or(job.diskseq);
-        let (scan, step) = Scan::begin(opened.size);
+        let (scan, step) = Scan::begin(Medium { size: opened.size, is_partition: job.is_partition }, When::Labelled);
         job.scan = Some(scan);
         match step {
             Step::Read(range) if range.offset == 0 && range.length <= opened.head.len() => {

@@ -397,6 +397,7 @@ impl Watcher {
             Event::Published(result) => self.published(now, result),
             Event::RunFiles(result) => self.listed(now, result),
             Event::HintsInvalidated(result) => self.hints_invalidated(now, result),
+            Event::Usage(_) => {}
         }
     }
 

@@ -7,6 +7,7 @@ use crate::online::{Change, Hints, Listing, PvOnline};
 use crate::scan::ByteRange;
 use crate::scan::{Code, ReadError, Scan, Step, Verdict};
 use crate::signature::image::superblock;
+use crate::signature::{Medium, When};
 use crate::text::Section;
 
 const SIZE: u64 = 4 << 20;
@@ -173,6 +174,7 @@ impl Bench {
         for _ in 0..limit {
             let Some(effect) = self.watcher.poll_effect(self.now) else { return true };
             match effect {
+                Effect::ReadUsage => self.watcher.handle(self.now, Event::Usage(crate::device::Usage::default())),
                 Effect::Enumerate => {
                     let present = self.disks.iter();
                     let present = present.map(|(minor, disk)| Present { devno: devno(*minor), facts: facts(disk) });
@@ -287,7 +289,7 @@ fn naive(reads: &[(u32, Vec<u8>)]) -> Cache {
     let mut cache = Cache::of_server();
     for (minor, image) in reads {
         let mut texts = TextCache::new();
-        let (mut scan, mut step) = Scan::begin(SIZE);
+        let (mut scan, mut step) = Scan::begin(Medium { size: SIZE, is_partition: false }, When::Labelled);
         let pv = loop {
             match step {
                 Step::Read(range) => step = scan.handle_read(&mut texts, Ok(&part(image, range))),

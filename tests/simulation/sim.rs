@@ -4,7 +4,7 @@ use crate::rng::Rng;
 use crate::run_files::Files;
 use crate::world::{Area, Content, Fault, SIZE, Shown, Vg, World, pvid};
 use pvwatch::conf::Settings;
-use pvwatch::device::Present;
+use pvwatch::device::{Present, Usage};
 use pvwatch::devno::DevNo;
 use pvwatch::id::Id;
 use pvwatch::online::{Listing, RunFiles};
@@ -649,6 +649,7 @@ impl Sim {
 
     fn carry_out(&mut self, effect: Effect) {
         match effect {
+            Effect::ReadUsage => self.watcher.handle(self.now, Event::Usage(Usage::default())),
             Effect::Enumerate => {
                 let present = self.world.disks.iter();
                 let present = present.map(|(devno, disk)| Present { devno: *devno, facts: disk.facts(*devno) });
