@@ -88,7 +88,9 @@ impl Watcher {
             return self.read_another_incarnation(id, opened.diskseq);
         }
         job.diskseq = opened.diskseq.or(job.diskseq);
-        let (scan, step) = Scan::begin(Medium { size: opened.size, is_partition: job.is_partition }, When::Labelled);
+        let medium = Medium { size: opened.size, is_partition: job.is_partition };
+        let look = if job.on_partition.is_some() { When::Labelled } else { When::Always };
+        let (scan, step) = Scan::begin(medium, look);
         job.scan = Some(scan);
         match step {
             Step::Read(range) if range.offset == 0 && range.length <= opened.head.len() => {

@@ -91,6 +91,8 @@ pub(super) struct Bench {
     /// What was asked of disks that are held, with what they showed then.
     asked: Vec<(JobId, DevNo, Event)>,
     pub(super) opens: BTreeMap<u32, u32>,
+    /// Reads behind the heads.
+    pub(super) reads: usize,
     /// What each job has open.
     opened: BTreeMap<JobId, DevNo>,
     abandoned: Vec<JobId>,
@@ -118,6 +120,7 @@ impl Bench {
             disks: BTreeMap::new(),
             asked: Vec::new(),
             opens: BTreeMap::new(),
+            reads: 0,
             opened: BTreeMap::new(),
             abandoned: Vec::new(),
             settled: Vec::new(),
@@ -213,6 +216,7 @@ impl Bench {
                     self.ask(job, devno, &Ask::Open(length));
                 }
                 Effect::Read { job, range } => {
+                    self.reads += 1;
                     let devno = self.opened[&job];
                     self.ask(job, devno, &Ask::Read(range));
                 }
