@@ -61,7 +61,8 @@ fn at_end(known: &Known) -> Result<Option<Member>, Trouble> {
 /// | offset | size | field | meaning |
 /// |---|---|---|---|
 /// | 0 | 4 | magic | 900765c4 |
-/// | 4 | 6 | version, room for entries | |
+/// | 4 | 4 | version | |
+/// | 8 | 2 | room for entries | |
 /// | 10 | 2 | number of entries | |
 /// | 12 | 2 | size of an entry | 64 |
 /// | 14 | 2 | checksum | sum of the bytes of all entries |
@@ -109,7 +110,8 @@ impl Table {
         if fields.u32(0)? != TABLE_MAGIC || usize::from(fields.u16(12)?) != ENTRY {
             return None;
         }
-        let end = ENTRY + usize::from(fields.u16(10)?) * ENTRY;
+        let count = fields.u16(10).filter(|count| Some(*count) <= fields.u16(8))?;
+        let end = ENTRY + usize::from(count) * ENTRY;
         let entries = bytes.get(ENTRY..end)?;
         (sum(entries) == fields.u16(14)?).then_some(())?;
         let entries = entries.as_chunks::<ENTRY>().0.iter().map(|bytes| Entry::decode(bytes));
@@ -174,4 +176,221 @@ impl Entry {
 
 fn sum(entries: &[u8]) -> u16 {
     entries.iter().fold(0, |sum: u16, byte| sum.wrapping_add(u16::from(*byte)))
+}
+
+/// Makes members, for tests, simulation and fuzzing.
+pub mod image {
+    use super::*;
+
+    #[derive(Clone, Copy)]
+    pub struct Line<'a> {
+        pub components: u16,
+        pub sequence: u16,
+        pub magic: u32,
+        /// Kind, type and state.
+        pub kind: [u8; 3],
+        pub name: &'a str,
+    }
+
+    pub const OWN: u32 = 0xa5a5_0001;
+
+    /// Two disks and their mirror.
+    pub const MIRROR: [Line; 3] = [
+        Line { components: 2, sequence: 0, magic: 0xc0ff_ee01, kind: [ARRAY, 1, 0], name: "MIRROR" },
+        Line { components: 0, sequence: 0, magic: OWN, kind: [DISK, 1, 0], name: "" },
+        Line { components: 0, sequence: 1, magic: 0xa5a5_0002, kind: [DISK, 1, 0], name: "" },
+    ];
+
+    /// The reserved block of the disk [`OWN`], and the table in this sector; `None` if there is no room.
+    pub fn pieces(device_size: u64, sector: u32, lines: &[Line]) -> Option<Vec<(u64, Vec<u8>)>> {
+        let mut block = vec![0; SECTOR];
+        put(&mut block, 0, &MAGIC.to_be_bytes());
+        block[63] = 8;
+        put(&mut block, 64, &OWN.to_be_bytes());
+        put(&mut block, 256, POINTER_MAGIC);
+        put(&mut block, 260, &sector.to_be_bytes());
+        let mut table = vec![0; ENTRY * (lines.len() + 1)];
+        put(&mut table, 0, &TABLE_MAGIC.to_be_bytes());
+        put(&mut table, 8, &[0, 0xff]);
+        put(&mut table, 10, &u16::try_from(lines.len()).ok()?.to_be_bytes());
+        table[13] = 64;
+        put(&mut table, 40, &0xc0ff_ee00_u32.to_be_bytes());
+        for (entry, line) in table.as_chunks_mut::<ENTRY>().0.iter_mut().skip(1).zip(lines) {
+            put(entry, 0, &line.components.to_be_bytes());
+            put(entry, 2, &line.sequence.to_be_bytes());
+            put(entry, 4, &line.magic.to_be_bytes());
+            put(entry, 8, &line.kind);
+            put(entry, 48, &[b' '; 16]);
+            put(entry, 48, line.name.as_bytes());
+        }
+        put_sum(&mut table);
+        Some(vec![((device_size / 512).checked_sub(1)? * 512, block), (u64::from(sector) * 512, table)])
+    }
+
+    /// Makes the checksum of a table good.
+    pub fn put_sum(table: &mut [u8]) {
+        let end = ENTRY + usize::from(u16::from_be_bytes([table[10], table[11]])) * ENTRY;
+        let sum = sum(&table[ENTRY.min(table.len())..end.min(table.len())]);
+        put(table, 14, &sum.to_be_bytes());
+    }
+
+    fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
+        bytes[at..at + value.len()].copy_from_slice(value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Found;
+    use super::super::testing::{look, look_at_partition, look_with_errors, with};
+    use super::image::{Line, MIRROR, OWN, pieces, put_sum};
+    use super::*;
+
+    const SIZE: usize = 300 << 10;
+    const SECTORS: u32 = 600;
+
+    fn made(lines: &[Line]) -> Vec<(u64, Vec<u8>)> {
+        pieces(SIZE as u64, SECTORS - 32, lines).unwrap()
+    }
+
+    fn find(pieces: &[(u64, Vec<u8>)]) -> Found {
+        look(&SIGNATURE, &with(SIZE, pieces))
+    }
+
+    /// Its name, UUID, level and members, and its role in words.
+    fn said(found: &Found) -> (String, String, String, u32, String) {
+        let [member] = &found.members[..] else { panic!("{found:?}") };
+        assert_eq!((&*member.version, member.offset), ("8", SIZE as u64 - 512));
+        let name = member.name.as_deref().map(|name| String::from_utf8_lossy(name).into_owned());
+        let role = member.role.map(|role| role.to_string());
+        (
+            name.unwrap_or_default(),
+            member.uuid.clone().unwrap_or_default(),
+            member.level.clone().unwrap_or_default(),
+            member.members.unwrap_or_default(),
+            role.unwrap_or_default(),
+        )
+    }
+
+    fn check(lines: &[Line], name: &str, uuid: &str, level: &str, members: u32, role: &str) {
+        let found = find(&made(lines));
+        assert!(!found.members[0].is_weak);
+        assert_eq!(said(&found), (name.into(), uuid.into(), level.into(), members, role.into()));
+    }
+
+    fn line(kind: u8, level: u8, components: u16, sequence: u16, magic: u32, name: &str) -> Line<'_> {
+        Line { components, sequence, magic, kind: [kind, level, 0], name }
+    }
+
+    #[test]
+    fn arrays() {
+        check(&MIRROR, "MIRROR", "c0ffee01", "raid1", 2, "active device 0");
+        let other = [line(ARRAY, 0, 2, 0, 7, "OTHER"), line(DISK, 0, 0, 0, 8, ""), line(DISK, 0, 0, 1, OWN, "")];
+        check(&[other, MIRROR].concat(), "MIRROR", "c0ffee01", "raid1", 2, "active device 0");
+        check(&[MIRROR, other].concat(), "OTHER", "00000007", "raid0", 2, "active device 1");
+        // The entry of an array may lack a name that those of its disks have.
+        let named = [line(ARRAY, 5, 3, 0, 9, ""), line(DISK, 5, 0, 2, OWN, "OF THE DISK")];
+        check(&named, "OF THE DISK", "00000009", "raid5", 3, "active device 2");
+        let first = [line(ARRAY, 1, 2, 0, 1, "FIRST"), line(ARRAY, 1, 2, 0, 9, ""), line(DISK, 1, 0, 0, OWN, "")];
+        check(&first, "FIRST", "00000009", "raid1", 2, "active device 0");
+    }
+
+    #[test]
+    fn arrays_of_arrays() {
+        for part in [ARRAY, PART] {
+            let half = |sequence| line(part, 1, 2, sequence, 5, "");
+            let disk = |sequence, magic| line(DISK, 1, 0, sequence, magic, "");
+            let top = line(DUAL_LEVEL, 0, 2, 0, 3, "TEN");
+            let whole = [top, half(0), disk(0, 11), disk(1, 12), half(1), disk(0, 13), disk(1, OWN)];
+            check(&whole, "TEN", "00000003", "raid10", 4, "active device 1");
+            let behind = [&[top, half(0), disk(0, 11), half(1), disk(0, 13)][..], &MIRROR].concat();
+            check(&behind, "MIRROR", "c0ffee01", "raid1", 2, "active device 0");
+        }
+    }
+
+    #[test]
+    fn what_the_disk_is_for() {
+        let [array, own, other] = MIRROR;
+        let with_state = |state| [array, Line { kind: [DISK, 1, state], ..own }, other];
+        check(&with_state(FAILED), "MIRROR", "c0ffee01", "raid1", 2, "faulty");
+        check(&with_state(0x20), "MIRROR", "c0ffee01", "raid1", 2, "active device 0");
+        let spare = [array, other, Line { kind: [DISK, SPARE, 0], ..own }];
+        check(&spare, "MIRROR", "c0ffee01", "raid1", 2, "spare");
+        let alone = [Line { kind: [DISK, SPARE, 0], ..own }];
+        check(&alone, "", "c0ffee00", "", 0, "spare");
+        check(&[array, other], "MIRROR", "c0ffee00", "", 0, "");
+        check(&[own], "", "c0ffee00", "", 0, "");
+        check(&[], "", "c0ffee00", "", 0, "");
+        let mut named = made(&[array, other]);
+        named[1].1[36..40].copy_from_slice(&OWN.to_be_bytes());
+        assert_eq!(said(&find(&named)).4, "spare");
+    }
+
+    #[test]
+    fn firmware_knows_no_partitions() {
+        assert_eq!(look_at_partition(&SIGNATURE, &with(SIZE, &made(&MIRROR))).members, []);
+    }
+
+    #[test]
+    fn without_a_good_table_it_is_a_weak_one() {
+        let weak = |found: &Found| {
+            assert!(found.members[0].is_weak && found.damaged.is_empty() && found.unread.is_empty());
+            assert_eq!(said(found), ("".into(), "".into(), "".into(), 0, "".into()));
+        };
+        for sector in [0, SECTORS - 1, SECTORS, u32::MAX] {
+            let pieces = pieces(SIZE as u64, sector, &[]).unwrap();
+            weak(&find(&pieces[..1]));
+        }
+        let image = with(SIZE, &pieces(SIZE as u64, 16, &MIRROR).unwrap());
+        assert_eq!(said(&look(&SIGNATURE, &image)).0, "MIRROR");
+        weak(&look_with_errors(&SIGNATURE, &image, |range| range.offset == 16 * 512));
+        // No more entries than there is room for.
+        let many = vec![MIRROR[0]; 136];
+        let pieces_of = |count: usize| pieces(SIZE as u64, 16, &many[..count]).unwrap();
+        assert!(!find(&pieces_of(135)).members[0].is_weak);
+        weak(&find(&pieces_of(136)));
+        let mut no_room = made(&MIRROR);
+        no_room[1].1[9] = 2;
+        weak(&find(&no_room));
+    }
+
+    #[test]
+    fn no_flipped_byte_is_accepted() {
+        let pieces = made(&MIRROR);
+        let mut damaged = pieces.clone();
+        for number in [0, 1] {
+            for at in 0..pieces[number].1.len() {
+                damaged[number].1[at] ^= 0x55;
+                let found = find(&damaged);
+                damaged[number].1[at] ^= 0x55;
+                match number {
+                    0 => assert_eq!(found.members.is_empty(), at < 4 || (256..260).contains(&at), "byte {at}"),
+                    _ => {
+                        // That there are more entries, of zeros, makes no other sum.
+                        let proven = matches!(at, 0..4 | 10 | 12..16 | 64..);
+                        assert_eq!(found.members[0].is_weak, proven, "byte {at}");
+                    }
+                }
+                assert!(found.damaged.is_empty());
+            }
+        }
+    }
+
+    /// Damage behind a good checksum: any field may have any value.
+    #[test]
+    fn no_value_of_a_field_is_trusted() {
+        let top = line(DUAL_LEVEL, 0, 2, 0, 3, "TEN");
+        let pieces = made(&[&[top][..], &MIRROR].concat());
+        for number in [0, 1] {
+            for at in 0..pieces[number].1.len() {
+                for value in [0x00, 0x01, 0x7f, 0x80, 0xff] {
+                    let mut changed = pieces.clone();
+                    changed[number].1[at] = value;
+                    put_sum(&mut changed[1].1);
+                    let found = find(&changed);
+                    assert!(found.members.iter().all(|member| !member.to_string().is_empty()), "byte {at}");
+                }
+            }
+        }
+    }
 }

@@ -351,3 +351,409 @@ fn guid_text(guid: &[u8; 24]) -> String {
     let words = guid.as_chunks().0.iter().map(|word| format!("{:08X}", u32::from_be_bytes(*word)));
     words.collect::<Vec<_>>().join(":")
 }
+
+/// Makes members, for tests, simulation and fuzzing.
+pub mod image {
+    use super::*;
+
+    /// A container as one of its disks describes it; the default is the first disk of a mirror.
+    pub struct Spec<'a> {
+        pub own: u32,
+        /// Reference number, type, state.
+        pub disks: &'a [(u32, u16, u16)],
+        pub volumes: &'a [Volume<'a>],
+        /// Where the anchor is, in sectors from the end.
+        pub behind: u64,
+        /// The sectors of the primary and of the secondary header, if not close before the anchor.
+        pub headers: Option<[u64; 2]>,
+        /// The wrong byte order.
+        pub little: bool,
+    }
+
+    #[derive(Clone, Copy)]
+    pub struct Volume<'a> {
+        pub name: &'a str,
+        pub level: u8,
+        /// Number of secondary elements, which of them, and the secondary level.
+        pub secondary: [u8; 3],
+        pub disks: &'a [u32],
+    }
+
+    pub const MIRROR: Volume =
+        Volume { name: "mirror", level: 1, secondary: [1, 0, 0xff], disks: &[0x1111_1111, 0x2222_2222] };
+
+    impl Default for Spec<'_> {
+        fn default() -> Self {
+            Spec {
+                own: 0x1111_1111,
+                disks: &[(0x1111_1111, 2, 1), (0x2222_2222, 2, 1)],
+                volumes: &[MIRROR],
+                behind: 1,
+                headers: None,
+                little: false,
+            }
+        }
+    }
+
+    /// Structures, each with its own checksum, and where they are: the anchor, then the primary header
+    /// and its sections, then the secondary; `None` if there is no room.
+    pub fn pieces(device_size: u64, spec: &Spec) -> Option<Vec<(u64, Vec<u8>)>> {
+        let anchor = (device_size / 512).checked_sub(spec.behind)?;
+        let [primary, secondary] = match spec.headers {
+            Some(headers) => headers,
+            None => [anchor.checked_sub(32)?, anchor.checked_sub(64)?],
+        };
+        let put_number = |bytes: &mut [u8], at: usize, number: &[u8]| {
+            let number = number.iter().copied();
+            let number = if spec.little { number.rev().collect() } else { number.collect::<Vec<_>>() };
+            put(bytes, at, &number);
+        };
+        let structure = |magic: u32, sectors: usize| {
+            let mut bytes = vec![0xff; sectors * SECTOR];
+            put_number(&mut bytes, 0, &magic.to_be_bytes());
+            bytes
+        };
+        let header = |kind| {
+            let mut bytes = structure(HEADER, 1);
+            put(&mut bytes, 8, b"Linux-MD\xde\xad\xbe\xef\0\0\0\0\x11\x11\x11\x11\x22\x22\x22\x2201.02.00");
+            bytes[48] = 0;
+            put_number(&mut bytes, 96, &primary.to_be_bytes());
+            put_number(&mut bytes, 104, &secondary.to_be_bytes());
+            bytes[112] = kind;
+            put_number(&mut bytes, 134, &[0, 2]);
+            let records = 2 * u8::try_from(spec.volumes.len()).unwrap_or(u8::MAX);
+            for (number, [start, count]) in [[1, 1], [2, 1], [3, 1], [4, records], [30, 1]].into_iter().enumerate() {
+                put_number(&mut bytes, 192 + 8 * number, &[0, 0, 0, start]);
+                put_number(&mut bytes, 196 + 8 * number, &[0, 0, 0, count]);
+            }
+            bytes
+        };
+        let mut disks = structure(PHYSICAL_DISKS, 1);
+        for (disk, entry) in spec.disks.iter().zip(disks.as_chunks_mut::<ENTRY>().0.iter_mut().skip(1)) {
+            entry[..24].fill(0x11);
+            put_number(entry, 24, &disk.0.to_be_bytes());
+            put_number(entry, 28, &disk.1.to_be_bytes());
+            put_number(entry, 30, &disk.2.to_be_bytes());
+        }
+        let mut names = structure(VIRTUAL_DISKS, 1);
+        let mut sections = Vec::new();
+        for (number, volume) in (0_u8..).zip(spec.volumes) {
+            let entry = &mut names[ENTRY * (usize::from(number) + 1)..][..ENTRY];
+            entry.fill(0);
+            entry[..24].fill(number);
+            put(entry, 48, volume.name.as_bytes());
+            let mut record = structure(CONFIGURATION, 2);
+            record[8..32].fill(number);
+            put_number(&mut record, 64, &u16::try_from(volume.disks.len()).ok()?.to_be_bytes());
+            record[67] = volume.level;
+            put(&mut record, 69, &volume.secondary);
+            for (at, disk) in volume.disks.iter().enumerate() {
+                put_number(&mut record, SECTOR + at * 4, &disk.to_be_bytes());
+            }
+            sections.push((4 + 2 * u64::from(number), record));
+        }
+        let mut data = structure(DISK_DATA, 1);
+        put_number(&mut data, 32, &spec.own.to_be_bytes());
+        sections.extend([(2, disks), (3, names), (30, data)]);
+        let mut pieces = vec![(anchor, header(0))];
+        for (lba, kind) in [(primary, 1), (secondary, 2)] {
+            pieces.push((lba, header(kind)));
+            pieces.extend(sections.iter().map(|(start, bytes)| (lba.wrapping_add(*start), bytes.clone())));
+        }
+        pieces.iter_mut().for_each(|(_, piece)| put_sum(piece, spec.little));
+        Some(pieces.into_iter().map(|(sector, piece)| (sector.wrapping_mul(512), piece)).collect())
+    }
+
+    /// Makes the checksum good.
+    pub fn put_sum(piece: &mut [u8], little: bool) {
+        let sum = crc(piece);
+        put(piece, 4, &if little { sum.to_le_bytes() } else { sum.to_be_bytes() });
+    }
+
+    fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
+        bytes[at..at + value.len()].copy_from_slice(value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Found;
+    use super::super::testing::{look, look_at_partition, look_with_errors, with};
+    use super::image::{MIRROR, Spec, Volume, pieces, put_sum};
+    use super::*;
+
+    const SIZE: usize = 300 << 10;
+    const GUID: &str = "4C696E75:782D4D44:DEADBEEF:00000000:11111111:22222222";
+    const DISKS: [u32; 4] = [0x1111_1111, 0x2222_2222, 0x3333_3333, 0x4444_4444];
+
+    fn find(pieces: &[(u64, Vec<u8>)]) -> Found {
+        look(&SIGNATURE, &with(SIZE, pieces))
+    }
+
+    fn made(spec: &Spec) -> Vec<(u64, Vec<u8>)> {
+        pieces(SIZE as u64, spec).unwrap()
+    }
+
+    /// Its name, level and members, and its role in words.
+    fn said(found: &Found) -> (String, String, u32, String) {
+        let [member] = &found.members[..] else { panic!("{found:?}") };
+        assert_eq!((member.uuid.as_deref(), member.is_weak), (Some(GUID), false));
+        let name = member.name.as_deref().map(|name| String::from_utf8_lossy(name).into_owned());
+        let role = member.role.map(|role| role.to_string());
+        let level = member.level.clone().unwrap_or_default();
+        (name.unwrap_or_default(), level, member.members.unwrap_or_default(), role.unwrap_or_default())
+    }
+
+    fn check(spec: &Spec, name: &str, level: &str, members: u32, role: &str) {
+        assert_eq!(said(&find(&made(spec))), (name.into(), level.into(), members, role.into()));
+    }
+
+    #[test]
+    fn either_place_of_the_anchor() {
+        for behind in [1, 257] {
+            let found = find(&made(&Spec { behind, ..Spec::default() }));
+            assert_eq!((found.members[0].offset, &*found.members[0].version), (SIZE as u64 - behind * 512, "01.02.00"));
+            assert_eq!(said(&found), ("mirror".into(), "raid1".into(), 2, "active device 0".into()));
+        }
+        assert_eq!(find(&made(&Spec { behind: 2, ..Spec::default() })).members, []);
+    }
+
+    #[test]
+    fn of_two_anchors_the_good_one_counts() {
+        let mut both = made(&Spec::default());
+        let (_, anchor) = both[0].clone();
+        both.push((SIZE as u64 - 257 * 512, anchor));
+        assert_eq!(find(&both).members.len(), 1);
+        both[0].1[300] ^= 1;
+        let found = find(&both);
+        assert_eq!((found.members[0].offset, found.damaged.len()), (SIZE as u64 - 257 * 512, 0));
+    }
+
+    #[test]
+    fn firmware_knows_no_partitions() {
+        let image = with(SIZE, &made(&Spec::default()));
+        assert_eq!(look_at_partition(&SIGNATURE, &image).members, []);
+    }
+
+    #[test]
+    fn the_sections_may_be_anywhere() {
+        for headers in [[0, 64], [64, 0], [64, u64::MAX / 512 - 64]] {
+            check(&Spec { headers: Some(headers), ..Spec::default() }, "mirror", "raid1", 2, "active device 0");
+        }
+    }
+
+    #[test]
+    fn volumes_of_a_disk() {
+        let of = |level, secondary, disks| Volume { name: "a name of sixtn", level, secondary, disks };
+        let several = |volumes: &[Volume], name: &str, level: &str, members, role: &str| {
+            check(&Spec { volumes, ..Spec::default() }, name, level, members, role);
+        };
+        let one = |volume: Volume, level: &str, members, role: &str| {
+            several(&[volume], "a name of sixtn", level, members, role);
+        };
+        one(of(0, [1, 0, 0xff], &DISKS), "raid0", 4, "active device 0");
+        one(of(5, [1, 0, 0xff], &[9, 8, DISKS[0]]), "raid5", 3, "active device 2");
+        one(of(1, [2, 0, 0], &DISKS[..2]), "raid10", 4, "active device 0");
+        one(of(1, [2, 1, 3], &[9, DISKS[0]]), "raid10", 4, "active device 3");
+        one(of(0, [2, 1, 1], &[9, DISKS[0]]), "raid01", 4, "active device 3");
+        one(of(1, [2, 7, 2], &DISKS[..2]), "raid1, concatenated", 4, "active device 0");
+        one(of(0x1f, [0, 0, 0], &DISKS[..1]), "linear", 1, "active device 0");
+        let parity = Volume { name: "parity", level: 5, secondary: [1, 0, 0xff], disks: &DISKS };
+        let turned = Volume { disks: &[DISKS[1], DISKS[0]], ..MIRROR };
+        several(&[MIRROR, parity], "mirror, parity", "raid1, raid5", 0, "active device 0");
+        several(&[MIRROR, turned], "mirror, mirror", "raid1, raid1", 2, "");
+        let others = Volume { disks: &DISKS[2..], name: "others", ..MIRROR };
+        several(&[others, parity], "parity", "raid5", 4, "active device 0");
+    }
+
+    /// Firmware may have the records of all volumes on all disks, and of a two-level one several.
+    #[test]
+    fn of_several_records_of_a_volume_that_of_this_disk_counts() {
+        let half = |half, disks| Volume { secondary: [2, half, 0], disks, ..MIRROR };
+        for order in [[0, 1], [1, 0]] {
+            let volumes = order.map(|number: u8| half(number, &DISKS[usize::from(number) * 2..][..2]));
+            let mut pieces = made(&Spec { own: DISKS[2], volumes: &volumes, ..Spec::default() });
+            for (_, record) in pieces.iter_mut().filter(|(_, piece)| piece.starts_with(&CONFIGURATION.to_be_bytes())) {
+                record[8..32].fill(0);
+                put_sum(record, false);
+            }
+            assert_eq!(said(&find(&pieces)), ("mirror".into(), "raid10".into(), 4, "active device 2".into()));
+        }
+    }
+
+    #[test]
+    fn what_the_disk_is_for() {
+        let role = |own, kind, state| {
+            said(&find(&made(&Spec { own, disks: &[(7, 0, 2), (own, kind, state)], ..Spec::default() }))).3
+        };
+        assert_eq!(role(DISKS[0], 2, 1), "active device 0");
+        assert_eq!(role(DISKS[0], 2, 5), "active device 0", "it is being rebuilt");
+        assert_eq!(role(DISKS[0], 2, 3), "faulty");
+        assert_eq!(role(DISKS[0], 2, 0x41), "faulty");
+        assert_eq!(role(DISKS[2], 4, 1), "spare");
+        assert_eq!(role(DISKS[2], 8, 1), "spare");
+        assert_eq!(role(DISKS[2], 0, 1), "");
+        let spare = Spec { own: DISKS[2], disks: &[(DISKS[2], 4, 1)], ..Spec::default() };
+        check(&spare, "mirror", "", 0, "spare");
+    }
+
+    #[test]
+    fn the_other_byte_order() {
+        let spec = Spec { little: true, ..Spec::default() };
+        check(&spec, "mirror", "raid1", 2, "active device 0");
+        // How such a writer sums up is not known.
+        let mut pieces = made(&spec);
+        pieces[0].1[4] ^= 1;
+        let found = find(&pieces);
+        assert!(found.members[0].is_weak && found.damaged.is_empty());
+    }
+
+    const ANCHOR: usize = 0;
+    const PRIMARY: usize = 1;
+    const RECORD: usize = 2;
+    const PHYSICAL: usize = 3;
+    const VIRTUAL: usize = 4;
+    const DATA: usize = 5;
+    const SECONDARY: usize = 6;
+
+    /// To whose description each section contributes.
+    const FAULTY: Spec =
+        Spec { own: DISKS[0], disks: &[(DISKS[0], 2, 3)], volumes: &[MIRROR], behind: 1, headers: None, little: false };
+
+    #[test]
+    fn no_flipped_byte_is_accepted() {
+        let pieces = made(&FAULTY);
+        let good = said(&find(&pieces));
+        for number in 0..SECONDARY {
+            for at in 0..pieces[number].1.len() {
+                let mut damaged = pieces.clone();
+                damaged[number].1[at] ^= 0x55;
+                let found = find(&damaged);
+                let context = format!("{number}: byte {at}");
+                match number {
+                    ANCHOR => {
+                        assert_eq!((found.members.len(), found.damaged.len()), (0, usize::from(at >= 4)), "{context}")
+                    }
+                    PRIMARY => assert_eq!(said(&found), good, "{context}"),
+                    _ => assert_ne!(said(&found), good, "{context}"),
+                }
+            }
+        }
+    }
+
+    /// What is left when a section is damaged, or cannot be read.
+    #[test]
+    fn without_a_section_less_is_said() {
+        let left = [
+            (RECORD, ("mirror", "", 0, "faulty")),
+            (PHYSICAL, ("mirror", "raid1", 2, "active device 0")),
+            (VIRTUAL, ("", "raid1", 2, "faulty")),
+            (DATA, ("mirror", "raid1", 2, "")),
+        ];
+        let spec = Spec { headers: Some([16, 64]), ..FAULTY };
+        for (number, (name, level, members, role)) in left {
+            let mut pieces = made(&spec);
+            let place = pieces[number].0;
+            let expected = (name.into(), level.into(), members, role.into());
+            let found = look_with_errors(&SIGNATURE, &with(SIZE, &pieces), |range| range.offset == place);
+            assert_eq!(said(&found), expected, "{number} cannot be read");
+            assert!(found.unread.is_empty() && found.damaged.is_empty());
+            pieces[number].1[20] ^= 1;
+            assert_eq!(said(&find(&pieces)), expected, "{number} is damaged");
+        }
+    }
+
+    #[test]
+    fn the_anchor_is_enough() {
+        let nothing = || ("".into(), "".into(), 0, "".into());
+        let mut pieces = made(&Spec::default());
+        assert_eq!(said(&find(&pieces[..1])), nothing());
+        for sector in [0, 599, 600, u64::MAX / 512, u64::MAX / 512 + 1, u64::MAX] {
+            for at in [96, 104] {
+                pieces[0].1[at..at + 8].copy_from_slice(&sector.to_be_bytes());
+            }
+            put_sum(&mut pieces[0].1, false);
+            assert_eq!(said(&find(&pieces)), nothing(), "{sector}");
+        }
+    }
+
+    /// The other header is that of another container, or of another kind, or a writer is at work.
+    #[test]
+    fn which_header_counts() {
+        let spec = Spec { headers: Some([16, 64]), ..Spec::default() };
+        let secondary = Spec { volumes: &[Volume { name: "second", ..MIRROR }], ..spec };
+        let both = [&made(&spec)[..SECONDARY], &made(&secondary)[SECONDARY..]].concat();
+        let name = |changes: &[(usize, usize, u8)]| {
+            let mut both = both.clone();
+            for &(number, at, value) in changes {
+                both[number].1[at] = value;
+                put_sum(&mut both[number].1, false);
+            }
+            said(&find(&both)).0
+        };
+        assert_eq!(name(&[]), "mirror");
+        assert_eq!(name(&[(PRIMARY, 8, 9)]), "second");
+        assert_eq!(name(&[(PRIMARY, 112, 2)]), "second");
+        assert_eq!(name(&[(PRIMARY, 48, 0xff)]), "second");
+        assert_eq!(name(&[(PRIMARY, 48, 0xff), (SECONDARY, 48, 0xff)]), "mirror");
+        assert_eq!(name(&[(PRIMARY, 48, 0xff), (SECONDARY, 112, 1)]), "mirror");
+        assert_eq!(name(&[(PRIMARY, 112, 0), (SECONDARY, 48, 0xff)]), "second");
+        assert_eq!(name(&[(PRIMARY, 112, 0), (SECONDARY, 8, 9)]), "");
+    }
+
+    /// Sections of any size and place; only configuration records may be looked at in part.
+    #[test]
+    fn no_length_is_trusted() {
+        let lengths = |at: usize, start: u32, count: u32| {
+            let mut pieces = made(&Spec { headers: Some([16, u64::MAX]), ..Spec::default() });
+            pieces[PRIMARY].1[at..at + 4].copy_from_slice(&start.to_be_bytes());
+            pieces[PRIMARY].1[at + 4..at + 8].copy_from_slice(&count.to_be_bytes());
+            put_sum(&mut pieces[PRIMARY].1, false);
+            said(&find(&pieces))
+        };
+        for at in [200, 208, 216, 224] {
+            for start in [0, 1, 583, 584, u32::MAX] {
+                for count in [0, 1, 2, 511, 512, 513, u32::MAX] {
+                    lengths(at, start, count);
+                }
+            }
+        }
+        assert_eq!(lengths(216, 4, 513).1, "raid1");
+        assert_eq!(lengths(208, 3, 513).0, "");
+    }
+
+    /// Damage behind a good checksum: any field may have any value.
+    #[test]
+    fn no_value_of_a_field_is_trusted() {
+        let pieces = made(&Spec::default());
+        for number in 0..SECONDARY {
+            for at in 0..pieces[number].1.len() {
+                for value in [0x00, 0x01, 0x7f, 0x80, 0xff] {
+                    let mut changed = pieces.clone();
+                    changed[number].1[at] = value;
+                    put_sum(&mut changed[number].1, false);
+                    let found = find(&changed);
+                    assert!(found.members.len() == 1 || (number == ANCHOR && at < 4), "{number}: byte {at}");
+                    assert!(found.members.iter().all(|member| !member.to_string().is_empty()));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn long_lists_of_volumes_are_cut() {
+        let volumes = [MIRROR; 7];
+        let spec = Spec { volumes: &volumes, ..Spec::default() };
+        assert_eq!(said(&find(&made(&spec))).0.len(), 7 * "mirror".len() + 6 * 2);
+        let contents = Contents {
+            reference: None,
+            disk: None,
+            names: (0..100).map(|number| ([number; 24], Some(b"x".to_vec()))).collect(),
+            volumes: (0..100)
+                .map(|number| super::Volume { guid: [number; 24], level: "l".into(), members: 1, index: None })
+                .collect(),
+        };
+        let member = contents.describe(Member::default());
+        assert_eq!((member.name.unwrap().len(), member.level.unwrap().len()), (32 + 31 * 2, 32 + 31 * 2));
+    }
+}

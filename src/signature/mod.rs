@@ -14,6 +14,8 @@ mod ddf;
 mod fields_at;
 mod imsm;
 mod md;
+#[cfg(test)]
+mod testing;
 
 use crate::ondisk::{ByteRange, ReadError};
 use std::fmt;
