@@ -181,6 +181,7 @@ fn sum(entries: &[u8]) -> u16 {
 /// Makes members, for tests, simulation and fuzzing.
 pub mod image {
     use super::*;
+    use crate::signature::firmware_image::Pieces;
 
     #[derive(Clone, Copy)]
     pub struct Line<'a> {
@@ -202,7 +203,7 @@ pub mod image {
     ];
 
     /// The reserved block of the disk [`OWN`], and the table in this sector; `None` if there is no room.
-    pub fn pieces(device_size: u64, sector: u32, lines: &[Line]) -> Option<Vec<(u64, Vec<u8>)>> {
+    pub fn pieces(device_size: u64, sector: u32, lines: &[Line]) -> Option<Pieces> {
         let mut block = vec![0; SECTOR];
         put(&mut block, 0, &MAGIC.to_be_bytes());
         block[63] = 8;
@@ -242,6 +243,7 @@ pub mod image {
 #[cfg(test)]
 mod tests {
     use super::super::Found;
+    use super::super::firmware_image::Pieces;
     use super::super::testing::{look, look_at_partition, look_with_errors, with};
     use super::image::{Line, MIRROR, OWN, pieces, put_sum};
     use super::*;
@@ -249,7 +251,7 @@ mod tests {
     const SIZE: usize = 300 << 10;
     const SECTORS: u32 = 600;
 
-    fn made(lines: &[Line]) -> Vec<(u64, Vec<u8>)> {
+    fn made(lines: &[Line]) -> Pieces {
         pieces(SIZE as u64, SECTORS - 32, lines).unwrap()
     }
 

@@ -355,6 +355,7 @@ fn guid_text(guid: &[u8; 24]) -> String {
 /// Makes members, for tests, simulation and fuzzing.
 pub mod image {
     use super::*;
+    use crate::signature::firmware_image::Pieces;
 
     /// A container as one of its disks describes it; the default is the first disk of a mirror.
     pub struct Spec<'a> {
@@ -397,7 +398,7 @@ pub mod image {
 
     /// Structures, each with its own checksum, and where they are: the anchor, then the primary header
     /// and its sections, then the secondary; `None` if there is no room.
-    pub fn pieces(device_size: u64, spec: &Spec) -> Option<Vec<(u64, Vec<u8>)>> {
+    pub fn pieces(device_size: u64, spec: &Spec) -> Option<Pieces> {
         let anchor = (device_size / 512).checked_sub(spec.behind)?;
         let [primary, secondary] = match spec.headers {
             Some(headers) => headers,
@@ -478,6 +479,7 @@ pub mod image {
 #[cfg(test)]
 mod tests {
     use super::super::Found;
+    use super::super::firmware_image::Pieces;
     use super::super::testing::{look, look_at_partition, look_with_errors, with};
     use super::image::{MIRROR, Spec, Volume, pieces, put_sum};
     use super::*;
@@ -490,7 +492,7 @@ mod tests {
         look(&SIGNATURE, &with(SIZE, pieces))
     }
 
-    fn made(spec: &Spec) -> Vec<(u64, Vec<u8>)> {
+    fn made(spec: &Spec) -> Pieces {
         pieces(SIZE as u64, spec).unwrap()
     }
 

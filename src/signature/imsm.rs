@@ -155,6 +155,7 @@ fn map_end(fields: FieldsAt, map: usize) -> Option<usize> {
 /// Makes members, for tests, simulation and fuzzing.
 pub mod image {
     use super::*;
+    use crate::signature::firmware_image::Pieces;
 
     pub struct Volume<'a> {
         pub name: &'a str,
@@ -200,7 +201,7 @@ pub mod image {
     }
 
     /// The pieces of a superblock on a device with sectors of this size; `None` if there is no room.
-    pub fn pieces(device_size: u64, sector: usize, superblock: &[u8]) -> Option<Vec<(u64, Vec<u8>)>> {
+    pub fn pieces(device_size: u64, sector: usize, superblock: &[u8]) -> Option<Pieces> {
         let place = (device_size & !(sector as u64 - 1)).checked_sub(2 * sector as u64)?;
         let (anchor, rest) = superblock.split_at(superblock.len().min(sector));
         let mut rest = rest.to_vec();

@@ -12,6 +12,8 @@
 mod asr;
 mod ddf;
 mod fields_at;
+#[doc(hidden)]
+pub mod firmware_image;
 mod imsm;
 mod md;
 #[cfg(test)]
