@@ -98,6 +98,11 @@ impl Multipath {
         }
     }
 
+    /// Whether its files count at all.
+    pub fn has_detection(&self) -> bool {
+        self.detection
+    }
+
     /// Whether it pays to ask udev what it takes for a path.
     pub fn is_configured(&self) -> bool {
         self.detection && (self.has_conf || !self.listed.is_empty())
@@ -196,3 +201,6 @@ fn path_of(name: Option<Vec<u8>>, wwid: Option<String>) -> Member {
         ..Member::default()
     }
 }
+
+#[cfg(test)]
+mod tests;

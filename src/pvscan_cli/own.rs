@@ -57,8 +57,10 @@ impl Own {
         let links = std::env::var("DEVLINKS").ok();
         let mut settings = settings::load(&directory, over)?;
         settings::load_devices_file(&directory, &mut settings)?;
+        settings::load_multipath(&mut settings);
         let mut sysfs = Sysfs::new();
         sysfs.read_ids = settings.filter.devices_file.is_some();
+        sysfs.read_udev = settings.multipath.is_configured();
         Ok(Own {
             settings,
             sysfs,
