@@ -117,6 +117,10 @@ pub struct Present {
 const NEVER_PARTITIONED: [&str; 6] = ["ramdisk", "gnbd", "blkext", "bcache", "zram", "mdp"];
 
 impl Facts {
+    pub fn is_dm(&self) -> bool {
+        self.driver.as_deref() == Some("device-mapper")
+    }
+
     /// Whether a partition table on it would be one: LVM takes no such device for a PV, whatever
     /// else is on it (`_is_partitionable` in lib/device/dev-type.c).
     pub fn may_be_partitioned(&self) -> bool {

@@ -23,6 +23,7 @@ pub struct Target {
     pub path: PathBuf,
     pub expect: Expect,
     pub is_partition: bool,
+    pub is_dm: bool,
 }
 
 /// Reads the device as the daemon does, in a process of its own, and looks for every signature.
@@ -35,7 +36,7 @@ pub fn probe(path: &Path, deadline: Duration) -> Probed {
         kind if kind.is_file() || kind.is_fifo() => Expect::File,
         _ => return Err(io::Error::other("it is neither a block device nor a file")),
     };
-    let target = Target { path: path.to_owned(), expect, is_partition: is_partition(&metadata) };
+    let target = Target { path: path.to_owned(), expect, is_partition: is_partition(&metadata), is_dm: false };
     probe_all(vec![target], When::Asked, deadline, &mut |_| {}).pop().expect("one that is read has a result")
 }
 
@@ -88,7 +89,7 @@ impl Prober {
             while self.running.len() < PARALLEL
                 && let Some((job, target)) = waiting.next()
             {
-                let open = Open { path: target.path, expect: target.expect, first: HEAD };
+                let open = Open { path: target.path, expect: target.expect, first: HEAD, is_dm: target.is_dm };
                 self.pool.open(self.poll.registry(), job, open)?;
                 let until = Instant::now() + self.deadline;
                 self.running.insert(job, Running { until, is_partition: target.is_partition, size: 0, scan: None });
@@ -162,6 +163,7 @@ impl Prober {
                     done @ Step::Done(_) => done,
                 }
             }
+            Reply::Unusable(why) => return Err(io::Error::other(why.to_string())),
             Reply::Data { bytes, .. } => {
                 let scan = running.scan.as_mut().ok_or(io::ErrorKind::InvalidData)?;
                 scan.handle_read(&mut self.texts, bytes.as_deref().map_err(|errno| ReadError::Io(*errno)))

@@ -484,7 +484,8 @@ impl<'o> Daemon<'o> {
             }
             Effect::Open { job, devno, path, length } => {
                 let expect = if scope::is_image(devno) { reader::Expect::File } else { reader::Expect::Device(devno) };
-                let open = reader::Open { path: path.into(), expect, first: length };
+                let is_dm = self.watcher.devices().get(&devno).is_some_and(|device| device.facts.is_dm());
+                let open = reader::Open { path: path.into(), expect, first: length, is_dm };
                 match self.pool.open(self.poll.registry(), job, open) {
                     Ok(()) => {}
                     // It was there, and is not any more.
@@ -546,6 +547,7 @@ impl<'o> Daemon<'o> {
                     };
                     watcher::Event::Opened { job, result: result.map(opened) }
                 }
+                Happening::Reply(job, reader::Reply::Unusable(why)) => watcher::Event::Unusable { job, why },
                 Happening::Reply(job, reader::Reply::Data { diskseq, bytes, .. }) => {
                     watcher::Event::Data { job, diskseq, result: bytes }
                 }

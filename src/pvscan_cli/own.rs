@@ -158,7 +158,8 @@ impl Own {
         if let Some(reason) = facts.not_ready() {
             return Known::Found(Found::Unreadable(reason.to_owned()));
         }
-        let target = Target { path, expect: Expect::Device(devno), is_partition: facts.partition };
+        let (is_partition, is_dm) = (facts.partition, facts.is_dm());
+        let target = Target { path, expect: Expect::Device(devno), is_partition, is_dm };
         Known::ToRead { candidate: Box::new(Candidate { devno, node: name, facts, names }), target }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::cache::Key;
 use crate::device::Facts;
+use crate::dm::Unusable;
 use crate::filter::Rule;
 use crate::scan::{Finding, Pv, ReadError};
 use crate::signature::Member;
@@ -20,6 +21,8 @@ pub enum Reason {
     /// The reader process died over it, twice.
     ReaderDied,
     Suspended,
+    /// By what device-mapper says of its targets.
+    Unusable(Unusable),
     /// A reader still hangs on what was behind the number before.
     ReaderStuck,
     /// The kernel says one `diskseq`, and who opens the device finds another.
@@ -43,6 +46,7 @@ impl fmt::Display for Reason {
             Reason::ReaderStuck => f.write_str("a reader hangs on the device that had its number before"),
             Reason::Facts(errno) => write!(f, "what the kernel says of it cannot be read: {}", error(errno)),
             Reason::Suspended => f.write_str("the device-mapper device is suspended"),
+            Reason::Unusable(why) => write!(f, "{why}"),
             Reason::NoReader(errno) => write!(f, "no process to read it could be started: {}", error(errno)),
         }
     }
