@@ -62,6 +62,13 @@ pub struct Holder {
     pub dm_name: Option<String>,
 }
 
+impl Holder {
+    /// In the kernel's name a `!` stands for a slash.
+    pub fn node(&self) -> String {
+        format!("/dev/{}", self.name.replace('!', "/"))
+    }
+}
+
 /// What is known of a path to a disk without sending anything over it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Path {

@@ -256,7 +256,7 @@ fn show_device(watcher: &Watcher, process: &Process, devno: DevNo, device: &Devi
         "dirty": !device.is_quiet(),
         "pv": pv,
         "why": member.map(inspect::member_words),
-        "member_of": member.map(inspect::member_json),
+        "member_of": member.map(|member| inspect::member_json(member, member.holder(&device.facts.stack))),
         "findings": findings.iter()
             .map(|finding| json!({"code": finding.code.as_str(), "detail": finding.detail})).collect::<Vec<_>>(),
         "quarantine": device.quarantine.as_ref().map(|_| quarantine(process, devno, device)),

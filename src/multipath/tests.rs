@@ -213,3 +213,18 @@ fn what_is_wrong_with_a_configuration_is_told() {
     let large = format!("blacklist {{\nwwid \"{}\"\n}}\n", "(a{1,100}){1,100}".repeat(10));
     assert_eq!(problems(&large).len(), 1);
 }
+
+#[test]
+fn what_udev_says() {
+    for (device_path, fs_type, expected) in [
+        (None, None, None),
+        (Some("1"), None, Some(true)),
+        (Some("1"), Some("mpath_member"), Some(true)),
+        (None, Some("mpath_member"), Some(true)),
+        (Some("0"), Some("LVM2_member"), Some(false)),
+        (None, Some("LVM2_member"), None),
+        (Some(""), None, None),
+    ] {
+        assert_eq!(by_udev(device_path, fs_type), expected, "{device_path:?} {fs_type:?}");
+    }
+}

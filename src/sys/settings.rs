@@ -42,6 +42,14 @@ pub enum Over<'o> {
     Text(&'o str),
 }
 
+const DEFAULT_SYSTEM_DIR: &str = "/etc/lvm";
+
+/// Where a command of LVM's looks for its configuration.
+pub fn system_dir() -> PathBuf {
+    let given = std::env::var_os("LVM_SYSTEM_DIR").filter(|directory| !directory.is_empty());
+    given.map_or_else(|| DEFAULT_SYSTEM_DIR.into(), PathBuf::from)
+}
+
 /// `lvm.conf`, the files of the host's tags and `lvmlocal.conf` of the directory, and what is laid
 /// over them, each over those before it.
 pub fn load(directory: &Path, over: Over) -> Result<Settings, Error> {
