@@ -4,6 +4,7 @@ use super::device::{Content, Device, Reason, Seen};
 use super::duplicates::differ_in;
 use super::{Cause, Effect, JOBS_MAX, Opened, Report, Watcher};
 use crate::devno::DevNo;
+use crate::dm::Unusable;
 use crate::filter::Rule;
 use crate::scan::{Code, Finding, HEAD, Pv, ReadError, Scan, Step, Verdict};
 use crate::signature::{Medium, Member, When};
@@ -99,6 +100,13 @@ impl Watcher {
             }
             Step::Read(_) => self.advance(now, id, Err(ReadError::Short)),
             Step::Done(verdict) => self.conclude(now, id, verdict),
+        }
+    }
+
+    /// What changes its targets brings a `change` event; what changes below it is found by trying again.
+    pub(super) fn unusable(&mut self, now: Duration, id: JobId, why: Unusable) {
+        if self.jobs.contains_key(&id) {
+            self.fail(now, id, Reason::Unusable(why));
         }
     }
 

@@ -391,6 +391,7 @@ impl Watcher {
                 self.enumerate = true;
             }
             Event::Opened { job, result } => self.opened(now, job, result),
+            Event::Unusable { job, why } => self.unusable(now, job, why),
             Event::Data { job, diskseq, result } => self.data(now, job, diskseq, result),
             Event::ReaderDied(job) => self.reader_died(now, job),
             Event::ReaderReleased(job) => self.reader_released(now, job),
