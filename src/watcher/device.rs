@@ -181,7 +181,8 @@ impl Device {
 
     /// Whether this is one of its names below `/dev`.
     pub fn is_named(&self, name: &str) -> bool {
-        let mapped = || name.strip_prefix("/dev/mapper/").is_some_and(|rest| self.facts.dm_name.as_deref() == Some(rest));
+        let mapped =
+            || name.strip_prefix("/dev/mapper/").is_some_and(|rest| self.facts.dm_name.as_deref() == Some(rest));
         self.names.iter().any(|own| own == name) || self.node() == name || mapped()
     }
 

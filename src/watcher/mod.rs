@@ -37,8 +37,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 pub use cause::Cause;
-pub use duplicates::{Ambiguity, Because, Choice, Other};
 pub use device::{Content, Device, Quarantine, Reason, Seen};
+pub use duplicates::{Ambiguity, Because, Choice, Other};
 pub use event::{Effect, Event, Opened, State};
 pub use jobs::JobId;
 pub use online::{Failing, Publish, RunFilesView};

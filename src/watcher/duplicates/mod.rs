@@ -17,8 +17,10 @@ use super::{Cause, Report, Watcher};
 use crate::device::{Facts, Usage, Use};
 use crate::devno::DevNo;
 use crate::id::Id;
+use crate::metadata::VgText;
 use rank::{Rank, difference};
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 use std::time::Duration;
 
 pub use rank::Because;
@@ -128,8 +130,7 @@ impl Watcher {
 
     /// Whether what it says of its VG can be acted on.
     pub(super) fn is_trusted(&self, devno: DevNo) -> bool {
-        self.pv_of(devno)
-            .is_some_and(|pvid| self.place(pvid) == Some(devno) && !self.duplicates.due.contains(&pvid))
+        self.pv_of(devno).is_some_and(|pvid| self.place(pvid) == Some(devno) && !self.duplicates.due.contains(&pvid))
     }
 
     pub(super) fn is_ambiguous(&self, pvid: Id) -> bool {
@@ -321,23 +322,20 @@ impl Watcher {
         uses.into_iter().any(|used| matches!(used, Use::Mounted(_)))
     }
 
-    /// The name that the device of the PV had when the newest metadata was written. Where the
-    /// copies say different things, each says what it was itself, and that proves nothing.
+    /// The name that the device of the PV had when the metadata was written. Where the copies say
+    /// different things, each says what it was itself, and that proves nothing.
     fn hint(&self, pvid: Id, copies: &Copies) -> Option<String> {
-        let texts = copies.devices.iter().filter_map(|devno| self.text_of(*devno)).cloned().collect::<Vec<_>>();
-        let vgid = match texts.iter().max_by_key(|text| text.seqno) {
-            Some(text) => Some(text.vgid),
-            None => self.cache.owner(&pvid.hyphenated()).and_then(|vgid| Id::from_hyphenated(vgid)),
-        };
-        let newest = vgid.and_then(|vgid| self.newest(vgid)).map(|(_, text)| text);
-        let mut said = BTreeSet::new();
-        let mut read = Vec::new();
-        for text in texts.into_iter().chain(newest) {
-            if !read.iter().any(|other| std::rc::Rc::ptr_eq(other, &text)) {
-                said.extend(text.device_hint(pvid));
-                read.push(text);
+        let mut texts = Vec::<Rc<VgText>>::new();
+        for text in copies.devices.iter().filter_map(|devno| self.text_of(*devno)) {
+            if !texts.iter().any(|other| Rc::ptr_eq(other, text)) {
+                texts.push(Rc::clone(text));
             }
         }
+        if texts.is_empty() {
+            let vgid = self.cache.owner(&pvid.hyphenated()).and_then(|vgid| Id::from_hyphenated(vgid));
+            texts.extend(vgid.and_then(|vgid| self.newest(vgid)).map(|(_, text)| text));
+        }
+        let mut said = texts.iter().filter_map(|text| text.device_hint(pvid)).collect::<BTreeSet<_>>();
         let only = said.pop_first().filter(|_| said.is_empty())?;
         String::from_utf8(only).ok()
     }
@@ -393,9 +391,9 @@ impl Watcher {
             let on_it = self.cache.pvid_on(devno.to_wire()).cloned();
             changed.vgids.extend(self.vgids_of(devno, on_it.as_ref()));
         }
-        if let Some(there) = there.filter(|there| {
-            place != Some(*there) && (place.is_some() || is_ambiguous || devices.contains(there))
-        }) {
+        if let Some(there) =
+            there.filter(|there| place != Some(*there) && (place.is_some() || is_ambiguous || devices.contains(there)))
+        {
             let _ = self.cache.pv_gone(Some(&key), None);
             self.cache.clear_outdated(&key, None);
             changed.devnos.insert(there);

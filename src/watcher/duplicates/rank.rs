@@ -106,7 +106,13 @@ pub(in crate::watcher) fn differ_in(one: &Pv, other: &Pv) -> Option<String> {
     match (&one.vg, &other.vg) {
         (Some(one), Some(other)) if Rc::ptr_eq(one, other) || one.text() == other.text() => {}
         (Some(one), Some(other)) if one.vgid != other.vgid => {
-            return Some(format!("VGs {} ({}) and {} ({})", shown(&one.name), one.vgid, shown(&other.name), other.vgid));
+            return Some(format!(
+                "VGs {} ({}) and {} ({})",
+                shown(&one.name),
+                one.vgid,
+                shown(&other.name),
+                other.vgid
+            ));
         }
         (Some(one), Some(other)) if one.seqno != other.seqno => {
             return Some(format!("seqno {} and {}", one.seqno, other.seqno));
