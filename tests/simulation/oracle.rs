@@ -40,8 +40,11 @@ impl Choice {
 pub fn choose(world: &World, pv: u8) -> Choice {
     let holds = |disk: &&Disk| disk.size >= SIZE && disk.content.pv() == Some(pv);
     let disks = world.disks.iter().filter(|(_, disk)| holds(disk));
-    let named = |devno: &DevNo| world.hints(pv) == [format!("/dev/d{}", devno.minor)];
-    let rank = |devno: &DevNo, disk: &Disk| (disk.has_size_of_label(), named(devno));
+    let texts = disks.clone().filter_map(|(_, disk)| disk.content.text());
+    // Each text says where the PV was when it was written; if they disagree, none is believed.
+    let said = texts.filter_map(|text| Some(text.on[text.pvs.iter().position(|other| *other == pv)?]));
+    let said = said.collect::<BTreeSet<_>>();
+    let rank = |devno: &DevNo, disk: &Disk| (disk.fits_label(), said.len() == 1 && said.contains(&devno.minor));
     let best = disks.clone().map(|(devno, disk)| rank(devno, disk)).max();
     let best = disks.filter(|(devno, disk)| Some(rank(devno, disk)) == best).collect::<Vec<_>>();
     let devnos = best.iter().map(|(devno, _)| **devno).collect();
@@ -70,8 +73,6 @@ fn check_copies(
 }
 
 pub struct Expect {
-    /// A client may have disabled the cache.
-    pub may_be_disabled: bool,
     /// Outdated PVs were not cleared by any client.
     pub outdated_complete: bool,
 }
@@ -118,7 +119,7 @@ pub fn check(watcher: &mut Watcher, now: Duration, world: &World, expect: &Expec
     if listed.len() != chosen.len() {
         return Err(format!("{} PVs are listed, {} are there", listed.len(), chosen.len()));
     }
-    if watcher.cache().flags().disabled && !expect.may_be_disabled {
+    if watcher.cache().flags().disabled {
         return Err("the cache is disabled".to_owned());
     }
     check_copies(watcher, &copies, &chosen)?;

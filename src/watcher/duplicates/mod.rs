@@ -17,8 +17,10 @@ use super::{Cause, Report, Watcher};
 use crate::device::{Facts, Usage, Use};
 use crate::devno::DevNo;
 use crate::id::Id;
+use crate::metadata::VgText;
 use rank::{Rank, difference};
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 use std::time::Duration;
 
 pub use rank::Because;
@@ -320,23 +322,20 @@ impl Watcher {
         uses.into_iter().any(|used| matches!(used, Use::Mounted(_)))
     }
 
-    /// The name that the device of the PV had when the newest metadata was written. Where the
-    /// copies say different things, each says what it was itself, and that proves nothing.
+    /// The name that the device of the PV had when the metadata was written. Where the copies say
+    /// different things, each says what it was itself, and that proves nothing.
     fn hint(&self, pvid: Id, copies: &Copies) -> Option<String> {
-        let texts = copies.devices.iter().filter_map(|devno| self.text_of(*devno)).cloned().collect::<Vec<_>>();
-        let vgid = match texts.iter().max_by_key(|text| text.seqno) {
-            Some(text) => Some(text.vgid),
-            None => self.cache.owner(&pvid.hyphenated()).and_then(|vgid| Id::from_hyphenated(vgid)),
-        };
-        let newest = vgid.and_then(|vgid| self.newest(vgid)).map(|(_, text)| text);
-        let mut said = BTreeSet::new();
-        let mut read = Vec::new();
-        for text in texts.into_iter().chain(newest) {
-            if !read.iter().any(|other| std::rc::Rc::ptr_eq(other, &text)) {
-                said.extend(text.device_hint(pvid));
-                read.push(text);
+        let mut texts = Vec::<Rc<VgText>>::new();
+        for text in copies.devices.iter().filter_map(|devno| self.text_of(*devno)) {
+            if !texts.iter().any(|other| Rc::ptr_eq(other, text)) {
+                texts.push(Rc::clone(text));
             }
         }
+        if texts.is_empty() {
+            let vgid = self.cache.owner(&pvid.hyphenated()).and_then(|vgid| Id::from_hyphenated(vgid));
+            texts.extend(vgid.and_then(|vgid| self.newest(vgid)).map(|(_, text)| text));
+        }
+        let mut said = texts.iter().filter_map(|text| text.device_hint(pvid)).collect::<BTreeSet<_>>();
         let only = said.pop_first().filter(|_| said.is_empty())?;
         String::from_utf8(only).ok()
     }
