@@ -568,6 +568,15 @@ mod tests {
         several(&[others, parity], "parity", "raid5", 4, "active device 0");
     }
 
+    #[test]
+    fn volumes_are_in_the_order_of_their_names() {
+        let parity = Volume { name: "parity", level: 5, ..MIRROR };
+        let mut pieces = made(&Spec { volumes: &[MIRROR, parity], ..Spec::default() });
+        let places = [pieces[RECORD].0, pieces[RECORD + 1].0];
+        [pieces[RECORD + 1].0, pieces[RECORD].0] = places;
+        assert_eq!(said(&find(&pieces)), ("mirror, parity".into(), "raid1, raid5".into(), 2, "active device 0".into()));
+    }
+
     /// Firmware may have the records of all volumes on all disks, and of a two-level one several.
     #[test]
     fn of_several_records_of_a_volume_that_of_this_disk_counts() {
