@@ -480,7 +480,7 @@ pub mod image {
 mod tests {
     use super::super::Found;
     use super::super::firmware_image::Pieces;
-    use super::super::testing::{look, look_at_partition, look_with_errors, with};
+    use super::super::whole::{look, look_at_partition, look_with_errors, with};
     use super::image::{MIRROR, Spec, Volume, pieces, put_sum};
     use super::*;
 

@@ -223,7 +223,7 @@ pub mod image {
 #[cfg(test)]
 mod tests {
     use super::super::Found;
-    use super::super::testing::{look, look_at_partition, look_with_errors, with};
+    use super::super::whole::{look, look_at_partition, look_with_errors, with};
     use super::image::{MIRROR, Volume, pieces, put_sum, superblock};
     use super::*;
 
