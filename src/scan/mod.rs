@@ -224,7 +224,7 @@ impl Scan {
         // Their places are in the head, or not on the device.
         let owners = signature::search(OVER_LVM, When::Always, &self.known).unwrap_or_default();
         let damaged = owners.damaged.iter().map(|(_, what)| Finding::new(Code::MemberDamaged, what));
-        if self.look < When::Asked && !owners.members.is_empty() {
+        if self.look < When::Asked && owners.members.iter().any(|member| !member.is_weak) {
             findings.extend(damaged);
             return member(owners.members, findings);
         }
