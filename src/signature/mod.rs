@@ -11,20 +11,30 @@
 
 mod bcache;
 mod bcachefs;
+mod bitlocker;
 mod drbd;
 mod gfs_pool;
 mod highpoint;
+mod integrity;
 mod jmicron;
 mod lsi;
+mod luks;
 mod lvm1;
 mod md;
 mod nvidia;
 mod promise;
 mod silicon_image;
+mod snapshot;
+mod stratis;
 mod sums;
+mod swap;
 #[cfg(test)]
 mod testing;
+mod vdo;
+mod verity;
 mod via;
+mod vmfs;
+mod zfs;
 
 use crate::ondisk::{ByteRange, ReadError, SECTOR};
 use std::fmt;
@@ -77,7 +87,18 @@ pub const OVER_LVM: &[&Signature] = &[
 
 /// Whose word counts where there is no label: LVM takes a device with a label and with one of
 /// these for a PV.
-pub const UNDER_LVM: &[&Signature] = &[];
+pub const UNDER_LVM: &[&Signature] = &[
+    &luks::SIGNATURE,
+    &snapshot::SIGNATURE,
+    &integrity::SIGNATURE,
+    &verity::SIGNATURE,
+    &stratis::SIGNATURE,
+    &vdo::SIGNATURE,
+    &vmfs::SIGNATURE,
+    &zfs::SIGNATURE,
+    &swap::SIGNATURE,
+    &bitlocker::SIGNATURE,
+];
 
 /// What a superblock says of the device it is on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
