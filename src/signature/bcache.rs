@@ -58,11 +58,11 @@ fn superblock(known: &Known) -> Result<Option<Member>, Trouble> {
 
 /// Makes superblocks, for tests.
 #[cfg(test)]
-pub(super) mod image {
+pub(crate) mod image {
     use super::*;
 
     /// That of a device that is cached.
-    pub(in super::super) fn block() -> [u8; 512] {
+    pub(crate) fn block() -> [u8; 512] {
         let mut block = [0; 512];
         block[8] = 8;
         block[16] = 1;
@@ -73,7 +73,7 @@ pub(super) mod image {
         block
     }
 
-    pub(in super::super) fn put_sum(block: &mut [u8]) {
+    pub(crate) fn put_sum(block: &mut [u8]) {
         let keys = usize::from(u16::from_le_bytes(field(block, 206)));
         let mut covered = block[8..].to_vec();
         covered.resize(FIELDS_END - 8 + keys * 8, 0);

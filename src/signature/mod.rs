@@ -39,6 +39,8 @@ mod zfs;
 use crate::ondisk::{ByteRange, ReadError, SECTOR};
 use std::fmt;
 
+#[cfg(test)]
+pub(crate) use bcache::image as bcache_image;
 #[doc(hidden)]
 pub use md::image;
 
