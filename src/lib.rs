@@ -16,7 +16,7 @@
 //! | [`text`] | LVM's text format: metadata, `lvm.conf`, and lvmetad's messages |
 //! | [`ondisk`] | label, PV header and metadata area: bytes to structs |
 //! | [`metadata`] | the text of a VG, checked |
-//! | [`signature`] | who else may own a device: members of arrays |
+//! | [`signature`] | who else may own a device |
 //! | [`scan`] | one device: which bytes next, and at the end a verdict |
 //! | [`filter`], [`conf`] | which devices are scanned; the settings |
 //! | [`cache`] | PVs and VGs, and the replies made of them |
