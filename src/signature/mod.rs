@@ -12,6 +12,7 @@
 mod bcache;
 mod bcachefs;
 mod bitlocker;
+mod bluestore;
 mod drbd;
 mod gfs_pool;
 mod highpoint;
@@ -100,6 +101,7 @@ pub const UNDER_LVM: &[&Signature] = &[
     &zfs::SIGNATURE,
     &swap::SIGNATURE,
     &bitlocker::SIGNATURE,
+    &bluestore::SIGNATURE,
 ];
 
 /// What a superblock says of the device it is on.
