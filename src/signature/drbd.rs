@@ -26,7 +26,8 @@ const MAGIC_09: u32 = 0x8374_026d;
 /// | 60 | 4 | magic | 8374026b, of version 8.4 while in use 8374026c, of version 9 8374026d |
 fn superblock(known: &Known) -> Result<Option<Member>, Trouble> {
     let place = known.size() / ALIGNMENT * ALIGNMENT;
-    let Some(place) = place.checked_sub(ALIGNMENT).filter(|_| known.size() >= MIN_SIZE) else { return Ok(None) };
+    let is_possible = |place: &u64| known.size() >= MIN_SIZE && known.is_worth_a_read(*place);
+    let Some(place) = place.checked_sub(ALIGNMENT).filter(is_possible) else { return Ok(None) };
     let Some(block) = known.block::<LENGTH>(place)? else { return Ok(None) };
     let (version, uuid) = match u32::from_be_bytes(field(block, 60)) {
         MAGIC_08 | MAGIC_84_UNCLEAN => ("v08", u64::from_be_bytes(field(block, 40))),

@@ -304,7 +304,16 @@ impl Known {
     /// Where this many sectors from the end are, of a disk that firmware may know of.
     fn firmware_place(&self, sectors_from_end: u64) -> Option<u64> {
         let is_disk = !self.medium.is_partition && self.size() >= FIRMWARE_MIN;
-        (self.size() / SECTOR_SIZE).checked_sub(sectors_from_end).filter(|_| is_disk).map(|sector| sector * SECTOR_SIZE)
+        let sector = (self.size() / SECTOR_SIZE).checked_sub(sectors_from_end).filter(|_| is_disk)?;
+        Some(sector * SECTOR_SIZE).filter(|place| self.is_worth_a_read(*place))
+    }
+
+    /// If the end cannot be read at once, each of its places is a read, and a sick disk takes its
+    /// time for each. Where the PV is, whoever is rare there is not worth it.
+    fn is_worth_a_read(&self, place: u64) -> bool {
+        let tail = self.tail();
+        let is_unread = self.pieces.iter().any(|(piece, read)| *piece == tail && read.is_err());
+        !(is_unread && self.is_in_pv(place))
     }
 
     /// The sector there, and where it is.
@@ -439,6 +448,29 @@ mod tests {
                 assert!(reads <= 3 && (reads == 1 || label != size), "{size} {label}: {reads}");
             }
         }
+    }
+
+    #[test]
+    fn of_an_end_that_cannot_be_read_the_rare_are_not_asked_piece_by_piece() {
+        const SIZE: u64 = 20 << 20;
+        let reads = |label: u64| {
+            let mut known = Known::new(Medium { size: SIZE, is_partition: false });
+            known.put(ByteRange { offset: 0, length: 16 << 10 }, Ok(&[0; 16 << 10]));
+            known.set_label(label);
+            let rare =
+                [&nvidia::SIGNATURE, &promise::SIGNATURE, &via::SIGNATURE, &highpoint::SIGNATURE, &drbd::SIGNATURE];
+            let mut reads = 0;
+            loop {
+                match search(&rare, When::Labelled, &known) {
+                    Ok(found) => return (reads, found.unread.len()),
+                    Err(range) => known.put(range, Err(ReadError::Io(5))),
+                }
+                reads += 1;
+            }
+        };
+        assert_eq!(reads(SIZE), (1, 0));
+        let (count, unread) = reads(SIZE - (2 << 20));
+        assert!(count > 5 && unread > 5, "a PV that leaves room may be on any of them: {count}, {unread}");
     }
 
     /// All that is looked for without a label, at most, is in the first 16 KiB.
