@@ -260,6 +260,15 @@ fn damage_is_called_by_its_name() {
     }
 }
 
+/// What blkid calls it.
+fn blkid_type(format: &str) -> &str {
+    match format {
+        "md" => "linux_raid_member",
+        "lvm1" => "LVM1_member",
+        other => other,
+    }
+}
+
 /// The images that nobody damaged.
 #[test]
 fn good_images_have_nothing_to_be_found() {
@@ -272,7 +281,7 @@ fn good_images_have_nothing_to_be_found() {
             }
             Verdict::Member { member, findings } => {
                 assert_eq!(codes(&findings), [""; 0], "{}", image.file);
-                assert_eq!(format_of_blkid(image), Some(member.format), "{}", image.file);
+                assert_eq!(image.about["facts"]["blkid"]["TYPE"], blkid_type(member.format), "{}", image.file);
             }
             Verdict::Unreadable { error, .. } => panic!("{}: {error}", image.file),
         }
@@ -298,6 +307,7 @@ fn members_are_those_that_mdadm_and_blkid_know() {
     for image in described() {
         let facts = &image.about["facts"];
         let member = match scan(&image.file, image.size) {
+            Verdict::Member { member, .. } if member.format != "md" => continue,
             Verdict::Member { member, .. } => member,
             other => {
                 assert_eq!(format_of_blkid(&image), None, "{}: {other:?}", image.file);
@@ -359,6 +369,21 @@ fn compare_md(member: &Member, lines: &[&str], file: &str) {
         |role| role.to_lowercase(),
     );
     assert_eq!(role, member.role.unwrap().to_string(), "{file}");
+}
+
+#[test]
+fn a_pv_of_lvm1_is_what_blkid_says_and_no_pv_to_lvm() {
+    let images = described();
+    for image in images.iter().filter(|image| image.about["facts"]["blkid"]["TYPE"] == "LVM1_member") {
+        let Verdict::Member { member, .. } = scan(&image.file, image.size) else { panic!("{}", image.file) };
+        assert_eq!((member.format, &*member.version), ("lvm1", "1"));
+        assert_eq!(image.about["facts"]["blkid"]["UUID"].as_str(), member.uuid.as_deref());
+        assert_eq!(member.name.as_deref(), Some(&b"vg_lvm1"[..]));
+        assert!(rows(&image.lvm["pvs"]).is_empty());
+        let said = image.about["facts"]["pvck_headers_stderr"][0].as_str().unwrap();
+        assert!(said.contains("device has a signature") && member.why_no_pv().contains("device has a signature"));
+    }
+    assert!(folder().is_none() || images.iter().any(|image| image.set == "lvm1"));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use crate::dm::Unusable;
 use crate::filter::Rule;
 use crate::scan::{HEAD, Pv, ReadError, Scan, Step, Verdict, on_partition};
 use crate::signature::{Medium, When};
+use std::ops::Range;
 use std::time::Duration;
 
 pub type JobId = u64;
@@ -91,10 +92,13 @@ impl Watcher {
             return self.read_another_incarnation(id, opened.diskseq);
         }
         job.diskseq = opened.diskseq.or(job.diskseq);
-        let medium = Medium { size: opened.size, is_partition: job.is_partition };
-        let look = if job.on_partition.is_some() { When::Labelled } else { When::Always };
-        let (scan, step) = Scan::begin(medium, look);
-        job.scan = Some(scan);
+        let (devno, is_partition, is_disk) = (job.devno, job.is_partition, job.on_partition.is_some());
+        let (scan, step) = if is_disk {
+            Scan::begin_disk(opened.size, &self.partitions_beside(devno))
+        } else {
+            Scan::begin(Medium { size: opened.size, is_partition }, When::Always)
+        };
+        self.jobs.get_mut(&id).expect("found above").scan = Some(scan);
         match step {
             Step::Read(range) if range.offset == 0 && range.length <= opened.head.len() => {
                 let head = &opened.head[..range.length];
@@ -161,12 +165,15 @@ impl Watcher {
     }
 
     fn conclude_on_partition(&mut self, now: Duration, id: JobId, pv: Box<Pv>, disk: Result<Verdict, ReadError>) {
-        let number = self.jobs.get(&id).and_then(|job| self.devices.get(&job.devno)?.facts.stack.disk);
-        let partitions = self.devices.values().map(|device| &device.facts).filter(|facts| facts.stack.disk == number);
-        let places = partitions.map(|facts| facts.stack.start..facts.stack.start.saturating_add(facts.size));
-        // Without a member, none of them counts.
-        let places = if matches!(disk, Ok(Verdict::Member { .. })) { places.collect() } else { Vec::new() };
+        let places = self.jobs.get(&id).map(|job| self.partitions_beside(job.devno)).unwrap_or_default();
         self.conclude_own(now, id, on_partition(pv, disk, &places));
+    }
+
+    /// Where the partitions of this one's disk are, in bytes.
+    fn partitions_beside(&self, devno: DevNo) -> Vec<Range<u64>> {
+        let disk = self.devices.get(&devno).and_then(|device| device.facts.stack.disk);
+        let beside = self.devices.values().map(|device| &device.facts).filter(|facts| facts.stack.disk == disk);
+        beside.map(|facts| facts.stack.start..facts.stack.start.saturating_add(facts.size)).collect()
     }
 
     fn conclude_own(&mut self, now: Duration, id: JobId, verdict: Verdict) {
