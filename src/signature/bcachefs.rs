@@ -105,7 +105,7 @@ mod tests {
     fn bad_bytes() {
         let block = block();
         let sample = Sample { signature: &SIGNATURE, size: SIZE, place: PLACE, block: &block, put_sum };
-        sample.survives(0..160);
+        sample.survives((14..18).chain(100..150));
         // Another length or another kind of checksum leaves nothing to go by, which is weak.
         let matter = sample.flips_that_matter();
         assert!((16..124).chain(145..LENGTH + 16).all(|at| matter.contains(&at)), "{matter:?}");

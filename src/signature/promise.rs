@@ -155,7 +155,7 @@ mod tests {
     fn bad_bytes() {
         let block = block();
         let sample = Sample { signature: &SIGNATURE, size: SIZE, place: SIZE - 16 * 512, block: &block, put_sum };
-        sample.survives((0..30).chain(510..600).chain(2040..LENGTH));
+        sample.survives((510..520).chain(540..560));
         assert_eq!(sample.flips_that_matter(), (0..LENGTH).collect::<Vec<_>>());
         for place in PLACES.map(|sectors| SIZE - sectors * 512) {
             let mut damaged = block;

@@ -89,7 +89,9 @@ impl Sample<'_> {
                 }
             }
         }
-        for size in (0..600).chain(self.place.saturating_sub(2)..self.place + 5000).step_by(7) {
+        let end = self.place + u64::try_from(self.block.len()).unwrap();
+        let edges = [self.place, self.place + 1, end - 1, end, end + 1, self.place + 4095, self.place + 4096];
+        for size in edges.into_iter().chain((0..600).step_by(7)).chain((self.place..end + 5000).step_by(37)) {
             if let Some(member) = member(self.signature, size, &[(self.place, self.block)]) {
                 assert!(member.offset < size);
             }
