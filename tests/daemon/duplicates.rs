@@ -22,7 +22,7 @@ impl Scene {
     fn new(first: u32, count: u32) -> std::io::Result<Scene> {
         let world = World::new();
         let images = (first..first + count).map(|number| world.path(&number.to_string())).collect::<Vec<_>>();
-        world.configure(&conf(first..=first + count - 1, ""));
+        world.configure(&conf(first..=first + count - 1, "global { event_activation=1 }"));
         write_blank(&images[0], DISK_SIZE);
         let disks = attach_watched(first, &[&images[0]])?;
         let mut scene = Scene { world, disks, images };
