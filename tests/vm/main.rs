@@ -8,6 +8,7 @@ mod hotplug;
 mod lvm_commands;
 mod machine;
 mod partitions;
+mod paths;
 mod pvwatchd;
 mod scene;
 mod vgchange;

@@ -6,6 +6,7 @@ use crate::fresh;
 use crate::guest::{device_number, run, try_run};
 use nix::sys::signal::Signal;
 use pvwatch::conf::Settings;
+use pvwatch::device::Stack;
 use pvwatch::devno::DevNo;
 use pvwatch::inspect;
 use pvwatch::ondisk::crc;
@@ -196,7 +197,8 @@ impl Scene {
         let pvs = devices.filter_map(|device| Some((device, device.pv()?)));
         let inspected = pvs.map(|(device, pv)| {
             let node = device.path();
-            let inspected = inspect::to_json(&node, device.facts.size, &Verdict::Pv(Box::new(pv.clone())));
+            let inspected =
+                inspect::to_json(&node, device.facts.size, &Verdict::Pv(Box::new(pv.clone())), &Stack::default());
             (node, inspected)
         });
         inspected.filter(|(node, inspected)| self.inspected.get(node) != Some(inspected)).collect()
