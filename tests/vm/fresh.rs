@@ -5,6 +5,7 @@ use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use pvwatch::conf::Settings;
 use pvwatch::devno::DevNo;
 use pvwatch::sys::sysfs::Sysfs;
+use pvwatch::sys::usage;
 use pvwatch::watcher::{Effect, Event, Opened, Watcher};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -58,6 +59,7 @@ impl Scan {
                 self.open.remove(&job);
                 None
             }
+            Effect::ReadUsage => Some(Event::Usage(usage::read())),
             Effect::Abandon(job) => panic!("job {job} hangs"),
             Effect::Publish(_) | Effect::ListRunFiles | Effect::InvalidateHints => panic!("it has no run files"),
             Effect::Watch { .. }

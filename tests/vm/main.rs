@@ -1,6 +1,7 @@
 //! What needs a real device-mapper, disks and udevd: run by `scripts/vm --test` in its machine,
 //! one test after the other. How to write one is told in `guest`.
 
+mod arrays;
 mod dm;
 mod fresh;
 mod guest;
