@@ -1,6 +1,7 @@
 //! Settings: what of `lvm.conf` concerns us, and our own section `pvwatch`.
 
 use crate::filter::{Filter, Patterns, PatternsError};
+use crate::multipath::Multipath;
 use crate::text::{Item, Section, Value};
 use std::ffi::OsStr;
 use std::fmt;
@@ -13,6 +14,13 @@ pub struct Settings {
     pub filter: Filter,
     /// `devices/devicesfile`, if `devices/use_devicesfile` says to use it; a name without `/`.
     pub devices_file: Option<String>,
+    /// What multipath's own files say, and `devices/multipath_component_detection`.
+    pub multipath: Multipath,
+    /// `devices/multipath_wwids_file`: where multipath lists the WWIDs of its maps; `None` for nowhere.
+    pub multipath_wwids: Option<PathBuf>,
+    /// `pvwatch/multipath_wait`, seconds: how long a device that a multipath map may be about to take
+    /// is not read. 0 is not at all.
+    pub multipath_wait: Duration,
     /// What LVM 2.02 commands of this machine will ask for.
     pub token: Vec<u8>,
     /// `pvwatch/read_deadline`, seconds: a device that has not been read by then is quarantined.
@@ -77,6 +85,8 @@ const DEFAULT_GLOBAL_FILTER: &[u8] = b"a|.*/|";
 const DEFAULT_DEVICES_FILE: &str = "system.devices";
 const DEFAULT_PV_MIN_SIZE_KIB: i64 = 2048;
 const DEFAULT_READ_DEADLINE: Duration = Duration::from_secs(10);
+const DEFAULT_MULTIPATH_WWIDS: &str = "/etc/multipath/wwids";
+const DEFAULT_MULTIPATH_WAIT: Duration = Duration::from_secs(10);
 const DEFAULT_RETRY_MAX: Duration = Duration::from_secs(60);
 /// An hour is longer than anybody waits for a disk, a year is a mistyped number.
 const SECONDS_MAX: i64 = 365 * 24 * 3600;
@@ -86,7 +96,8 @@ const RECEIVE_BUFFER: usize = 128 << 20;
 const RECEIVE_BUFFER_MAX: usize = 1 << 30;
 
 const OWN_SECTION: &str = "pvwatch";
-const OWN_SETTINGS: [&str; 5] = ["read_deadline", "retry_max", "reread_interval", "receive_buffer", "run_dir"];
+const OWN_SETTINGS: [&str; 6] =
+    ["read_deadline", "retry_max", "reread_interval", "receive_buffer", "run_dir", "multipath_wait"];
 
 impl Settings {
     /// Reads the settings from the merged configuration.
@@ -107,6 +118,9 @@ impl Settings {
                 scan_lvs: conf.int("devices/scan_lvs").is_some_and(|value| value != 0),
             },
             devices_file: devices_file(conf)?,
+            multipath: Multipath::new(conf.int("devices/multipath_component_detection") != Some(0)),
+            multipath_wwids: multipath_wwids(conf),
+            multipath_wait: seconds(conf, "pvwatch/multipath_wait", 0)?.unwrap_or(DEFAULT_MULTIPATH_WAIT),
             token: filter_token(patterns),
             read_deadline: seconds(conf, "pvwatch/read_deadline", 1)?.unwrap_or(DEFAULT_READ_DEADLINE),
             retry_max: seconds(conf, "pvwatch/retry_max", 1)?.unwrap_or(DEFAULT_RETRY_MAX),
@@ -140,6 +154,15 @@ fn devices_file(conf: &Section) -> Result<Option<String>, Error> {
         Some("") => Ok(None),
         Some(name) if !name.contains(['/', '\0']) && ![".", ".."].contains(&name) => Ok(Some(name.to_owned())),
         _ => Err(Error::Value { setting, expected: "the name of a file" }),
+    }
+}
+
+/// LVM takes none for "", and does not look at what is not an absolute path.
+fn multipath_wwids(conf: &Section) -> Option<PathBuf> {
+    let setting = "devices/multipath_wwids_file";
+    match conf.item(setting) {
+        None => Some(DEFAULT_MULTIPATH_WWIDS.into()),
+        Some(_) => conf.str(setting).filter(|path| path.starts_with(b"/")).map(|path| OsStr::from_bytes(path).into()),
     }
 }
 

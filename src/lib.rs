@@ -17,6 +17,7 @@
 //! | [`ondisk`] | label, PV header and metadata area: bytes to structs |
 //! | [`metadata`] | the text of a VG, checked |
 //! | [`signature`] | who else may own a device: members of arrays |
+//! | [`multipath`] | which devices are paths to a disk that has others |
 //! | [`scan`] | one device: which bytes next, and at the end a verdict |
 //! | [`filter`], [`conf`] | which devices are scanned; the settings |
 //! | [`cache`] | PVs and VGs, and the replies made of them |
@@ -48,6 +49,7 @@ pub mod filter;
 pub mod id;
 pub mod inspect;
 pub mod metadata;
+pub mod multipath;
 pub mod ondisk;
 pub mod online;
 pub mod probe;

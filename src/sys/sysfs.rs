@@ -1,5 +1,8 @@
 //! What `/sys` says about block devices, without opening any of them.
 
+mod path;
+mod stack;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -22,6 +25,8 @@ pub struct Sysfs {
     drivers: BTreeMap<u32, String>,
     /// Whether anybody asks for [`Facts::ids`].
     pub read_ids: bool,
+    /// Whether anybody asks what udev says of paths.
+    pub read_udev: bool,
 }
 
 impl Default for Sysfs {
@@ -36,7 +41,7 @@ impl Sysfs {
     }
 
     fn with_paths(sys: PathBuf, proc_devices: PathBuf) -> Sysfs {
-        Sysfs { sys, proc_devices, drivers: BTreeMap::new(), read_ids: false }
+        Sysfs { sys, proc_devices, drivers: BTreeMap::new(), read_ids: false, read_udev: false }
     }
 
     /// `None` when there is no such device, also when it went while we looked. An error proves
@@ -113,11 +118,22 @@ impl Sysfs {
         } else if is_nvme_path(name) {
             facts.hidden = read(directory, "hidden")?.as_deref() == Some("1");
         }
+        let devno = DevNo::new(major, minor);
+        let stacked = matches!(driver.as_deref(), Some("device-mapper" | "md" | "mdp"));
+        facts.stack = Box::new(stack::read_stack(directory, partition, stacked)?);
+        if let Some(kind) = path::kind(driver.as_deref(), name).filter(|_| !facts.hidden) {
+            let disk = if partition { &directory.join("..") } else { directory };
+            let mut found = path::read_path(disk, kind)?;
+            if self.read_udev {
+                found.udev = path::udev(facts.stack.disk.unwrap_or(devno));
+            }
+            facts.path = Some(Box::new(found));
+        }
         if self.read_ids {
-            facts.ids = Some(Box::new(read_ids(directory, driver.as_deref(), partition)?));
+            facts.ids = Some(Box::new(read_ids(directory, driver.as_deref(), facts.path.as_deref(), partition)?));
         }
         facts.driver = driver;
-        Ok(Some(Present { devno: DevNo::new(major, minor), facts }))
+        Ok(Some(Present { devno, facts }))
     }
 
     /// `None` for a number that no driver has claimed. Drivers come and go with their modules, so
@@ -145,7 +161,12 @@ fn parse_drivers(text: &str) -> BTreeMap<u32, String> {
         .collect()
 }
 
-fn read_ids(directory: &Path, driver: Option<&str>, partition: bool) -> io::Result<Ids> {
+fn read_ids(
+    directory: &Path,
+    driver: Option<&str>,
+    path: Option<&crate::device::Path>,
+    partition: bool,
+) -> io::Result<Ids> {
     let mut ids = Ids::default();
     let disk = if partition { directory.join("..") } else { directory.to_owned() };
     if partition {
@@ -158,7 +179,10 @@ fn read_ids(directory: &Path, driver: Option<&str>, partition: bool) -> io::Resu
             ids.loop_file = read(&disk, "loop/backing_file")?.filter(|path| !path.ends_with(" (deleted)"));
         }
         _ => {
-            ids.wwid = read_first(&disk, ["device/wwid", "wwid"])?;
+            ids.wwid = match path {
+                Some(path) => path.wwid.clone(),
+                None => read_first(&disk, ["device/wwid", "wwid"])?,
+            };
             ids.serial = read_first(&disk, ["device/serial", "serial"])?;
         }
     }
@@ -214,6 +238,7 @@ fn explain(path: &Path, error: &io::Error) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::{Holder, Path as DiskPath, Stack};
     use crate::sys::testing::{LOOP_SIZE, LoopDevice, needs};
     use std::os::unix::fs::symlink;
     use tempfile::TempDir;
@@ -244,6 +269,17 @@ mod tests {
             tree
         }
 
+        /// Both by their paths below devices.
+        fn stack(&self, above: &str, below: &str) {
+            let devices = self.0.path().join("devices");
+            for (device, directory, other) in [(below, "holders", above), (above, "slaves", below)] {
+                let directory = devices.join(device).join(directory);
+                fs::create_dir_all(&directory).unwrap();
+                let other = devices.join(other);
+                symlink(&other, directory.join(other.file_name().unwrap())).unwrap();
+            }
+        }
+
         fn sysfs(&self) -> Sysfs {
             Sysfs::with_paths(self.0.path().to_owned(), self.0.path().join("proc_devices"))
         }
@@ -259,16 +295,30 @@ mod tests {
     #[test]
     fn a_partition_has_its_disks_diskseq() {
         let tree = Tree::new(&[
-            ("sda", &[("uevent", "MAJOR=8\nMINOR=0\nDEVNAME=sda\nDEVTYPE=disk\nDISKSEQ=5\n"), ("size", "100\n")]),
+            (
+                "sda",
+                &[
+                    ("uevent", "MAJOR=8\nMINOR=0\nDEVNAME=sda\nDEVTYPE=disk\nDISKSEQ=5\n"),
+                    ("size", "100\n"),
+                    ("dev", "8:0\n"),
+                ],
+            ),
             ("sda/sda1", &[("uevent", "MAJOR=8\nMINOR=1\nDEVNAME=sda1\nDEVTYPE=partition\n"), ("size", "10\n")]),
         ]);
         fs::write(tree.0.path().join("devices/sda/diskseq"), "5\n").unwrap();
         let mut found = tree.sysfs().enumerate().unwrap();
         found.sort_by_key(|present| present.devno);
-        let disk =
-            Facts { name: "sda".into(), size: 51_200, diskseq: Some(5), driver: Some("sd".into()), ..Facts::default() };
+        let disk = Facts {
+            name: "sda".into(),
+            size: 51_200,
+            diskseq: Some(5),
+            driver: Some("sd".into()),
+            path: Some(Box::default()),
+            ..Facts::default()
+        };
         assert_eq!(found[0], Present { devno: DevNo::new(8, 0), facts: disk.clone() });
-        let partition = Facts { name: "sda1".into(), size: 5120, partition: true, ..disk };
+        let stack = Box::new(Stack { disk: Some(DevNo::new(8, 0)), ..Stack::default() });
+        let partition = Facts { name: "sda1".into(), size: 5120, partition: true, stack, ..disk };
         assert_eq!(found[1], Present { devno: DevNo::new(8, 1), facts: partition });
     }
 
@@ -351,6 +401,102 @@ mod tests {
         let partition = found.iter().find(|present| present.facts.partition).unwrap();
         let expected = Ids { wwid: some("naa.5"), partition: 2, ..Ids::default() };
         assert_eq!(partition.facts.ids.as_deref(), Some(&expected));
+    }
+
+    fn dm(name: &str, minor: u32) -> Holder {
+        Holder {
+            name: format!("dm-{minor}"),
+            devno: DevNo::new(252, minor),
+            dm_uuid: Some(format!("mpath-{name}")),
+            dm_name: Some(name.to_owned()),
+        }
+    }
+
+    /// Two paths, of which one has a partition, a map over both, and an array over the partition.
+    #[test]
+    fn how_devices_are_stacked() {
+        let dm0 = [
+            ("uevent", "MAJOR=252\nMINOR=0\nDEVNAME=dm-0\n"),
+            ("size", "8\n"),
+            ("dev", "252:0\n"),
+            ("dm/uuid", "mpath-a\n"),
+            ("dm/name", "a\n"),
+        ];
+        let disk = |name: &str, minor: u32| {
+            [
+                ("uevent".to_owned(), format!("MAJOR=8\nMINOR={minor}\nDEVNAME={name}\n")),
+                ("size".to_owned(), "8\n".to_owned()),
+                ("dev".to_owned(), format!("8:{minor}\n")),
+            ]
+        };
+        let (sda, sdb) = (disk("sda", 0), disk("sdb", 16));
+        let (sda, sdb) = (sda.each_ref(), sdb.each_ref());
+        let (sda, sdb) = (sda.map(|(file, text)| (&**file, &**text)), sdb.map(|(file, text)| (&**file, &**text)));
+        let sda1 =
+            [("uevent", "MAJOR=8\nMINOR=1\nDEVNAME=sda1\nDEVTYPE=partition\n"), ("size", "8\n"), ("dev", "8:1\n")];
+        let md0 = [("uevent", "MAJOR=9\nMINOR=0\nDEVNAME=md0\n"), ("size", "8\n"), ("dev", "9:0\n")];
+        let tree = Tree::new(&[("dm-0", &dm0), ("sda", &sda), ("sdb", &sdb), ("sda/sda1", &sda1), ("md0", &md0)]);
+        for (above, below) in [("dm-0", "sda"), ("dm-0", "sdb"), ("md0", "sda/sda1")] {
+            tree.stack(above, below);
+        }
+        // One that went after the directory was read.
+        fs::create_dir_all(tree.0.path().join("devices/sdb/holders")).unwrap();
+        symlink("/nowhere", tree.0.path().join("devices/sdb/holders/dm-9")).unwrap();
+        let found = tree.sysfs().enumerate().unwrap();
+        let stack = |name: &str| *found.iter().find(|present| present.facts.name == name).unwrap().facts.stack.clone();
+        let map = vec![dm("a", 0)];
+        let (sda, sdb, sda1) = (DevNo::new(8, 0), DevNo::new(8, 16), DevNo::new(8, 1));
+        let md = Holder { name: "md0".into(), devno: DevNo::new(9, 0), dm_uuid: None, dm_name: None };
+        assert_eq!(stack("sda"), Stack { holders: map.clone(), ..Stack::default() });
+        assert_eq!(stack("sdb"), stack("sda"));
+        let of_partition = Stack { holders: vec![md], disk: Some(sda), disk_holders: map, ..Stack::default() };
+        assert_eq!(stack("sda1"), of_partition);
+        assert_eq!(stack("dm-0"), Stack { slaves: vec![sda, sdb], ..Stack::default() });
+        assert_eq!(stack("md0"), Stack { slaves: vec![sda1], ..Stack::default() });
+    }
+
+    #[test]
+    fn what_a_path_to_a_disk_has() {
+        let path = |driver: (&str, u32), files: &[(&str, &str)]| {
+            let uevent = format!("MAJOR={}\nMINOR=0\nDEVNAME={}\n", driver.1, driver.0);
+            let files = [&[("uevent", &*uevent), ("size", "8")], files].concat();
+            let tree = Tree::new(&[(driver.0, &files)]);
+            tree.only().facts.path.map(|path| *path)
+        };
+        let some = |wwid: Option<&str>, passive: Option<&str>| {
+            Some(DiskPath { wwid: wwid.map(str::to_owned), passive: passive.map(str::to_owned), udev: None })
+        };
+        let (sda, nvme) = (("sda", 8), ("nvme0n1", 259));
+        assert_eq!(path(sda, &[]), some(None, None));
+        assert_eq!(
+            path(sda, &[("device/wwid", "naa.5\n"), ("device/dh_state", "detached\n")]),
+            some(Some("naa.5"), None)
+        );
+        for (state, passive) in [
+            ("active/optimized", false),
+            ("active/non-optimized", false),
+            ("lba-dependent", false),
+            ("standby", true),
+            ("unavailable", true),
+            ("offline", true),
+            ("transitioning", true),
+        ] {
+            let files = [("device/access_state", state), ("device/dh_state", "alua\n")];
+            assert_eq!(path(sda, &files), some(None, passive.then_some(state)), "{state}");
+        }
+        assert_eq!(path(sda, &[("device/dh_state", "passive\n")]), some(None, Some("passive")));
+        for (state, passive) in [
+            ("optimized", false),
+            ("non-optimized", false),
+            ("inaccessible", true),
+            ("persistent-loss", true),
+            ("change", true),
+        ] {
+            let files = [("ana_state", state), ("wwid", "uuid.1\n")];
+            assert_eq!(path(nvme, &files), some(Some("uuid.1"), passive.then_some(state)), "{state}");
+        }
+        assert_eq!(path(("vda", 254), &[("device/wwid", "naa.5")]), None);
+        assert_eq!(path(("loop0", 7), &[("wwid", "naa.5")]), None);
     }
 
     #[test]

@@ -1,0 +1,108 @@
+//! What a disk that may be one of several paths has: a WWID, and a state of the path.
+
+use super::read;
+use crate::device::Path;
+use crate::devno::DevNo;
+use std::io;
+
+/// Which files a disk has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Scsi,
+    Nvme,
+}
+
+/// `None` for what is nobody's path: multipath takes SCSI disks and NVMe namespaces, and DASDs, that
+/// have no WWID in sysfs and that LVM does not look for either.
+pub(super) fn kind(driver: Option<&str>, name: &str) -> Option<Kind> {
+    match driver {
+        Some("sd") => Some(Kind::Scsi),
+        // Namespaces and their partitions have numbers of `blkext`, as a disk's partitions from the 16th on.
+        Some("nvme" | "blkext") if name.starts_with("nvme") => Some(Kind::Nvme),
+        Some("blkext") if name.starts_with("sd") => Some(Kind::Scsi),
+        _ => None,
+    }
+}
+
+/// Of a disk with this directory.
+pub(super) fn read_path(disk: &std::path::Path, kind: Kind) -> io::Result<Path> {
+    let wwid = match kind {
+        Kind::Scsi => "device/wwid",
+        Kind::Nvme => "wwid",
+    };
+    let wwid = read(disk, wwid)?.filter(|wwid| !wwid.is_empty());
+    Ok(Path { wwid, passive: passive(disk, kind)?, udev: None })
+}
+
+/// The state, if it is one in which the target answers no reads.
+///
+/// | file | states | answer no reads |
+/// |---|---|---|
+/// | `device/access_state` (SCSI with a device handler) | `active/optimized`, `active/non-optimized`, `standby`, `unavailable`, `lba-dependent`, `offline`, `transitioning` | `standby`, `unavailable`, `offline`, `transitioning` |
+/// | `device/dh_state` (SCSI without that file) | a handler's name, `detached`; some handlers' state | `passive` |
+/// | `ana_state` (NVMe without native multipath) | `optimized`, `non-optimized`, `inaccessible`, `persistent-loss`, `change` | the last three |
+fn passive(disk: &std::path::Path, kind: Kind) -> io::Result<Option<String>> {
+    let (state, passive): (_, &[&str]) = match kind {
+        Kind::Nvme => (read(disk, "ana_state")?, &["inaccessible", "persistent-loss", "change"]),
+        Kind::Scsi => match read(disk, "device/access_state")? {
+            None => (read(disk, "device/dh_state")?, &["passive"]),
+            state => (state, &["standby", "unavailable", "offline", "transitioning"]),
+        },
+    };
+    Ok(state.filter(|state| passive.contains(&state.as_str())))
+}
+
+/// What udev's database says of the disk. `None` also where no rule of multipath has looked at it.
+pub(super) fn udev(disk: DevNo) -> Option<bool> {
+    let device = udev::Device::from_devnum(udev::DeviceType::Block, disk.to_dev_t()).ok()?;
+    let property = |name| device.property_value(name).and_then(|value| value.to_str());
+    if !device.is_initialized() {
+        return None;
+    }
+    says_path(property("DM_MULTIPATH_DEVICE_PATH"), property("ID_FS_TYPE"))
+}
+
+fn says_path(device_path: Option<&str>, fs_type: Option<&str>) -> Option<bool> {
+    match device_path {
+        _ if fs_type == Some("mpath_member") => Some(true),
+        Some("1") => Some(true),
+        Some("0") => Some(false),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn which_disks_may_be_paths() {
+        let check = |driver: &str, name: &str, expected: bool| {
+            assert_eq!(kind(Some(driver), name).is_some(), expected, "{driver} {name}");
+        };
+        check("sd", "sdaa1", true);
+        check("blkext", "sda16", true);
+        check("nvme", "nvme0n1", true);
+        check("blkext", "nvme0n1p3", true);
+        check("blkext", "vda16", false);
+        check("virtblk", "vda", false);
+        check("loop", "loop0", false);
+        check("device-mapper", "dm-0", false);
+        assert!(kind(None, "sda").is_none());
+    }
+
+    #[test]
+    fn what_udev_says() {
+        for (device_path, fs_type, expected) in [
+            (None, None, None),
+            (Some("1"), None, Some(true)),
+            (Some("1"), Some("mpath_member"), Some(true)),
+            (None, Some("mpath_member"), Some(true)),
+            (Some("0"), Some("LVM2_member"), Some(false)),
+            (None, Some("LVM2_member"), None),
+            (Some(""), None, None),
+        ] {
+            assert_eq!(says_path(device_path, fs_type), expected, "{device_path:?} {fs_type:?}");
+        }
+    }
+}
