@@ -47,7 +47,9 @@ pub struct Stack {
     pub slaves: Vec<DevNo>,
     /// Of a partition, the disk that it is on.
     pub disk: Option<DevNo>,
-    /// The holders of that.
+    /// Where on that it begins, in bytes.
+    pub start: u64,
+    /// The holders of the disk.
     pub disk_holders: Vec<Holder>,
 }
 

@@ -22,7 +22,7 @@ pub fn to_json(device: &str, size: u64, verdict: &Verdict) -> Value {
         "verdict": name,
         "pv": pv.map(pv_json),
         "vg": pv.and_then(|pv| pv.vg.as_ref()).map(|vg| vg_json(vg)),
-        "member_of": member.map(member_json),
+        "member_of": member.map(|member| member_json(member, None)),
         "findings": findings,
     })
 }
@@ -41,8 +41,8 @@ pub fn not_read_json(device: &str, error: &std::io::Error) -> Value {
     })
 }
 
-/// What an array's member says of itself.
-pub fn member_json(member: &Member) -> Value {
+/// What an array's member says of itself; `device` is the array, if there is one now.
+pub fn member_json(member: &Member, device: Option<String>) -> Value {
     json!({
         "format": member.format,
         "version": member.version,
@@ -51,6 +51,7 @@ pub fn member_json(member: &Member) -> Value {
         "role": member.role.map(|role| role.to_string()),
         "level": member.level,
         "members": member.members,
+        "device": device,
     })
 }
 
@@ -292,7 +293,7 @@ a.img (262144 bytes): PV PVPVPV-PVPV-PVPV-PVPV-PVPV-PVPV-PVPVPV of VG vg (VGVGVG
             "member_of": {
                 "format": "md", "version": "1.0", "name": "host:\\u{1b}rray",
                 "uuid": "11111111:11111111:11111111:11111111",
-                "role": "active device 0", "level": "raid1", "members": 2,
+                "role": "active device 0", "level": "raid1", "members": 2, "device": null,
             },
             "findings": [],
         });

@@ -64,6 +64,9 @@ pub fn status(status: &Value) -> String {
         count(&counts["duplicates"], "duplicate"),
         count(&counts["clients"], "client")
     );
+    if counts["pending"].as_u64() > Some(0) {
+        line!(out, "pending  {} that a multipath map may be about to take", count(&counts["pending"], "device"));
+    }
     if flags["global_disable"] == true || flags["global_invalid"] == true {
         let reasons = list(flags, "disable_reason").iter().filter_map(Value::as_str).collect::<Vec<_>>();
         line!(
@@ -188,6 +191,7 @@ fn device(out: &mut String, device: &Value) {
         "pv" => "a PV",
         "not_a_pv" | "member" => "not a PV",
         "ignored" => "not scanned",
+        "pending" => "not read yet",
         "unreadable" => "not readable",
         _ => "not read yet",
     };
@@ -195,8 +199,24 @@ fn device(out: &mut String, device: &Value) {
     if let Some(why) = device["ignored"].as_str() {
         line!(out, "  {why}");
     }
+    if let Some(seconds) = device["read_in"].as_f64() {
+        line!(out, "  it is read in {seconds:.1} s, if no map has taken it by then");
+    }
     if let Some(why) = device["why"].as_str() {
         line!(out, "  {why}");
+    }
+    if let Some(array) = device["member_of"]["device"].as_str() {
+        line!(out, "  that is {array}");
+    }
+    let users = list(device, "used_by").iter().map(|user| match (str(user, "kind"), user["dm_name"].as_str()) {
+        ("mount", _) => format!("mounted at {}", str(user, "name")),
+        ("swap", _) => "swap".to_owned(),
+        (_, Some(name)) => format!("{} ({name})", str(user, "name")),
+        (_, None) => str(user, "name").to_owned(),
+    });
+    let users = users.collect::<Vec<_>>();
+    if !users.is_empty() {
+        line!(out, "  in use: {}", users.join(", "));
     }
     let pv = &device["pv"];
     if !pv.is_null() {

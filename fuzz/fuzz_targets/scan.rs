@@ -55,7 +55,7 @@ struct Device {
 
 impl Device {
     fn scan(&self, texts: &mut TextCache) -> Verdict {
-        let (mut scan, mut step) = Scan::begin(Medium { size: self.size, is_partition: false }, When::Labelled);
+        let (mut scan, mut step) = Scan::begin(Medium { size: self.size, is_partition: false }, When::Always);
         for number in 0..=READS_MAX {
             let range = match step {
                 Step::Done(verdict) => return verdict,

@@ -36,6 +36,8 @@ pub enum Call {
     Online {
         devices: Vec<String>,
         lvs: bool,
+        /// Multipath takes none of them for a path.
+        no_paths: bool,
     },
 }
 
@@ -58,8 +60,8 @@ pub fn parse(message: &[u8]) -> Result<Call, Vec<u8>> {
         "io.pvwatch.Rescan" => strings(parameters, "devices").map(Call::Rescan),
         "io.pvwatch.Settle" => Ok(Call::Settle),
         "io.pvwatch.Online" => {
-            let lvs = flag(parameters, "lvs")?;
-            strings(parameters, "devices").map(|devices| Call::Online { devices, lvs })
+            let (lvs, no_paths) = (flag(parameters, "lvs")?, flag(parameters, "no_paths")?);
+            strings(parameters, "devices").map(|devices| Call::Online { devices, lvs, no_paths })
         }
         _ => Err(error("org.varlink.service.MethodNotFound", json!({"method": method}))),
     }
@@ -161,10 +163,12 @@ mod tests {
             Ok(Call::Show("vg0".into()))
         );
         assert_eq!(parse(br#"{"method":"io.pvwatch.Rescan","parameters":{}}"#), Ok(Call::Rescan(vec![])));
-        let online =
-            |devices: &[&str], lvs| Ok(Call::Online { devices: devices.iter().map(|&d| d.into()).collect(), lvs });
+        let online = |devices: &[&str], lvs| {
+            Ok(Call::Online { devices: devices.iter().map(|&d| d.into()).collect(), lvs, no_paths: lvs })
+        };
         assert_eq!(parse(br#"{"method":"io.pvwatch.Online"}"#), online(&[], false));
-        let call = br#"{"method":"io.pvwatch.Online","parameters":{"devices":["/dev/sda","8:0"],"lvs":true}}"#;
+        let call =
+            br#"{"method":"io.pvwatch.Online","parameters":{"devices":["/dev/sda","8:0"],"lvs":true,"no_paths":true}}"#;
         assert_eq!(parse(call), online(&["/dev/sda", "8:0"], true));
     }
 

@@ -1,12 +1,13 @@
 //! The answers to `Status` and `Show`.
 
 use crate::cache::{Status, VgView};
-use crate::device::Facts;
+use crate::device::{Facts, Holder, Stack, Usage, Use};
 use crate::devno::DevNo;
 use crate::id::Id;
 use crate::inspect;
 use crate::metadata::{Kept, VgText};
-use crate::watcher::{Content, Device, Watcher};
+use crate::signature::Member;
+use crate::watcher::{Content, Device, HeldBack, Watcher};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -26,6 +27,8 @@ pub struct Process {
     pub node_watches_failed: u64,
     /// `None` when no run files are written.
     pub run_dir: Option<PathBuf>,
+    /// Read for who asks what something is.
+    pub usage: Usage,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -51,6 +54,8 @@ pub fn status(watcher: &Watcher, process: &Process) -> Value {
     let cache = watcher.cache();
     let partial = cache.vgs().filter(|vg| vg.status() != Status::Complete).count();
     let flags = cache.flags();
+    let is_pending = |device: &&Device| matches!(device.held_back, Some(HeldBack::Pending { .. }));
+    let pending = watcher.devices().values().filter(is_pending).count();
     let quarantined = watcher.devices().iter().filter(|(_, device)| device.quarantine.is_some());
     let duplicates = watcher.devices().keys().filter(|devno| watcher.duplicate_of(**devno).is_some());
     let counters = watcher.counters();
@@ -79,6 +84,7 @@ pub fn status(watcher: &Watcher, process: &Process) -> Value {
             "vgs": cache.vg_count(),
             "partial_vgs": partial,
             "duplicates": duplicates.count(),
+            "pending": pending,
             "clients": process.clients,
         },
         "flags": {
@@ -212,12 +218,21 @@ fn newest_text<'w>(watcher: &'w Watcher, vgid: &[u8]) -> Option<&'w VgText> {
 fn show_device(watcher: &Watcher, process: &Process, devno: DevNo, device: &Device) -> Value {
     let cache = watcher.cache();
     let Facts { size, diskseq, .. } = &device.facts;
-    let ignored = device.rule.map(|rule| rule.to_string()).or_else(|| device.not_ready.map(str::to_owned));
+    let component = device.held_back.as_ref().and_then(HeldBack::component);
+    let rule = device.rule.map(|rule| rule.to_string());
+    let held_back = device.held_back.as_ref().filter(|_| component.is_none()).map(HeldBack::to_string);
+    let ignored = rule.or_else(|| device.not_ready.map(str::to_owned)).or(held_back);
+    let pending_until = match device.held_back {
+        Some(HeldBack::Pending { until, .. }) => Some(until),
+        _ => None,
+    };
     let seen = device.seen.as_ref();
     let verdict = match seen.map(|seen| &seen.content) {
         Some(Content::Pv(_)) => "pv",
         Some(Content::NotAPv(_)) => "not_a_pv",
         Some(Content::Member(..)) => "member",
+        None if component.is_some() => "member",
+        None if pending_until.is_some() => "pending",
         None if ignored.is_some() => "ignored",
         None if device.quarantine.is_some() => "unreadable",
         None => "not_read_yet",
@@ -236,7 +251,7 @@ fn show_device(watcher: &Watcher, process: &Process, devno: DevNo, device: &Devi
         })
     });
     let findings = seen.map_or(&[][..], |seen| seen.content.findings());
-    let member = seen.and_then(|seen| seen.content.member());
+    let member = seen.and_then(|seen| seen.content.member()).or(component);
     json!({
         "kind": "device",
         "device": device.path(),
@@ -246,6 +261,7 @@ fn show_device(watcher: &Watcher, process: &Process, devno: DevNo, device: &Devi
         "diskseq": diskseq,
         "verdict": verdict,
         "ignored": ignored,
+        "read_in": pending_until.map(|until| until.saturating_sub(process.now).as_secs_f64()),
         "known_for": seconds(process.now, device.first_seen),
         "cause": device.cause.to_string(),
         "read": seen.map(|seen| json!({
@@ -256,11 +272,32 @@ fn show_device(watcher: &Watcher, process: &Process, devno: DevNo, device: &Devi
         "dirty": !device.is_quiet(),
         "pv": pv,
         "why": member.map(inspect::member_words),
-        "member_of": member.map(inspect::member_json),
+        "member_of": member.map(|member| inspect::member_json(member, owner(&device.facts, member))),
+        "used_by": used_by(&device.facts, process.usage.by.get(&devno)),
         "findings": findings.iter()
             .map(|finding| json!({"code": finding.code.as_str(), "detail": finding.detail})).collect::<Vec<_>>(),
         "quarantine": device.quarantine.as_ref().map(|_| quarantine(process, devno, device)),
     })
+}
+
+/// The node of the array or map that the device is a member of, if there is one now.
+fn owner(facts: &Facts, member: &Member) -> Option<String> {
+    let Stack { holders, disk_holders, .. } = &*facts.stack;
+    let mut all = holders.iter().chain(disk_holders);
+    all.find(|holder| member.is_held_by(holder)).map(|holder| format!("/dev/{}", holder.name))
+}
+
+/// Whoever has the device in use: what is stacked on it, and what else the kernel knows of.
+fn used_by(facts: &Facts, usage: Option<&Vec<Use>>) -> Vec<Value> {
+    let holders = facts.stack.holders.iter().map(
+        |Holder { name, dm_name, .. }| json!({ "kind": "device", "name": format!("/dev/{name}"), "dm_name": dm_name }),
+    );
+    let others = usage.into_iter().flatten().map(|used| match used {
+        Use::Mounted(place) => json!({ "kind": "mount", "name": place }),
+        Use::Swap => json!({ "kind": "swap", "name": null }),
+        Use::Loop(name) => json!({ "kind": "loop", "name": format!("/dev/{name}") }),
+    });
+    holders.chain(others).collect()
 }
 
 fn seconds(now: Duration, then: Duration) -> f64 {

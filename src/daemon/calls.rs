@@ -2,8 +2,10 @@
 
 use super::Daemon;
 use crate::api::{self, Process};
+use crate::device::Usage;
 use crate::devno::DevNo;
 use crate::pvscan::Found;
+use crate::sys::usage;
 use crate::watcher::{self, Cause, SettleId};
 use mio::Token;
 use std::collections::BTreeSet;
@@ -15,6 +17,8 @@ pub(super) struct OnlineCall {
     /// Each as it was named, and what that is; empty for all that hold a PV.
     devices: Vec<(String, Named)>,
     lvs: bool,
+    /// Multipath takes none of them for a path.
+    no_paths: bool,
 }
 
 /// What the name of a device stands for.
@@ -37,7 +41,8 @@ impl Daemon<'_> {
             }
             Ok(api::Call::Show(thing)) => {
                 let devno = self.scope.resolve(Path::new(&thing));
-                let shown = api::show(&self.watcher, &self.process(now), &thing, devno);
+                let process = Process { usage: usage::read(), ..self.process(now) };
+                let shown = api::show(&self.watcher, &process, &thing, devno);
                 if shown.is_empty() {
                     api::not_found(&thing)
                 } else {
@@ -57,8 +62,8 @@ impl Daemon<'_> {
                 self.settle(now, token);
                 return;
             }
-            Ok(api::Call::Online { devices, lvs }) => match self.name_devices(&devices) {
-                Ok(devices) => return self.online(now, token, OnlineCall { devices, lvs }),
+            Ok(api::Call::Online { devices, lvs, no_paths }) => match self.name_devices(&devices) {
+                Ok(devices) => return self.online(now, token, OnlineCall { devices, lvs, no_paths }),
                 Err(reply) => reply,
             },
         };
@@ -132,7 +137,10 @@ impl Daemon<'_> {
             Named::Device(devno) => Some(*devno),
             Named::Nothing | Named::NotOurs => None,
         });
-        let devnos = devnos.collect();
+        let devnos = devnos.collect::<Vec<_>>();
+        if call.no_paths {
+            devnos.iter().for_each(|devno| self.watcher.know_no_path(*devno));
+        }
         self.online_calls.insert(id, call);
         self.watcher.handle(now, watcher::Event::Await { id, devnos });
     }
@@ -168,6 +176,7 @@ impl Daemon<'_> {
             readers_abandoned: self.pool.abandoned().map(|(_, pid)| pid).collect(),
             node_watches_failed: self.unwatched,
             run_dir: self.run_files.path().map(Path::to_owned),
+            usage: Usage::default(),
         }
     }
 }

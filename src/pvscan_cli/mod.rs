@@ -292,7 +292,8 @@ fn ask_daemon(socket: &Path, request: &Request) -> Option<Answer> {
         return read_answer(&client::call(socket, "Online", &of_none(), Some(PROMPT)).ok()?, &[]);
     }
     let devices = request.operands.iter().map(Operand::to_string).collect::<Vec<_>>();
-    let parameters = json!({"devices": devices, "lvs": request.list == Some(pvscan::List::Lvs)});
+    let lvs = request.list == Some(pvscan::List::Lvs);
+    let parameters = json!({"devices": devices, "lvs": lvs, "no_paths": own::udev_says() == Some(false)});
     let reply = match client::call(socket, "Online", &parameters, Some(PROMPT)) {
         Err(client::Error::TimedOut(_)) => {
             client::call(socket, "Online", &of_none(), Some(PROMPT)).ok()?;

@@ -119,7 +119,7 @@ impl Own {
         }
         let bar = if show { progress(targets.len()) } else { ProgressBar::hidden() };
         let probed =
-            probe_all(targets, When::Labelled, self.settings.read_deadline, &mut |done| bar.set_position(done as u64));
+            probe_all(targets, When::Always, self.settings.read_deadline, &mut |done| bar.set_position(done as u64));
         bar.finish_and_clear();
         for ((index, candidate), probed) in reading.into_iter().zip(probed) {
             let found = self.found(probed, *candidate);
@@ -198,6 +198,16 @@ impl Own {
             Err(_) if is_gone(devno) => Found::Gone,
             Err(error) => Found::Unreadable(error.to_string()),
         }
+    }
+}
+
+/// Whether multipath takes the device for a path, by the environment of udev's rules: its database
+/// says so only when they are through.
+pub fn udev_says() -> Option<bool> {
+    match std::env::var("DM_MULTIPATH_DEVICE_PATH").as_deref() {
+        Ok("1") => Some(true),
+        Ok("0") => Some(false),
+        _ => None,
     }
 }
 

@@ -166,7 +166,7 @@ struct Labelled {
 }
 
 impl Scan {
-    /// Begins the scan of a device, to look for signatures [`When::Labelled`], or [`When::Asked`].
+    /// Begins the scan of a device. `look` is how far to look for signatures where there is no label.
     pub fn begin(medium: Medium, look: When) -> (Scan, Step) {
         Scan::begin_with(medium, look, MAX_TEXT)
     }
@@ -224,7 +224,7 @@ impl Scan {
         // Their places are in the head, or not on the device.
         let owners = signature::search(OVER_LVM, When::Always, &self.known).unwrap_or_default();
         let damaged = owners.damaged.iter().map(|(_, what)| Finding::new(Code::MemberDamaged, what));
-        if self.look < When::Asked && !owners.members.is_empty() {
+        if self.look == When::Always && !owners.members.is_empty() {
             findings.extend(damaged);
             return member(owners.members, findings);
         }
@@ -283,17 +283,13 @@ impl Scan {
         mut findings: Vec<Finding>,
         again: bool,
     ) -> Step {
-        let when = match &label {
-            None if self.look < When::Asked => When::Always,
-            _ => self.look,
-        };
+        let when = if label.is_some() { self.look.max(When::Labelled) } else { self.look };
         if let Some(Labelled { pv, .. }) = &label {
             self.known.set_label(pv.dev_size);
         }
         let searched = signature::search(OVER_LVM, when, &self.known).and_then(|owners| {
-            // Those below a label are not worth a read where there is one.
-            let when = if label.is_some() && self.look < When::Asked { When::Always } else { when };
-            Ok((owners, signature::search(UNDER_LVM, when, &self.known)?))
+            // These are not worth a read where there is a label.
+            Ok((owners, signature::search(UNDER_LVM, self.look, &self.known)?))
         });
         let (mut owners, lesser) = match searched {
             Ok(found) => found,

@@ -31,7 +31,7 @@ fn scan_device(
     size: usize,
     mut device: impl FnMut(usize, ByteRange) -> Result<Vec<u8>, ReadError>,
 ) -> (Verdict, Vec<ByteRange>) {
-    let (mut scan, mut step) = Scan::begin(medium(size), When::Labelled);
+    let (mut scan, mut step) = Scan::begin(medium(size), When::Always);
     let mut texts = TextCache::new();
     let mut reads = Vec::new();
     loop {
@@ -367,7 +367,7 @@ fn an_area_rewritten_meanwhile_is_read_again_but_not_for_ever() {
 fn text_is_read_within_the_limit() {
     let image = pv_image(&member());
     let run = |limit| {
-        let (mut scan, _) = Scan::begin_with(medium(image.len()), When::Labelled, limit);
+        let (mut scan, _) = Scan::begin_with(medium(image.len()), When::Always, limit);
         let mut texts = TextCache::new();
         let mut step = scan.handle_read(&mut texts, Ok(&image[..HEAD]));
         while let Step::Read(range) = step {

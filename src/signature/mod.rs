@@ -11,6 +11,7 @@
 
 mod md;
 
+use crate::device::Holder;
 use crate::ondisk::{ByteRange, ReadError};
 use std::fmt;
 
@@ -35,7 +36,7 @@ pub struct Look {
 pub enum When {
     /// It is in what is read first of every device.
     Always,
-    /// At the end: of a device with a label.
+    /// At the end: of a device with a label, or with a partition that has one.
     Labelled,
     /// Anywhere else: if somebody asks what is on the device.
     Asked,
@@ -114,6 +115,21 @@ impl Member {
             Class::FirmwareRaid => "device is a firmware raid component".into(),
             Class::Multipath => "device is a multipath component".into(),
             Class::Other => "device has a signature".into(),
+        }
+    }
+}
+
+impl Member {
+    /// Whether this is the array or map that it is a member of, by what kind of device it is.
+    pub fn is_held_by(&self, holder: &Holder) -> bool {
+        let dm = holder.dm_uuid.as_deref();
+        match self.class {
+            Class::Md => holder.name.starts_with("md"),
+            Class::FirmwareRaid => {
+                holder.name.starts_with("md") || dm.is_some_and(|uuid| uuid.to_ascii_lowercase().starts_with("dmraid-"))
+            }
+            Class::Multipath => dm.is_some_and(|uuid| uuid.starts_with("mpath-")),
+            Class::Other => true,
         }
     }
 }

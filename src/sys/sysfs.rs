@@ -303,7 +303,14 @@ mod tests {
                     ("dev", "8:0\n"),
                 ],
             ),
-            ("sda/sda1", &[("uevent", "MAJOR=8\nMINOR=1\nDEVNAME=sda1\nDEVTYPE=partition\n"), ("size", "10\n")]),
+            (
+                "sda/sda1",
+                &[
+                    ("uevent", "MAJOR=8\nMINOR=1\nDEVNAME=sda1\nDEVTYPE=partition\n"),
+                    ("size", "10\n"),
+                    ("start", "2\n"),
+                ],
+            ),
         ]);
         fs::write(tree.0.path().join("devices/sda/diskseq"), "5\n").unwrap();
         let mut found = tree.sysfs().enumerate().unwrap();
@@ -317,7 +324,7 @@ mod tests {
             ..Facts::default()
         };
         assert_eq!(found[0], Present { devno: DevNo::new(8, 0), facts: disk.clone() });
-        let stack = Box::new(Stack { disk: Some(DevNo::new(8, 0)), ..Stack::default() });
+        let stack = Box::new(Stack { disk: Some(DevNo::new(8, 0)), start: 1024, ..Stack::default() });
         let partition = Facts { name: "sda1".into(), size: 5120, partition: true, stack, ..disk };
         assert_eq!(found[1], Present { devno: DevNo::new(8, 1), facts: partition });
     }

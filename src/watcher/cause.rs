@@ -27,6 +27,10 @@ pub enum Cause {
     Periodic,
     /// It could not be opened: is it still there?
     OpenFailed,
+    /// A device that is stacked on it has come, changed or gone.
+    Stacked,
+    /// A map might have taken it meanwhile.
+    Waited,
     /// A `change` event that udevd makes when a writer has closed a node.
     Echo,
 }
@@ -45,12 +49,19 @@ impl fmt::Display for Cause {
             Cause::DuplicateGone => f.write_str("the other device with its PVID went"),
             Cause::Periodic => f.write_str("the periodic re-read"),
             Cause::OpenFailed => f.write_str("it could not be opened"),
+            Cause::Stacked => f.write_str("a change of what is stacked on it"),
+            Cause::Waited => f.write_str("the wait for a multipath map"),
             Cause::Echo => f.write_str("uevent change, after a writer"),
         }
     }
 }
 
 impl Cause {
+    /// Whether it is no reason to read a device again of which something is known.
+    pub(super) fn is_only_a_look(self) -> bool {
+        matches!(self, Cause::OpenFailed | Cause::Stacked | Cause::Waited)
+    }
+
     /// What a uevent asks for; `udevd` tells whether that is running. The facts are read from
     /// sysfs afterwards, so an event that comes late or twice does no harm:
     ///

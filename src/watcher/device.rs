@@ -20,6 +20,8 @@ pub enum Reason {
     /// The reader process died over it, twice.
     ReaderDied,
     Suspended,
+    /// Its target answers no reads on this path.
+    Passive,
     /// A reader still hangs on what was behind the number before.
     ReaderStuck,
     /// The kernel says one `diskseq`, and who opens the device finds another.
@@ -43,6 +45,7 @@ impl fmt::Display for Reason {
             Reason::ReaderStuck => f.write_str("a reader hangs on the device that had its number before"),
             Reason::Facts(errno) => write!(f, "what the kernel says of it cannot be read: {}", error(errno)),
             Reason::Suspended => f.write_str("the device-mapper device is suspended"),
+            Reason::Passive => f.write_str("it is a passive path"),
             Reason::NoReader(errno) => write!(f, "no process to read it could be started: {}", error(errno)),
         }
     }
@@ -56,6 +59,37 @@ pub struct Quarantine {
     pub tries: u32,
     /// `None` for one that will tell by itself when it is back.
     pub retry_at: Option<Duration>,
+}
+
+/// Why a path to a disk is not read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeldBack {
+    /// Multipath has it, or will.
+    Component(Box<Member>),
+    /// The target answers no reads on it.
+    Passive(String),
+    /// A map may be about to take it. It is read when that is over.
+    Pending { since: Duration, until: Duration },
+}
+
+impl HeldBack {
+    pub fn component(&self) -> Option<&Member> {
+        match self {
+            HeldBack::Component(member) => Some(member),
+            HeldBack::Passive(_) | HeldBack::Pending { .. } => None,
+        }
+    }
+}
+
+/// In words, for who asks why it is no PV.
+impl fmt::Display for HeldBack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            HeldBack::Component(member) => f.write_str(&member.why_no_pv()),
+            HeldBack::Passive(state) => write!(f, "device is a path that is {state}"),
+            HeldBack::Pending { .. } => f.write_str("device may be a multipath component"),
+        }
+    }
 }
 
 /// The wait before the first retry; it doubles with each.
@@ -122,6 +156,12 @@ pub struct Device {
     pub rule: Option<Rule>,
     /// Why there is nothing to read now.
     pub not_ready: Option<&'static str>,
+    /// What multipath has to do with it, if that keeps it from being read.
+    pub held_back: Option<HeldBack>,
+    /// When it is looked at again for that.
+    pub(super) look_at: Option<Duration>,
+    /// No map has taken it in time.
+    pub(super) waited_for_map: bool,
     pub seen: Option<Seen>,
     pub quarantine: Option<Quarantine>,
     wanted: u64,
@@ -152,6 +192,9 @@ impl Device {
             first_seen: now,
             rule: None,
             not_ready: None,
+            held_back: None,
+            look_at: None,
+            waited_for_map: false,
             seen: None,
             quarantine: None,
             wanted: 0,
@@ -189,7 +232,12 @@ impl Device {
     }
 
     pub(super) fn may_be_read(&self) -> bool {
-        self.rule.is_none() && self.not_ready.is_none() && !self.stuck
+        self.rule.is_none() && self.not_ready.is_none() && self.held_back.is_none() && !self.stuck
+    }
+
+    /// Whether it has been read, is being read, or was tried to be.
+    pub(super) fn is_attended(&self) -> bool {
+        self.may_be_read() && (self.seen.is_some() || self.quarantine.is_some() || !self.is_quiet())
     }
 
     pub(super) fn is_dirty(&self) -> bool {

@@ -4,8 +4,8 @@ use super::device::{Content, Device, Reason, Seen};
 use super::{Cause, Effect, JOBS_MAX, Opened, Report, Watcher};
 use crate::devno::DevNo;
 use crate::filter::Rule;
-use crate::scan::{HEAD, Pv, ReadError, Scan, Step, Verdict};
-use crate::signature::{Medium, When};
+use crate::scan::{Code, Finding, HEAD, Pv, ReadError, Scan, Step, Verdict};
+use crate::signature::{Medium, Member, When};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -21,6 +21,8 @@ pub(super) struct Job {
     pub(super) deadline: Duration,
     diskseq: Option<u64>,
     is_partition: bool,
+    /// The PV that the partition holds, while it is its disk that is read.
+    on_partition: Option<Box<Pv>>,
     /// `None` until the device is open.
     scan: Option<Scan>,
     /// The reader died over it once.
@@ -60,6 +62,7 @@ impl Watcher {
             deadline: now + self.settings.read_deadline,
             diskseq: device.facts.diskseq,
             is_partition: device.facts.partition,
+            on_partition: None,
             scan: None,
             second_try,
         };
@@ -73,6 +76,7 @@ impl Watcher {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let opened = match result {
             Ok(opened) => opened,
+            Err(errno) if job.on_partition.is_some() => return self.disk_unread(now, id, ReadError::Io(errno)),
             Err(errno) => {
                 let devno = job.devno;
                 self.fail(now, id, Reason::Open(errno));
@@ -114,6 +118,55 @@ impl Watcher {
     }
 
     fn conclude(&mut self, now: Duration, id: JobId, verdict: Verdict) {
+        let job = self.jobs.get_mut(&id).expect("the caller has it");
+        match (job.on_partition.take(), verdict) {
+            (Some(_), Verdict::Member { member, findings }) if self.is_of_disk(id, &member) => {
+                self.conclude_own(now, id, Verdict::Member { member, findings });
+            }
+            (Some(pv), Verdict::Unreadable { error, .. }) => self.conclude_own(now, id, unread_disk(pv, error)),
+            (Some(pv), _) => self.conclude_own(now, id, Verdict::Pv(pv)),
+            (None, Verdict::Pv(pv)) => match self.disk_to_read(id) {
+                Some(disk) => self.read_disk(id, disk, pv),
+                None => self.conclude_own(now, id, Verdict::Pv(pv)),
+            },
+            (None, verdict) => self.conclude_own(now, id, verdict),
+        }
+    }
+
+    /// The disk of the partition that the job is about, if that may be read.
+    fn disk_to_read(&self, id: JobId) -> Option<DevNo> {
+        let device = self.devices.get(&self.jobs.get(&id)?.devno)?;
+        let disk = device.facts.stack.disk?;
+        let readable = |disk: &Device| disk.may_be_read() && disk.quarantine.is_none();
+        self.devices.get(&disk).is_some_and(readable).then_some(disk)
+    }
+
+    /// The label may be that of an array whose members have their superblocks at the end of the
+    /// disk. The kernel looks for partitions on those, too.
+    fn read_disk(&mut self, id: JobId, disk: DevNo, pv: Box<Pv>) {
+        let job = self.jobs.get_mut(&id).expect("the caller has it");
+        job.on_partition = Some(pv);
+        job.is_partition = false;
+        job.scan = None;
+        let path = self.devices[&disk].path();
+        self.effects.push_back(Effect::Close(id));
+        self.effects.push_back(Effect::Open { job: id, devno: disk, path, length: HEAD });
+    }
+
+    /// Whether a superblock on the disk is the disk's, and not in one of its partitions.
+    fn is_of_disk(&self, id: JobId, member: &Member) -> bool {
+        let disk = self.jobs.get(&id).and_then(|job| self.devices.get(&job.devno)?.facts.stack.disk);
+        let partitions = self.devices.values().map(|device| &device.facts).filter(|facts| facts.stack.disk == disk);
+        let mut places = partitions.map(|facts| facts.stack.start..facts.stack.start.saturating_add(facts.size));
+        !places.any(|place| place.contains(&member.offset))
+    }
+
+    fn disk_unread(&mut self, now: Duration, id: JobId, error: ReadError) {
+        let pv = self.jobs.get_mut(&id).and_then(|job| job.on_partition.take()).expect("the caller has seen it");
+        self.conclude_own(now, id, unread_disk(pv, error));
+    }
+
+    fn conclude_own(&mut self, now: Duration, id: JobId, verdict: Verdict) {
         let (content, unread) = match verdict {
             Verdict::Pv(pv) if pv.has_partition_table && self.may_be_partitioned(id) => {
                 (Content::NotAPv(pv.findings), None)
@@ -326,6 +379,13 @@ impl Watcher {
             self.report(Report::Finding { device, pvid, finding });
         }
     }
+}
+
+/// The PV on a partition whose disk could not be read.
+fn unread_disk(mut pv: Box<Pv>, error: ReadError) -> Verdict {
+    pv.findings.push(Finding::new(Code::EndUnread, format_args!("the partition's disk: {error}")));
+    pv.end_error = pv.end_error.or(Some(error));
+    Verdict::Pv(pv)
 }
 
 /// Numbers that are not known prove nothing.

@@ -22,6 +22,7 @@ mod online;
 mod outdated;
 mod report;
 mod settle;
+mod stack;
 
 use crate::cache::{Cache, Key, UPDATE_IN_PROGRESS};
 use crate::conf::Settings;
@@ -36,7 +37,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 pub use cause::Cause;
-pub use device::{Content, Device, Quarantine, Reason, Seen};
+pub use device::{Content, Device, HeldBack, Quarantine, Reason, Seen};
 pub use event::{Effect, Event, Opened, State};
 pub use jobs::JobId;
 pub use online::{Failing, Publish, RunFilesView};
@@ -97,6 +98,10 @@ pub struct Watcher {
     /// Second looks, taken before a PV is reported outdated.
     second_looks: BTreeSet<(Duration, DevNo)>,
     retries: BTreeSet<(Duration, DevNo)>,
+    /// Paths to look at again: whether there is a map, or whether they answer.
+    looks: BTreeSet<(Duration, DevNo)>,
+    /// What multipath has not taken for paths, to be known when they are looked at next.
+    no_paths: BTreeSet<DevNo>,
     /// Devices with something to wait for.
     unquiet: BTreeSet<DevNo>,
     /// What the log last said of each VG, and when.
@@ -172,6 +177,8 @@ impl Watcher {
             doubts_due: false,
             second_looks: BTreeSet::new(),
             retries: BTreeSet::new(),
+            looks: BTreeSet::new(),
+            no_paths: BTreeSet::new(),
             unquiet: BTreeSet::new(),
             standings: BTreeMap::new(),
             unreported: BTreeSet::new(),
@@ -312,7 +319,7 @@ impl Watcher {
     fn touch(&mut self, devno: DevNo, cause: Cause) {
         match self.touched.entry(devno) {
             // The others ask for more than whether it is there.
-            Entry::Occupied(_) if cause == Cause::OpenFailed => {}
+            Entry::Occupied(_) if cause.is_only_a_look() => {}
             Entry::Occupied(mut touched) => *touched.get_mut() = cause,
             Entry::Vacant(untouched) => {
                 untouched.insert(cause);
@@ -419,6 +426,7 @@ impl Watcher {
     /// What follows from how the device is now.
     fn learn(&mut self, now: Duration, devno: DevNo, found: Option<(Facts, Vec<String>)>, cause: Cause) {
         let Some((facts, names)) = found else { return self.forget_device(now, devno, cause) };
+        self.look_below(devno, &facts);
         let rule = self.settings.filter.rejects(&facts, names.iter().map(String::as_str));
         let not_ready = facts.not_ready();
         let suspended = facts.dm_suspended;
@@ -427,18 +435,27 @@ impl Watcher {
         device.stuck = stuck;
         let replaced = device.facts.diskseq.is_some() && device.facts.diskseq != facts.diskseq;
         let contradicted = device.read_as.take().is_some_and(|read| facts.diskseq != Some(read)) && !replaced;
+        let is_enough = cause.is_only_a_look() && !replaced && device.is_attended();
         device.facts = facts;
         device.names = names;
-        device.cause = cause;
+        if !is_enough {
+            device.cause = cause;
+        }
         device.rule = rule;
         device.not_ready = not_ready;
         if rule.is_some() || (not_ready.is_some() && !suspended) {
+            self.let_go(devno);
             self.effects.push_back(Effect::Unwatch(devno));
             return self.withdraw(now, devno);
         }
         if replaced {
             // Another disk behind the same number: what was known is of the old one.
             self.withdraw(now, devno);
+            self.let_go(devno);
+            self.devices.get_mut(&devno).expect("inserted above").waited_for_map = false;
+        }
+        if self.is_held_back(now, devno) {
+            return;
         }
         let device = self.devices.get_mut(&devno).expect("inserted above");
         if suspended {
@@ -460,8 +477,8 @@ impl Watcher {
             device.give_up();
             self.quarantine(now, devno, Reason::Incarnation);
             self.device_resolved(devno);
-        } else if cause == Cause::OpenFailed && device.quarantine.is_some() {
-            // It is there, and its next try will come.
+        } else if is_enough {
+            // It is there, and if it is in quarantine its next try will come.
             self.device_resolved(devno);
         } else {
             self.want(devno);
@@ -485,11 +502,14 @@ impl Watcher {
 
     /// The device is not there any more, or there is nothing behind it.
     fn forget_device(&mut self, now: Duration, devno: DevNo, cause: Cause) {
+        self.look_below(devno, &Facts::default());
+        self.no_paths.remove(&devno);
         if let Some(device) = self.devices.get_mut(&devno) {
             device.cause = cause;
         }
         self.effects.push_back(Effect::Unwatch(devno));
         self.withdraw(now, devno);
+        self.let_go(devno);
         if let Some(ticket) = self.devices.remove(&devno).and_then(|device| device.queued) {
             self.queue.remove(&ticket);
         }
@@ -548,6 +568,7 @@ impl Watcher {
         let others = [
             self.retries.first().map(|(at, _)| *at),
             self.second_looks.first().map(|(at, _)| *at),
+            self.looks.first().map(|(at, _)| *at),
             self.next_reread,
             self.enumerate_at,
             self.first_scan.as_ref().map(|scan| scan.until),
@@ -566,6 +587,12 @@ impl Watcher {
         self.online.handle_timeout(now);
         while let Some((_, devno)) = pop_due(&mut self.retries, now) {
             self.touch(devno, Cause::Retry);
+        }
+        while let Some((_, devno)) = pop_due(&mut self.looks, now) {
+            if let Some(device) = self.devices.get_mut(&devno) {
+                device.look_at = None;
+            }
+            self.touch(devno, Cause::Waited);
         }
         while let Some((_, devno)) = pop_due(&mut self.second_looks, now) {
             if let Some(device) = self.devices.get_mut(&devno) {

@@ -1,5 +1,6 @@
 use super::*;
 use crate::cache::{FoundPv, NewBody, NewMetadata};
+use crate::device::{Path, Stack};
 use crate::filter::{DevicesFile, Rule};
 use crate::metadata::VgText;
 use crate::ondisk::image::{PvSpec, put_partition_table, pv_image, vg_text};
@@ -10,10 +11,10 @@ use crate::signature::image::superblock;
 use crate::signature::{Medium, When};
 use crate::text::Section;
 
-const SIZE: u64 = 4 << 20;
+pub(super) const SIZE: u64 = 4 << 20;
 const EIO: i32 = 5;
 
-fn pvid(number: u8) -> Id {
+pub(super) fn pvid(number: u8) -> Id {
     Id([b'a' + number; 32])
 }
 
@@ -22,7 +23,7 @@ fn vgid() -> Id {
 }
 
 /// PV `number`, with the metadata of the VG of these PVs.
-fn member(number: u8, seqno: i64, pvs: &[u8]) -> Vec<u8> {
+pub(super) fn member(number: u8, seqno: i64, pvs: &[u8]) -> Vec<u8> {
     member_of(vgid(), number, seqno, pvs)
 }
 
@@ -33,12 +34,12 @@ fn member_of(vgid: Id, number: u8, seqno: i64, pvs: &[u8]) -> Vec<u8> {
     pv_image(&PvSpec { text_offset: 20 << 10, dev_size: Some(SIZE), ..PvSpec::member(pvid(number), text) })
 }
 
-fn orphan(number: u8) -> Vec<u8> {
+pub(super) fn orphan(number: u8) -> Vec<u8> {
     pv_image(&PvSpec { dev_size: Some(SIZE), ..PvSpec::orphan(pvid(number)) })
 }
 
 /// The same on an array, of which the disk is a member.
-fn on_array(image: &[u8]) -> Vec<u8> {
+pub(super) fn on_array(image: &[u8]) -> Vec<u8> {
     let (place, superblock) = superblock("1.0", SIZE).unwrap();
     let mut image = image.to_vec();
     image.resize(SIZE.try_into().unwrap(), 0);
@@ -61,14 +62,20 @@ fn orphan_of(number: u8) -> Vec<u8> {
     pv_image(&PvSpec::orphan(Id(id)))
 }
 
-struct Disk {
-    image: Vec<u8>,
-    diskseq: u64,
+#[derive(Default)]
+pub(super) struct Disk {
+    pub(super) image: Vec<u8>,
+    pub(super) diskseq: u64,
     /// Answers are kept back until asked for.
-    held: bool,
-    open_error: Option<i32>,
+    pub(super) held: bool,
+    pub(super) open_error: Option<i32>,
     /// Of reads behind the head.
     read_error: Option<i32>,
+    /// Of what the kernel says of it.
+    pub(super) stack: Stack,
+    pub(super) path: Option<Box<Path>>,
+    pub(super) dm_uuid: Option<String>,
+    pub(super) dm_name: Option<String>,
 }
 
 enum Ask {
@@ -77,13 +84,15 @@ enum Ask {
 }
 
 /// A watcher whose disks answer at once, unless told otherwise.
-struct Bench {
-    watcher: Watcher,
-    now: Duration,
+pub(super) struct Bench {
+    pub(super) watcher: Watcher,
+    pub(super) now: Duration,
     disks: BTreeMap<u32, Disk>,
     /// What was asked of disks that are held, with what they showed then.
     asked: Vec<(JobId, DevNo, Event)>,
-    opens: BTreeMap<u32, u32>,
+    pub(super) opens: BTreeMap<u32, u32>,
+    /// What each job has open.
+    opened: BTreeMap<JobId, DevNo>,
     abandoned: Vec<JobId>,
     settled: Vec<SettleId>,
     /// What is in the run directory, and what was changed there.
@@ -96,19 +105,20 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(images: &[Vec<u8>]) -> Bench {
+    pub(super) fn new(images: &[Vec<u8>]) -> Bench {
         let mut bench = Bench::unstarted(images);
         bench.run();
         bench
     }
 
-    fn unstarted(images: &[Vec<u8>]) -> Bench {
+    pub(super) fn unstarted(images: &[Vec<u8>]) -> Bench {
         let mut bench = Bench {
             watcher: Watcher::new(Settings::default(), 1, Duration::ZERO),
             now: Duration::ZERO,
             disks: BTreeMap::new(),
             asked: Vec::new(),
             opens: BTreeMap::new(),
+            opened: BTreeMap::new(),
             abandoned: Vec::new(),
             settled: Vec::new(),
             listing: Listing::default(),
@@ -123,37 +133,37 @@ impl Bench {
         bench
     }
 
-    fn insert(&mut self, minor: u32, image: Vec<u8>) {
+    pub(super) fn insert(&mut self, minor: u32, image: Vec<u8>) {
         let diskseq = 1 + self.disks.get(&minor).map_or(0, |disk| disk.diskseq);
-        let disk = Disk { image, diskseq, held: false, open_error: None, read_error: None };
+        let disk = Disk { image, diskseq, held: false, open_error: None, read_error: None, ..Disk::default() };
         self.disks.insert(minor, disk);
     }
 
-    fn disk(&mut self, minor: u32) -> &mut Disk {
+    pub(super) fn disk(&mut self, minor: u32) -> &mut Disk {
         self.disks.get_mut(&minor).expect("a disk of the test")
     }
 
-    fn send(&mut self, event: Event) {
+    pub(super) fn send(&mut self, event: Event) {
         self.watcher.handle(self.now, event);
         self.run();
     }
 
-    fn touch(&mut self, minor: u32, cause: Cause) {
+    pub(super) fn touch(&mut self, minor: u32, cause: Cause) {
         self.send(Event::Touched { devno: devno(minor), cause });
     }
 
-    fn write(&mut self, minor: u32, image: Vec<u8>) {
+    pub(super) fn write(&mut self, minor: u32, image: Vec<u8>) {
         self.disk(minor).image = image;
         self.touch(minor, Cause::Written);
     }
 
-    fn remove(&mut self, minor: u32) {
+    pub(super) fn remove(&mut self, minor: u32) {
         self.disks.remove(&minor);
         self.touch(minor, Cause::Uevent("remove"));
     }
 
     /// Goes on to this time, in milliseconds.
-    fn at(&mut self, ms: u64) {
+    pub(super) fn at(&mut self, ms: u64) {
         let until = Duration::from_millis(ms);
         while let Some(due) = self.watcher.poll_timeout().filter(|due| *due <= until) {
             assert!(due > self.now || self.now == Duration::ZERO, "time stands still at {due:?}");
@@ -165,7 +175,7 @@ impl Bench {
         self.run();
     }
 
-    fn run(&mut self) {
+    pub(super) fn run(&mut self) {
         assert!(self.run_some(1000), "there is no end of effects");
     }
 
@@ -199,10 +209,11 @@ impl Bench {
                 }
                 Effect::Open { job, devno, length, .. } => {
                     *self.opens.entry(devno.minor).or_default() += 1;
+                    self.opened.insert(job, devno);
                     self.ask(job, devno, &Ask::Open(length));
                 }
                 Effect::Read { job, range } => {
-                    let devno = self.watcher.jobs[&job].devno;
+                    let devno = self.opened[&job];
                     self.ask(job, devno, &Ask::Read(range));
                 }
                 Effect::Abandon(job) => {
@@ -239,7 +250,7 @@ impl Bench {
     }
 
     /// Lets a disk answer, with what it showed when it was asked.
-    fn release(&mut self, minor: u32) {
+    pub(super) fn release(&mut self, minor: u32) {
         self.disk(minor).held = false;
         let (answers, others) = std::mem::take(&mut self.asked).into_iter().partition(|(_, d, _)| *d == devno(minor));
         self.asked = others;
@@ -248,7 +259,7 @@ impl Bench {
         }
     }
 
-    fn request(&mut self, request: &str) -> String {
+    pub(super) fn request(&mut self, request: &str) -> String {
         let token = if request.contains("token=") { "" } else { "token=\"skip\"\n" };
         let reply = self.watcher.handle_request(self.now, format!("{token}{request}").as_bytes());
         let reply = String::from_utf8(reply.bytes().to_vec()).unwrap();
@@ -265,23 +276,35 @@ impl Bench {
     }
 
     /// The minor number of the device that the PV is on.
-    fn place(&self, pv: u8) -> Option<u32> {
+    pub(super) fn place(&self, pv: u8) -> Option<u32> {
         let device = self.watcher.cache().device_of(&pvid(pv).hyphenated())?;
         Some(DevNo::from_wire(device).minor)
     }
 
-    fn reason(&self, minor: u32) -> Option<Reason> {
+    pub(super) fn reason(&self, minor: u32) -> Option<Reason> {
         self.watcher.devices()[&devno(minor)].quarantine.as_ref().map(|quarantine| quarantine.reason)
     }
 }
 
-fn devno(minor: u32) -> DevNo {
+pub(super) fn devno(minor: u32) -> DevNo {
     DevNo::new(8, minor)
 }
 
 fn facts(disk: &Disk) -> Facts {
     let driver = Some("sd".into());
-    Facts { name: "d".into(), size: SIZE, diskseq: Some(disk.diskseq), driver, ..Facts::default() }
+    let Disk { stack, path, dm_uuid, dm_name, .. } = disk;
+    Facts {
+        name: "d".into(),
+        size: SIZE,
+        diskseq: Some(disk.diskseq),
+        driver,
+        partition: stack.disk.is_some(),
+        stack: Box::new(stack.clone()),
+        path: path.clone(),
+        dm_uuid: dm_uuid.clone(),
+        dm_name: dm_name.clone(),
+        ..Facts::default()
+    }
 }
 
 /// What a cache that believes each read makes of them.
@@ -289,7 +312,7 @@ fn naive(reads: &[(u32, Vec<u8>)]) -> Cache {
     let mut cache = Cache::of_server();
     for (minor, image) in reads {
         let mut texts = TextCache::new();
-        let (mut scan, mut step) = Scan::begin(Medium { size: SIZE, is_partition: false }, When::Labelled);
+        let (mut scan, mut step) = Scan::begin(Medium { size: SIZE, is_partition: false }, When::Always);
         let pv = loop {
             match step {
                 Step::Read(range) => step = scan.handle_read(&mut texts, Ok(&part(image, range))),

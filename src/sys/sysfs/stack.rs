@@ -22,6 +22,9 @@ pub(super) fn read_stack(directory: &Path, partition: bool, stacked: bool) -> io
         // The directory is a link, so `..` is the disk's.
         let disk = directory.join("..");
         stack.disk = number(&disk)?;
+        // Sectors of 512 bytes, whatever the size of the disk's blocks.
+        let start = read(directory, "start")?.and_then(|text| text.parse::<u64>().ok());
+        stack.start = start.unwrap_or(0).saturating_mul(512);
         stack.disk_holders = holders(&disk)?;
     }
     Ok(stack)

@@ -10,7 +10,7 @@
 mod heal;
 mod truth;
 
-use super::{Content, Device, Effect, Report, Watcher};
+use super::{Content, Device, Effect, HeldBack, Report, Watcher};
 use crate::devno::DevNo;
 use crate::filter::Rule;
 use crate::id::Id;
@@ -201,6 +201,9 @@ impl Watcher {
         if let Some(rule) = device.rule.or_else(|| self.hides(device)) {
             return Found::Excluded(rule.to_string());
         }
+        if let Some(held_back) = device.held_back.as_ref().filter(|_| device.pv().is_none()) {
+            return Found::Excluded(held_back.to_string());
+        }
         match (device.seen.as_ref().map(|seen| &seen.content), &device.quarantine, device.not_ready) {
             // Of what has no label it is not said.
             (Some(Content::NotAPv(findings)), ..)
@@ -318,6 +321,7 @@ impl Watcher {
             (None, Publish::Nothing | Publish::OurDevices) => Known::Elsewhere,
             (Some(device), _) if device.seen.is_some() => Known::Read,
             (Some(device), _) if device.quarantine.is_some() || !device.is_quiet() => Known::Unread,
+            (Some(Device { held_back: Some(HeldBack::Pending { .. } | HeldBack::Passive(_)), .. }), _) => Known::Unread,
             // There is nothing behind it, or a rule keeps us, and LVM, from reading it.
             (Some(_), _) => Known::Read,
         }

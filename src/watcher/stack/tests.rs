@@ -1,0 +1,201 @@
+use super::super::tests::{Bench, SIZE, devno, member, on_array, pvid};
+use super::*;
+use crate::conf::Settings;
+use crate::device::{Holder, Path, Stack};
+use crate::pvscan::Found;
+
+const PARTITION: u32 = 1;
+
+/// A PV on a partition of a disk with these bytes; the partition begins at this place.
+fn partition(disk: Vec<u8>, start: u64) -> Bench {
+    let mut bench = Bench::unstarted(&[disk, member(0, 1, &[0])]);
+    bench.disk(PARTITION).stack = Stack { disk: Some(devno(0)), start, ..Stack::default() };
+    bench.disk(PARTITION).diskseq = bench.disk(0).diskseq;
+    bench.run();
+    bench
+}
+
+fn zeros() -> Vec<u8> {
+    vec![0; SIZE.try_into().unwrap()]
+}
+
+#[test]
+fn a_partition_of_a_disk_of_its_own_is_a_pv() {
+    let bench = partition(zeros(), 1 << 20);
+    assert_eq!(bench.place(0), Some(PARTITION));
+    assert_eq!(bench.opens[&0], 2, "once for itself, and once for what holds its partition");
+}
+
+#[test]
+fn a_partition_of_an_arrays_member_is_no_pv() {
+    let bench = partition(on_array(&zeros()), u64::MAX / 2);
+    assert_eq!(bench.place(0), None);
+    let excluded = Found::Excluded("device is an md component".into());
+    assert_eq!(bench.watcher.find(devno(PARTITION), false), excluded);
+}
+
+#[test]
+fn a_superblock_in_a_partition_is_not_the_disks() {
+    let bench = partition(on_array(&zeros()), SIZE - 4096 - 8192);
+    assert_eq!(bench.place(0), Some(PARTITION));
+}
+
+#[test]
+fn a_disk_that_cannot_be_read_leaves_its_partition_a_pv() {
+    let mut bench = partition(zeros(), 1 << 20);
+    bench.disk(0).open_error = Some(5);
+    bench.touch(PARTITION, Cause::Written);
+    assert_eq!((bench.place(0), bench.reason(PARTITION)), (Some(PARTITION), None));
+    assert_eq!(bench.watcher.devices()[&devno(PARTITION)].pv().unwrap().id, pvid(0));
+}
+
+fn path(wwid: &str) -> Option<Box<Path>> {
+    Some(Box::new(Path { wwid: Some(wwid.into()), ..Path::default() }))
+}
+
+const MAP: u32 = 9;
+
+fn map() -> Holder {
+    Holder {
+        name: "dm-0".into(),
+        devno: devno(MAP),
+        dm_uuid: Some("mpath-35000".into()),
+        dm_name: Some("mpatha".into()),
+    }
+}
+
+/// Two paths to a disk with a PV, where multipath is configured.
+fn paths() -> Bench {
+    let mut bench = Bench::unstarted(&[member(0, 1, &[0]), member(0, 1, &[0])]);
+    for minor in [0, 1] {
+        bench.disk(minor).path = path("naa.5000");
+    }
+    let mut settings = Settings::default();
+    settings.multipath.add_conf(b"");
+    bench.watcher.reconfigure(settings, Duration::ZERO);
+    bench
+}
+
+/// The map comes over both paths, as its events tell.
+fn make_map(bench: &mut Bench) {
+    for minor in [0, 1] {
+        bench.disk(minor).stack.holders = vec![map()];
+    }
+    bench.insert(MAP, member(0, 1, &[0]));
+    let disk = bench.disk(MAP);
+    disk.stack.slaves = vec![devno(0), devno(1)];
+    disk.dm_uuid = map().dm_uuid;
+    disk.dm_name = map().dm_name;
+    bench.touch(MAP, Cause::Uevent("change"));
+}
+
+fn held_back(bench: &Bench, minor: u32) -> Option<String> {
+    bench.watcher.devices()[&devno(minor)].held_back.as_ref().map(HeldBack::to_string)
+}
+
+#[test]
+fn a_path_waits_for_its_map_unread() {
+    let mut bench = paths();
+    bench.run();
+    bench.at(9_900);
+    assert_eq!((bench.place(0), bench.opens.len()), (None, 0));
+    assert_eq!(held_back(&bench, 0).as_deref(), Some("device may be a multipath component"));
+    make_map(&mut bench);
+    assert_eq!(bench.place(0), Some(MAP));
+    bench.at(60_000);
+    assert_eq!((bench.place(0), bench.opens.len()), (Some(MAP), 1), "paths have not been opened");
+    assert_eq!(held_back(&bench, 1).as_deref(), Some("device is a multipath component"));
+}
+
+#[test]
+fn a_map_is_found_by_looking_again_too() {
+    let mut bench = paths();
+    bench.run();
+    bench.disk(0).stack.holders = vec![map()];
+    bench.at(200);
+    assert_eq!(held_back(&bench, 0).as_deref(), Some("device is a multipath component"));
+}
+
+#[test]
+fn the_wait_for_a_map_ends() {
+    let mut bench = paths();
+    bench.run();
+    bench.at(10_000);
+    assert!(bench.place(0).is_some() && held_back(&bench, 0).is_none());
+    // And does not begin anew with every event.
+    bench.touch(0, Cause::Uevent("change"));
+    assert!(held_back(&bench, 0).is_none());
+    assert_eq!(bench.opens[&0], 2);
+    // Another disk may have a map.
+    bench.disk(0).diskseq += 1;
+    bench.touch(0, Cause::Uevent("add"));
+    assert!(held_back(&bench, 0).is_some());
+}
+
+#[test]
+fn what_is_known_to_be_no_path_is_read_at_once() {
+    let mut bench = paths();
+    bench.watcher.know_no_path(devno(0));
+    bench.run();
+    assert_eq!(bench.place(0), Some(0));
+    assert!(held_back(&bench, 1).is_some());
+    bench.watcher.know_no_path(devno(1));
+    bench.run();
+    assert!(held_back(&bench, 1).is_none());
+}
+
+#[test]
+fn a_pv_moves_to_the_map_and_back() {
+    let mut bench = paths();
+    bench.run();
+    bench.at(10_000);
+    let path = bench.place(0).unwrap();
+    make_map(&mut bench);
+    assert_eq!(bench.place(0), Some(MAP));
+    let opens = bench.opens.clone();
+    for minor in [0, 1] {
+        bench.disk(minor).stack.holders.clear();
+    }
+    bench.remove(MAP);
+    assert_eq!(bench.place(0), Some(path));
+    assert!(bench.opens[&path] > opens[&path], "it is read again");
+}
+
+#[test]
+fn what_is_stacked_on_a_device_is_no_reason_to_read_it() {
+    let mut bench = Bench::new(&[member(0, 1, &[0])]);
+    let lv = Holder { dm_uuid: Some("LVM-".into()), ..map() };
+    bench.disk(0).stack.holders = vec![lv];
+    bench.insert(MAP, vec![0; SIZE.try_into().unwrap()]);
+    bench.disk(MAP).stack.slaves = vec![devno(0)];
+    bench.touch(MAP, Cause::Uevent("add"));
+    assert_eq!(bench.watcher.devices()[&devno(0)].facts.stack.holders.len(), 1);
+    bench.disk(0).stack.holders.clear();
+    bench.remove(MAP);
+    assert!(bench.watcher.devices()[&devno(0)].facts.stack.holders.is_empty());
+    assert_eq!(bench.opens[&0], 1);
+}
+
+#[test]
+fn a_passive_path_is_not_read() {
+    let passive = |bench: &mut Bench, passive: Option<&str>| {
+        let path = Path { passive: passive.map(str::to_owned), ..Path::default() };
+        bench.disk(0).path = Some(Box::new(path));
+    };
+    let mut bench = Bench::unstarted(&[member(0, 1, &[0])]);
+    passive(&mut bench, Some("standby"));
+    bench.run();
+    bench.at(50_000);
+    assert_eq!((bench.place(0), bench.opens.len(), bench.reason(0)), (None, 0, None));
+    assert_eq!(held_back(&bench, 0).as_deref(), Some("device is a path that is standby"));
+    passive(&mut bench, None);
+    bench.at(70_000);
+    assert_eq!(bench.place(0), Some(0));
+    // What is known of it stays.
+    passive(&mut bench, Some("standby"));
+    bench.touch(0, Cause::Uevent("change"));
+    assert_eq!((bench.place(0), bench.reason(0), bench.opens[&0]), (Some(0), Some(Reason::Passive), 1));
+    passive(&mut bench, None);
+    bench.at(140_000);
+    assert_eq!((bench.place(0), bench.reason(0), bench.opens[&0]), (Some(0), None, 2));
+}
