@@ -3,6 +3,7 @@
 use super::read;
 use crate::device::Path;
 use crate::devno::DevNo;
+use nix::libc;
 use std::io;
 
 /// Which files a disk has.
@@ -30,7 +31,7 @@ pub(super) fn read_path(disk: &std::path::Path, kind: Kind) -> io::Result<Path> 
         Kind::Scsi => "device/wwid",
         Kind::Nvme => "wwid",
     };
-    let wwid = read(disk, wwid)?.filter(|wwid| !wwid.is_empty());
+    let wwid = unless_refused(read(disk, wwid))?.filter(|wwid| !wwid.is_empty());
     Ok(Path { wwid, passive: passive(disk, kind)?, udev: None })
 }
 
@@ -39,17 +40,27 @@ pub(super) fn read_path(disk: &std::path::Path, kind: Kind) -> io::Result<Path> 
 /// | file | states | answer no reads |
 /// |---|---|---|
 /// | `device/access_state` (SCSI with a device handler) | `active/optimized`, `active/non-optimized`, `standby`, `unavailable`, `lba-dependent`, `offline`, `transitioning` | `standby`, `unavailable`, `offline`, `transitioning` |
-/// | `device/dh_state` (SCSI without that file) | a handler's name, `detached`; some handlers' state | `passive` |
+/// | `device/dh_state` (SCSI without a handler that knows) | a handler's name, `detached`; some handlers' state | `passive` |
 /// | `ana_state` (NVMe without native multipath) | `optimized`, `non-optimized`, `inaccessible`, `persistent-loss`, `change` | the last three |
 fn passive(disk: &std::path::Path, kind: Kind) -> io::Result<Option<String>> {
     let (state, passive): (_, &[&str]) = match kind {
         Kind::Nvme => (read(disk, "ana_state")?, &["inaccessible", "persistent-loss", "change"]),
-        Kind::Scsi => match read(disk, "device/access_state")? {
+        Kind::Scsi => match unless_refused(read(disk, "device/access_state"))? {
             None => (read(disk, "device/dh_state")?, &["passive"]),
             state => (state, &["standby", "unavailable", "offline", "transitioning"]),
         },
     };
     Ok(state.filter(|state| passive.contains(&state.as_str())))
+}
+
+/// Each SCSI disk has these files, and those that have nothing to say refuse to be read: the state
+/// without a handler with EINVAL, the WWID with ENXIO where the disk has no page of identifiers and
+/// with EINVAL where none of them will do (`drivers/scsi/scsi_sysfs.c` and `scsi_vpd_lun_id`).
+fn unless_refused(looked: io::Result<Option<String>>) -> io::Result<Option<String>> {
+    match looked {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENXIO)) => Ok(None),
+        looked => looked,
+    }
 }
 
 /// What udev's database says of the disk. `None` also where no rule of multipath has looked at it.
@@ -89,6 +100,16 @@ mod tests {
         check("loop", "loop0", false);
         check("device-mapper", "dm-0", false);
         assert!(kind(None, "sda").is_none());
+    }
+
+    #[test]
+    fn a_disk_that_has_nothing_to_say() {
+        let refused = |errno| unless_refused(Err(io::Error::from_raw_os_error(errno)));
+        for errno in [libc::EINVAL, libc::ENXIO] {
+            assert_eq!(refused(errno).unwrap(), None);
+        }
+        assert_eq!(refused(libc::EIO).unwrap_err().raw_os_error(), Some(libc::EIO));
+        assert_eq!(unless_refused(Ok(Some("naa.5".into()))).unwrap().unwrap(), "naa.5");
     }
 
     #[test]
