@@ -311,6 +311,8 @@ impl Scan {
         }
         findings.extend(owners.damaged.iter().map(|(_, what)| Finding::new(Code::MemberDamaged, what)));
         if !owners.members.is_empty() {
+            // The label is the array's, which may be larger.
+            findings.retain(|finding| finding.code != Code::DeviceSmaller);
             let lesser = lesser.members.into_iter().chain(weak);
             return member(owners.members.into_iter().chain(lesser).collect(), findings);
         }

@@ -2,6 +2,7 @@ use super::*;
 use crate::ondisk::image::{PvSpec, put_label, put_mda_header, put_partition_table, put_text, pv_image, vg_text};
 use crate::ondisk::mda::{MdaHeader, RawLocation};
 use crate::ondisk::{SECTOR, crc};
+use crate::signature::firmware_image::{self, asr, ddf, imsm};
 use crate::signature::image::superblock;
 use crate::signature::{Medium, When};
 use crate::text::{Section, write_nodes};
@@ -509,4 +510,94 @@ fn an_end_that_cannot_be_read() {
     assert_eq!(behind_head(&image, &[192 << 10]), ("member", None, vec![]));
     let image = array_member("1.0", &member());
     assert_eq!(behind_head(&image, &[248 << 10]), ("member", None, vec![]));
+}
+
+fn put_pieces(image: &mut [u8], pieces: &[(u64, Vec<u8>)]) {
+    for (place, piece) in pieces {
+        image[usize::try_from(*place).unwrap()..][..piece.len()].copy_from_slice(piece);
+    }
+}
+
+/// A PV on an array of firmware, and a member of it.
+fn firmware_member(format: &str, spec: &PvSpec) -> Vec<u8> {
+    changed(spec, |image| put_pieces(image, &firmware_image::mirror(format, image.len() as u64).unwrap()))
+}
+
+#[test]
+fn the_label_of_an_array_of_firmware_makes_no_pv_of_its_member() {
+    for format in firmware_image::FORMATS {
+        let image = firmware_member(format, &member());
+        let (verdict, reads) = scan(&image);
+        assert_eq!((summary(&verdict), reads.len()), (("member", None, vec![]), 2), "{format}");
+        let Verdict::Member { member, .. } = verdict else { unreachable!() };
+        assert_eq!((member.format, member.why_no_pv()), (format, "device is a firmware raid component".into()));
+        // The array may be larger than each of its members.
+        check(&firmware_member(format, &PvSpec { dev_size: Some(1 << 20), ..self::member() }), "member", None, &[]);
+    }
+}
+
+#[test]
+fn of_several_owners_the_first_counts() {
+    let size = 256 << 10;
+    let mut image = pv_image(&member());
+    let mut claims = vec![];
+    let mut claim = |pieces: &[(u64, Vec<u8>)], format: &'static str| {
+        put_pieces(&mut image, pieces);
+        claims.insert(0, format);
+        let Verdict::Member { member, findings } = scan(&image).0 else { panic!("{format}") };
+        assert_eq!(member.format, format);
+        assert!(findings.iter().all(|finding| finding.code == Code::OtherClaim));
+        assert_eq!(findings.len(), claims.len() - 1, "{findings:?}");
+        for (finding, format) in findings.iter().zip(&claims[1..]) {
+            assert!(finding.detail.contains(format), "{findings:?}");
+        }
+    };
+    claim(&firmware_image::mirror("asr", size).unwrap(), "asr");
+    claim(&imsm::pieces(size, 512, &imsm::superblock(&[2, 2], &[imsm::MIRROR])).unwrap(), "imsm");
+    claim(&ddf::pieces(size, &ddf::Spec { behind: 257, ..ddf::Spec::default() }).unwrap(), "ddf");
+    let (place, superblock) = superblock("1.0", size).unwrap();
+    claim(&[(place, superblock.to_vec())], "md");
+}
+
+#[test]
+fn damage_to_a_superblock_of_firmware() {
+    for (format, place) in [("ddf", (256 << 10) - 400), ("imsm", (256 << 10) - 1024 + 30)] {
+        for (dev_size, kind, seqno) in [(248 << 10, "not", None), (256 << 10, "pv", Some(1))] {
+            let mut image = firmware_member(format, &PvSpec { dev_size: Some(dev_size), ..member() });
+            image[place] ^= 1;
+            check(&image, kind, seqno, &[Code::MemberDamaged]);
+        }
+    }
+}
+
+/// A reserved block without a table proves nothing where a PV reaches over it.
+#[test]
+fn a_weak_claim_is_less_than_a_pv_that_reaches_over_it() {
+    for (dev_size, kind, seqno, codes) in
+        [(248 << 10, "member", None, &[][..]), (256 << 10, "pv", Some(1), &[Code::OtherClaim])]
+    {
+        let spec = PvSpec { dev_size: Some(dev_size), ..member() };
+        let image = changed(&spec, |image| put_pieces(image, &asr::pieces(256 << 10, 0, &[]).unwrap()[..1]));
+        check(&image, kind, seqno, codes);
+    }
+}
+
+#[test]
+fn a_member_whose_sections_cannot_be_read_is_one() {
+    let image = changed(&member(), |image| {
+        let headers = Some([64, 128]);
+        put_pieces(image, &ddf::pieces(256 << 10, &ddf::Spec { headers, ..ddf::Spec::default() }).unwrap());
+    });
+    let read = |bad: bool| {
+        let (verdict, reads) = scan_device(image.len(), |_, range| match range.offset {
+            0 | 130_560.. => Ok(part(&image, range)),
+            _ if bad => Err(ReadError::Io(5)),
+            _ => Ok(part(&image, range)),
+        });
+        let Verdict::Member { member, findings } = verdict else { panic!("{verdict:?}") };
+        assert_eq!(findings, []);
+        (member.name, reads.len())
+    };
+    assert_eq!(read(false), (Some(b"mirror".to_vec()), 2 + 5));
+    assert_eq!(read(true), (None, 2 + 2));
 }

@@ -9,7 +9,15 @@
 //! [`Look`] asks for bytes as if all of them were there. Those that are not are read, and it is
 //! called again.
 
+mod asr;
+mod ddf;
+mod fields_at;
+#[doc(hidden)]
+pub mod firmware_image;
+mod imsm;
 mod md;
+#[cfg(test)]
+mod testing;
 
 use crate::device::Holder;
 use crate::ondisk::{ByteRange, ReadError};
@@ -44,7 +52,7 @@ pub enum When {
 
 /// Whose word counts for more than a label, the first's for most. The order is blkid's, which
 /// probes all kinds of RAID before LVM.
-pub const OVER_LVM: &[&Signature] = &[&md::SIGNATURE];
+pub const OVER_LVM: &[&Signature] = &[&md::SIGNATURE, &ddf::SIGNATURE, &imsm::SIGNATURE, &asr::SIGNATURE];
 
 /// Whose word counts where there is no label: LVM takes a device with a label and with one of
 /// these for a PV.
@@ -215,6 +223,31 @@ pub fn search(signatures: &[&Signature], when: When, known: &Known) -> Result<Fo
         }
     }
     Ok(found)
+}
+
+/// The first place where there is a superblock that counts; if there is none, the first trouble.
+fn first_good<T>(
+    places: impl Iterator<Item = T>,
+    look: impl Fn(T) -> Result<Option<Member>, Trouble>,
+) -> Result<Option<Member>, Trouble> {
+    let mut trouble = None;
+    for place in places {
+        match look(place) {
+            Ok(None) => {}
+            Err(Trouble::Wanted(range)) => return Err(Trouble::Wanted(range)),
+            Err(other) => trouble = trouble.or(Some(other)),
+            found => return found,
+        }
+    }
+    trouble.map_or(Ok(None), Err)
+}
+
+/// Bytes without which a member has only less to say; `None` if they cannot be had.
+fn if_readable(known: &Known, range: ByteRange) -> Result<Option<&[u8]>, Trouble> {
+    match known.bytes(range) {
+        Err(Trouble::Unread(..)) => Ok(None),
+        other => other,
+    }
 }
 
 impl Known {

@@ -427,7 +427,10 @@ impl Sim {
         }
         match self.rng.below(8) {
             0 => Content::Member { version: "0.90", pv, areas },
-            1 => Content::Member { version: "1.0", pv, areas },
+            1 => {
+                let version = ["1.0", "ddf", "imsm", "asr"][usize::from(pv % 4)];
+                Content::Member { version, pv, areas }
+            }
             _ => Content::Pv { pv, areas },
         }
     }

@@ -4,6 +4,7 @@ use pvwatch::device::Facts;
 use pvwatch::devno::DevNo;
 use pvwatch::id::Id;
 use pvwatch::ondisk::image::{self, PvSpec};
+use pvwatch::signature::firmware_image;
 use pvwatch::signature::image::superblock;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -42,7 +43,7 @@ pub enum Content {
     },
     /// A partition table was written over this PV.
     Partitioned(u8),
-    /// The PV is on an array, of which this is a member with a superblock of this version.
+    /// The PV is on an array, of which this is a member: of MD, with a superblock of this version, or of firmware.
     Member {
         version: &'static str,
         pv: u8,
@@ -204,12 +205,12 @@ impl Disk {
         let end = (start + length).min(usize::try_from(self.size).expect("small"));
         let mut bytes = self.image.get(start..end.min(self.image.len())).unwrap_or_default().to_vec();
         bytes.resize(end - start, 0);
-        if let Content::Member { version, .. } = &self.content
-            && let Some((place, superblock)) = superblock(version, self.size)
-        {
-            let place = usize::try_from(place).expect("small");
-            for (at, byte) in (place..end).zip(superblock).filter(|(at, _)| *at >= start) {
-                bytes[at - start] = byte;
+        if let Content::Member { version, .. } = &self.content {
+            for (place, piece) in superblocks(version, self.size) {
+                let place = usize::try_from(place).expect("small");
+                for (at, byte) in (place..end).zip(piece).filter(|(at, _)| *at >= start) {
+                    bytes[at - start] = byte;
+                }
             }
         }
         if self.fault == Some(Fault::Short) {
@@ -217,6 +218,14 @@ impl Disk {
         }
         Ok(bytes)
     }
+}
+
+/// What makes a disk a member of an array of MD, by its version, or of firmware.
+fn superblocks(version: &str, size: u64) -> firmware_image::Pieces {
+    if firmware_image::FORMATS.contains(&version) {
+        return firmware_image::mirror(version, size).unwrap_or_default();
+    }
+    superblock(version, size).map(|(place, block)| (place, block.to_vec())).into_iter().collect()
 }
 
 impl World {
