@@ -100,6 +100,11 @@ impl Machine {
         made
     }
 
+    /// From now on udevd does not go by this file of rules.
+    pub fn without_rules(&self, file: &str) {
+        run(&format!("mkdir -p {RULES}; ln -sf /dev/null {RULES}/{file}; udevadm control --reload"));
+    }
+
     /// A loop device on a file of holes.
     pub fn loop_device(&self, mebibytes: u64) -> PathBuf {
         let image = tempfile::NamedTempFile::new_in(self.directory.path()).unwrap();
@@ -120,6 +125,8 @@ impl Drop for Machine {
     }
 }
 
+/// Of those who come before Debian's own.
+const RULES: &str = "/run/udev/rules.d";
 const NULL_BLKS: &str = "/sys/kernel/config/nullb";
 
 /// Takes all of it apart, from the top. Starting programs is slow in an emulated machine: no more
@@ -141,6 +148,7 @@ fn clean() {
         for module in scsi_debug null_blk; do
             ! any /sys/module/$module || {{ udevadm settle; modprobe -r $module; udevadm settle; }}
         done
+        ! any {RULES}/* || {{ rm {RULES}/*; udevadm control --reload; }}
         rm -rf /run/lvm/* /etc/lvm/archive /etc/lvm/backup /etc/lvm/devices"
     ));
 }
