@@ -2,12 +2,14 @@
 //! one test after the other. How to write one is told in `guest`.
 
 mod arrays;
+mod copies;
 mod dm;
 mod fresh;
 mod guest;
 mod hotplug;
 mod lvm_commands;
 mod machine;
+mod multipath;
 mod partitions;
 mod pvwatchd;
 mod scene;
