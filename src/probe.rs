@@ -1,10 +1,13 @@
 //! Reading devices and images without a daemon, with a deadline.
 
+use crate::device::{Facts, Stack};
 use crate::devno::DevNo;
 use crate::metadata::TextCache;
+use crate::multipath::{Multipath, Standing};
 use crate::scan::{HEAD, ReadError, Scan, Step, Verdict};
 use crate::signature::{Medium, When};
 use crate::sys::reader::{Expect, Happening, JobId, Open, Pool, Reply};
+use crate::sys::sysfs::Sysfs;
 use mio::{Events, Poll};
 use std::collections::BTreeMap;
 use std::io;
@@ -23,10 +26,19 @@ pub struct Target {
     pub path: PathBuf,
     pub expect: Expect,
     pub is_partition: bool,
+    pub is_dm: bool,
 }
 
-/// Reads the device as the daemon does, in a process of its own, and looks for every signature.
-pub fn probe(path: &Path, deadline: Duration) -> Probed {
+/// What is known of a device or image that somebody asked about.
+pub struct Inspected {
+    pub size: u64,
+    pub verdict: Verdict,
+    pub stack: Stack,
+}
+
+/// Reads the device as the daemon does, in a process of its own, and looks for every signature. A path
+/// to a disk is not read, as what is on it says nothing of it.
+pub fn inspect(path: &Path, deadline: Duration, multipath: &Multipath) -> io::Result<Inspected> {
     let metadata = std::fs::metadata(path)?;
     let expect = match metadata.file_type() {
         kind if kind.is_block_device() => Expect::Device(DevNo::from_dev_t(metadata.rdev())),
@@ -35,8 +47,35 @@ pub fn probe(path: &Path, deadline: Duration) -> Probed {
         kind if kind.is_file() || kind.is_fifo() => Expect::File,
         _ => return Err(io::Error::other("it is neither a block device nor a file")),
     };
-    let target = Target { path: path.to_owned(), expect, is_partition: is_partition(&metadata) };
-    probe_all(vec![target], When::Asked, deadline, &mut |_| {}).pop().expect("one that is read has a result")
+    let facts = match expect {
+        Expect::Device(devno) => facts(devno, multipath)?,
+        Expect::File => Facts::default(),
+    };
+    match multipath.standing(&facts) {
+        Standing::Component(member) => {
+            let verdict = Verdict::Member { member: Box::new(member), findings: Vec::new() };
+            return Ok(Inspected { size: facts.size, verdict, stack: *facts.stack });
+        }
+        Standing::Passive(state) => return Err(io::Error::other(passive(&state))),
+        Standing::Pending | Standing::Free => {}
+    }
+    let (is_partition, is_dm) = (facts.partition, facts.is_dm());
+    let target = Target { path: path.to_owned(), expect, is_partition, is_dm };
+    let probed = probe_all(vec![target], When::Asked, deadline, &mut |_| {}).pop();
+    let (size, verdict) = probed.expect("one that is read has a result")?;
+    Ok(Inspected { size, verdict, stack: *facts.stack })
+}
+
+/// What the kernel says; nothing of a device that has gone, which opening will tell.
+fn facts(devno: DevNo, multipath: &Multipath) -> io::Result<Facts> {
+    let mut sysfs = Sysfs::new();
+    sysfs.read_udev = multipath.is_configured();
+    Ok(sysfs.facts(devno)?.unwrap_or_default())
+}
+
+/// Why a path is not read, by its state.
+pub fn passive(state: &str) -> String {
+    format!("its target answers no reads on this path: {state}")
 }
 
 /// Reads them, some at a time, each with the deadline. `done` hears how many have been.
@@ -47,11 +86,6 @@ pub fn probe_all(targets: Vec<Target>, look: When, deadline: Duration, done: &mu
         results.iter_mut().filter(|result| result.is_none()).for_each(|result| *result = failed());
     }
     results.into_iter().flatten().collect()
-}
-
-fn is_partition(metadata: &std::fs::Metadata) -> bool {
-    let devno = DevNo::from_dev_t(metadata.rdev());
-    metadata.file_type().is_block_device() && Path::new(&format!("/sys/dev/block/{devno}/partition")).exists()
 }
 
 struct Prober {
@@ -88,7 +122,7 @@ impl Prober {
             while self.running.len() < PARALLEL
                 && let Some((job, target)) = waiting.next()
             {
-                let open = Open { path: target.path, expect: target.expect, first: HEAD };
+                let open = Open { path: target.path, expect: target.expect, first: HEAD, is_dm: target.is_dm };
                 self.pool.open(self.poll.registry(), job, open)?;
                 let until = Instant::now() + self.deadline;
                 self.running.insert(job, Running { until, is_partition: target.is_partition, size: 0, scan: None });
@@ -162,6 +196,7 @@ impl Prober {
                     done @ Step::Done(_) => done,
                 }
             }
+            Reply::Unusable(why) => return Err(io::Error::other(why.to_string())),
             Reply::Data { bytes, .. } => {
                 let scan = running.scan.as_mut().ok_or(io::ErrorKind::InvalidData)?;
                 scan.handle_read(&mut self.texts, bytes.as_deref().map_err(|errno| ReadError::Io(*errno)))

@@ -1,10 +1,11 @@
-//! What is read from run files, the devices file and a daemon's answer may be anything; so may a
-//! superblock whose checksum is right.
+//! What is read from run files, the devices file, multipath's files and a daemon's answer may be
+//! anything; so may a superblock whose checksum is right.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pvwatch::device::Facts;
+use pvwatch::device::{Facts, Path};
 use pvwatch::filter::DevicesFile;
+use pvwatch::multipath::{Multipath, Standing};
 use pvwatch::ondisk::ByteRange;
 use pvwatch::online::{PvOnline, encode_lookup, parse_lookup};
 use pvwatch::pvscan::{Found, Parsed, parse};
@@ -23,8 +24,29 @@ fuzz_target!(|input: &[u8]| {
     if let Ok(Parsed::Run(request)) = parse(words) {
         assert!(!request.all || request.operands.is_empty());
     }
+    multipath(input);
     superblocks(Input(input));
 });
+
+/// A disk that is listed is a path, unless the configuration says otherwise; and nothing makes it one
+/// that stands in the configuration alone.
+fn multipath(bytes: &[u8]) {
+    let wwid = String::from_utf8_lossy(bytes.split(|byte| *byte == b'\n').next().unwrap_or_default()).into_owned();
+    let path = Path { wwid: Some(wwid), ..Path::default() };
+    let disk = Facts { path: Some(Box::new(path)), ..Facts::default() };
+    let mut conf = Multipath::default();
+    conf.add_conf(bytes);
+    assert!(!matches!(conf.standing(&disk), Standing::Component(_)));
+    if conf.add_wwids(bytes).is_ok() {
+        let _ = conf.standing(&disk);
+    }
+    let mut listed = Multipath::default();
+    if listed.add_wwids(bytes).is_ok()
+        && let Standing::Component(path) = listed.standing(&disk)
+    {
+        assert!(path.uuid.is_some_and(|wwid| !wwid.is_empty()));
+    }
+}
 
 fn run_files(bytes: &[u8]) {
     if let Some(online) = PvOnline::parse(bytes) {

@@ -19,7 +19,7 @@ mod md;
 #[cfg(test)]
 mod testing;
 
-use crate::device::Holder;
+use crate::device::{Holder, Stack};
 use crate::ondisk::{ByteRange, ReadError};
 use std::fmt;
 
@@ -127,17 +127,24 @@ impl Member {
     }
 }
 
+/// What the device-mapper UUID of a multipath map begins with; its WWID follows.
+pub const MAP_PREFIX: &str = "mpath-";
+const DMRAID_PREFIX: &str = "DMRAID-";
+const LV_PREFIX: &str = "LVM-";
+
 impl Member {
-    /// Whether this is the array or map that it is a member of, by what kind of device it is.
-    pub fn is_held_by(&self, holder: &Holder) -> bool {
-        let dm = holder.dm_uuid.as_deref();
+    /// The array or map that has it now, by what is stacked on it. Of an array in a container, both
+    /// hold it; then the one with the lower number, which mdadm made first.
+    pub fn holder<'s>(&self, stack: &'s Stack) -> Option<&'s Holder> {
+        let has_prefix = |holder: &Holder, prefix| holder.dm_uuid.as_ref().is_some_and(|uuid| uuid.starts_with(prefix));
+        let is_md = |holder: &Holder| holder.name.starts_with("md");
+        // Of a partition, the disk's.
+        let mut holders = stack.holders.iter().chain(&stack.disk_holders);
         match self.class {
-            Class::Md => holder.name.starts_with("md"),
-            Class::FirmwareRaid => {
-                holder.name.starts_with("md") || dm.is_some_and(|uuid| uuid.to_ascii_lowercase().starts_with("dmraid-"))
-            }
-            Class::Multipath => dm.is_some_and(|uuid| uuid.starts_with("mpath-")),
-            Class::Other => true,
+            Class::Md => holders.find(|holder| is_md(holder)),
+            Class::FirmwareRaid => holders.find(|holder| is_md(holder) || has_prefix(holder, DMRAID_PREFIX)),
+            Class::Multipath => holders.find(|holder| has_prefix(holder, MAP_PREFIX)),
+            Class::Other => stack.holders.iter().find(|holder| !has_prefix(holder, LV_PREFIX)),
         }
     }
 }
@@ -348,6 +355,37 @@ mod tests {
         assert_eq!(found.unread, [(ByteRange { offset: SIZE - 8192, length: 4096 }, ReadError::Io(5))]);
         let found = search(&[head, tail, (end, 4096, true), (SIZE - 8192, 4096, true)]).unwrap();
         assert!(found.unread.is_empty() && found.members.is_empty() && found.damaged.is_empty());
+    }
+
+    #[test]
+    fn the_array_that_holds_a_member() {
+        let holder = |name: &str, minor, uuid: Option<&str>| Holder {
+            name: name.into(),
+            devno: crate::devno::DevNo::new(9, minor),
+            dm_uuid: uuid.map(str::to_owned),
+            dm_name: None,
+        };
+        let holders = vec![
+            holder("dm-0", 0, Some("LVM-x")),
+            holder("dm-1", 1, Some("mpath-x")),
+            holder("dm-2", 2, Some("DMRAID-x")),
+            holder("md126", 126, None),
+            holder("md127", 127, None),
+        ];
+        let disk_holders = vec![holder("dm-9", 9, Some("mpath-y"))];
+        let whole = Stack { holders, ..Stack::default() };
+        let partition = Stack { disk_holders, ..Stack::default() };
+        for (class, on_whole, on_partition) in [
+            (Class::Md, Some("/dev/md126"), None),
+            (Class::FirmwareRaid, Some("/dev/dm-2"), None),
+            (Class::Multipath, Some("/dev/dm-1"), Some("/dev/dm-9")),
+            (Class::Other, Some("/dev/dm-1"), None),
+        ] {
+            let member = Member { class, ..Member::default() };
+            for (stack, expected) in [(&whole, on_whole), (&partition, on_partition), (&Stack::default(), None)] {
+                assert_eq!(member.holder(stack).map(Holder::node).as_deref(), expected, "{class:?} {stack:?}");
+            }
+        }
     }
 
     #[test]

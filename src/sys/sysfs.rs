@@ -548,4 +548,19 @@ mod tests {
         assert_eq!((facts.size, facts.loop_backed), (0, Some(false)));
         assert_eq!(sysfs.facts(DevNo::new(7, 1_000_000)).unwrap(), None);
     }
+
+    #[test]
+    fn a_real_partition_has_its_disk() {
+        let Some(device) = needs("a_real_partition_has_its_disk", LoopDevice::create(69)) else { return };
+        let add = std::process::Command::new("addpart").arg(device.node()).args(["1", "64", "128"]).output();
+        if !add.is_ok_and(|output| output.status.success()) {
+            println!("skipped: a_real_partition_has_its_disk: addpart");
+            return;
+        }
+        let found = Sysfs::new().enumerate().unwrap();
+        let partition = found.iter().find(|present| present.facts.name == "loop69p1");
+        let stack = partition.map(|present| *present.facts.stack.clone());
+        assert!(std::process::Command::new("delpart").arg(device.node()).arg("1").status().unwrap().success());
+        assert_eq!(stack, Some(Stack { disk: Some(device.devno()), start: 64 * 512, ..Stack::default() }));
+    }
 }

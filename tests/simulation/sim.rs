@@ -2,7 +2,7 @@
 
 use crate::rng::Rng;
 use crate::run_files::Files;
-use crate::world::{Area, Content, Fault, SIZE, Shown, Vg, World, pvid};
+use crate::world::{Area, Content, Fault, SIZE, Shown, Vg, World, pvid, size_of};
 use pvwatch::conf::Settings;
 use pvwatch::device::{Present, Usage};
 use pvwatch::devno::DevNo;
@@ -288,7 +288,7 @@ impl Sim {
                 if self.world.disks.contains_key(&devno) {
                     let content = self.fresh_content();
                     self.log(&format!("{devno} becomes another disk with {}", shown(&content)));
-                    self.world.insert(self.now, devno, SIZE, content);
+                    self.world.insert(self.now, devno, size_of(devno), content);
                     self.let_go();
                     self.uevent(devno, "remove");
                     self.uevent(devno, "add");
@@ -350,7 +350,7 @@ impl Sim {
         }
         let content = self.fresh_content();
         self.log(&format!("add {devno} with {}", shown(&content)));
-        let size = if self.rng.one_in(12) { 1 << 20 } else { SIZE };
+        let size = if self.rng.one_in(12) { 1 << 20 } else { size_of(devno) };
         self.world.insert(self.now, devno, size, content);
         if self.allowed(Kind::Lose) && self.rng.one_in(6) {
             self.lost = true;
@@ -377,7 +377,7 @@ impl Sim {
         let (size, content) = (disk.size, disk.content.clone());
         if size == 0 {
             self.log(&format!("attach {devno}"));
-            self.world.insert(self.now, devno, SIZE, content);
+            self.world.insert(self.now, devno, size_of(devno), content);
         } else {
             self.log(&format!("detach {devno}"));
             self.world.insert(self.now, devno, 0, content);
@@ -417,7 +417,7 @@ impl Sim {
             // It was away, and comes back as it is by now or as it was then.
             Some(vg) if self.rng.one_in(2) => Area::Text(vg),
             Some(vg) if vg.seqno > 1 && self.rng.one_in(2) => {
-                Area::Text(Rc::new(Vg { seqno: vg.seqno - 1, pvs: vg.pvs.clone(), ..*vg }))
+                Area::Text(Rc::new(Vg { seqno: vg.seqno - 1, pvs: vg.pvs.clone(), on: vg.on.clone(), ..*vg }))
             }
             _ => Area::Empty,
         };
@@ -443,10 +443,10 @@ impl Sim {
         let in_others =
             self.vgs.values().filter(|vg| vg.id != id).flat_map(|vg| vg.pvs.clone()).collect::<BTreeSet<_>>();
         let mut vg = match self.vgs.get(&id) {
-            Some(vg) => Vg { seqno: 0, pvs: vg.pvs.clone(), ..**vg },
+            Some(vg) => Vg { seqno: 0, pvs: vg.pvs.clone(), on: Vec::new(), ..**vg },
             None => {
                 let name = if self.allowed(Kind::Rename) { self.rng.small(4) } else { id };
-                Vg { id, name, seqno: 0, pvs: Vec::new(), variant: 0 }
+                Vg { id, name, seqno: 0, pvs: Vec::new(), variant: 0, on: Vec::new() }
             }
         };
         let members = vg.pvs.clone();
@@ -467,6 +467,7 @@ impl Sim {
             vg.name = self.rng.small(4);
         }
         vg.variant = self.rng.small(4);
+        vg.on = vg.pvs.iter().map(|pv| self.disk_of(*pv).map_or(9, |devno| devno.minor)).collect();
         let seqno = self.next_seqno.entry(id).or_default();
         *seqno += 1;
         vg.seqno = *seqno;
@@ -500,9 +501,8 @@ impl Sim {
     }
 
     fn write_pv(&mut self, at: &mut Duration, pv: u8, to: &Area, torn: bool) {
-        // Of duplicates, a command writes one.
-        let on = self.world.disks.iter().find(|(_, disk)| disk.size >= SIZE && disk.content.pv() == Some(pv));
-        let Some((&devno, disk)) = on else { return };
+        let Some(devno) = self.disk_of(pv) else { return };
+        let disk = &self.world.disks[&devno];
         let diskseq = disk.diskseq;
         let Content::Pv { areas, .. } = &disk.content else { return };
         let count = areas.len();
@@ -517,6 +517,12 @@ impl Sim {
             self.schedule(*at, Pending::Write { devno, diskseq, pv, area, to: to.clone(), close });
             *at += self.gap();
         }
+    }
+
+    /// Of duplicates, a command writes one.
+    fn disk_of(&self, pv: u8) -> Option<DevNo> {
+        let mut disks = self.world.disks.iter();
+        disks.find(|(_, disk)| disk.size >= SIZE && disk.content.pv() == Some(pv)).map(|(devno, _)| *devno)
     }
 
     fn gap(&mut self) -> Duration {

@@ -12,7 +12,8 @@ impl Scene {
         let vg = self.daemon.vg("vg0").unwrap();
         let device = crate::guest::device_number(Path::new(node));
         assert!(vg.present.values().any(|present| *present == device), "{node}: {vg:?}");
-        let expected = others.iter().map(|other| crate::guest::device_number(Path::new(other))).collect::<BTreeSet<_>>();
+        let expected =
+            others.iter().map(|other| crate::guest::device_number(Path::new(other))).collect::<BTreeSet<_>>();
         let shown = |device: &i64| self.daemon.show_one(pvwatch::devno::DevNo::from_wire(*device).to_string());
         for device in &expected {
             let shown = shown(device);

@@ -1,7 +1,7 @@
 //! Devices of device-mapper itself: suspended ones, LVs that hold PVs, and what is internal.
 
 use crate::guest::{Machine, device_number, run, settle};
-use crate::scene::Opened;
+use crate::scene::{Opened, Scene};
 use nix::sys::signal::Signal;
 use serde_json::json;
 use std::collections::BTreeSet;

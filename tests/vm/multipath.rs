@@ -132,11 +132,12 @@ fn a_map_without_multipathd() {
     // With the handler each path has a state, and of three one is not to be used.
     run("modprobe -a scsi_dh_alua dm-multipath");
     let paths = machine.paths(3, 64);
-    let state = |path: &Disk| {
-        fs::read_to_string(format!("/sys/block/{}/device/access_state", path.name().unwrap())).unwrap()
-    };
+    let state =
+        |path: &Disk| fs::read_to_string(format!("/sys/block/{}/device/access_state", path.name().unwrap())).unwrap();
     let (standby, active): (Vec<_>, Vec<_>) = paths.iter().partition(|path| state(path) == "standby\n");
-    let ([standby], [a, b]) = (&standby[..], &active[..]) else { panic!("{:?}", paths.iter().map(state)) };
+    let ([standby], [a, b]) = (&standby[..], &active[..]) else {
+        panic!("{:?}", paths.iter().map(state).collect::<Vec<_>>())
+    };
     let nodes = [a, b].map(ToString::to_string);
     let nodes = nodes.each_ref().map(String::as_str);
     let table = format!("0 131072 multipath 0 0 2 1 service-time 0 1 0 {a} service-time 0 1 0 {b}");
@@ -190,7 +191,7 @@ fn a_map_without_multipathd() {
     assert_eq!(scene.daemon.vg("vg0"), None);
     wait_until("the wait for a map to be over", || scene.daemon.vg("vg0").is_some());
     let vg = scene.daemon.vg("vg0").unwrap();
-    assert!(vg.present.values().all(|device| [a, b].map(Disk::device).contains(device)), "{vg:?}");
+    assert!(vg.present.values().all(|device| [a.device(), b.device()].contains(device)), "{vg:?}");
     scene.has_no_duplicates();
     assert_eq!(run("pvs --noheadings 2>&1"), "");
     scene.step(&make_map);

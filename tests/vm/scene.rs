@@ -196,7 +196,8 @@ impl Scene {
         let pvs = devices.filter_map(|device| Some((device, device.pv()?)));
         let inspected = pvs.map(|(device, pv)| {
             let node = device.path();
-            let inspected = inspect::to_json(&node, device.facts.size, &Verdict::Pv(Box::new(pv.clone())));
+            let inspected =
+                inspect::to_json(&node, device.facts.size, &Verdict::Pv(Box::new(pv.clone())), &device.facts.stack);
             (node, inspected)
         });
         inspected.filter(|(node, inspected)| self.inspected.get(node) != Some(inspected)).collect()

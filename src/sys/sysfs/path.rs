@@ -3,6 +3,7 @@
 use super::read;
 use crate::device::Path;
 use crate::devno::DevNo;
+use crate::multipath::by_udev;
 use nix::libc;
 use std::io;
 
@@ -70,16 +71,7 @@ pub(super) fn udev(disk: DevNo) -> Option<bool> {
     if !device.is_initialized() {
         return None;
     }
-    says_path(property("DM_MULTIPATH_DEVICE_PATH"), property("ID_FS_TYPE"))
-}
-
-fn says_path(device_path: Option<&str>, fs_type: Option<&str>) -> Option<bool> {
-    match device_path {
-        _ if fs_type == Some("mpath_member") => Some(true),
-        Some("1") => Some(true),
-        Some("0") => Some(false),
-        _ => None,
-    }
+    by_udev(property("DM_MULTIPATH_DEVICE_PATH"), property("ID_FS_TYPE"))
 }
 
 #[cfg(test)]
@@ -110,20 +102,5 @@ mod tests {
         }
         assert_eq!(refused(libc::EIO).unwrap_err().raw_os_error(), Some(libc::EIO));
         assert_eq!(unless_refused(Ok(Some("naa.5".into()))).unwrap().unwrap(), "naa.5");
-    }
-
-    #[test]
-    fn what_udev_says() {
-        for (device_path, fs_type, expected) in [
-            (None, None, None),
-            (Some("1"), None, Some(true)),
-            (Some("1"), Some("mpath_member"), Some(true)),
-            (None, Some("mpath_member"), Some(true)),
-            (Some("0"), Some("LVM2_member"), Some(false)),
-            (None, Some("LVM2_member"), None),
-            (Some(""), None, None),
-        ] {
-            assert_eq!(says_path(device_path, fs_type), expected, "{device_path:?} {fs_type:?}");
-        }
     }
 }

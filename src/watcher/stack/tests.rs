@@ -24,6 +24,9 @@ fn a_partition_of_a_disk_of_its_own_is_a_pv() {
     let bench = partition(zeros(), 1 << 20);
     assert_eq!(bench.place(0), Some(PARTITION));
     assert_eq!(bench.opens[&0], 2, "once for itself, and once for what holds its partition");
+    // Of the partition its end and its text, and of the disk its end.
+    assert_eq!(bench.reads, 3);
+    assert_eq!(Bench::new(&[zeros()]).reads, 0);
 }
 
 #[test]
