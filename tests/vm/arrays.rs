@@ -70,13 +70,24 @@ fn inspected(disks: &[&Disk]) -> Vec<Value> {
     serde_json::from_str(&run(&format!("{} inspect --json {nodes}", program("pvwatch").display()))).unwrap()
 }
 
-/// The node of the one array there is, containers apart.
+/// The node of the one array there is.
 fn array() -> String {
-    let names = fs::read_dir("/sys/block").unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let size = |name: &str| fs::read_to_string(format!("/sys/block/{name}/size")).unwrap();
-    let arrays = names.filter(|name| name.starts_with("md") && size(name) != "0\n").collect::<Vec<_>>();
+    let arrays = arrays_in("/sys/block");
     assert_eq!(arrays.len(), 1, "{arrays:?}");
-    format!("/dev/{}", arrays[0])
+    arrays[0].clone()
+}
+
+/// The node of the array that runs on the disk.
+fn array_of(disk: &Disk) -> Option<String> {
+    arrays_in(&format!("/sys/block/{}/holders", disk.name().unwrap())).pop()
+}
+
+/// The nodes of arrays, containers apart.
+fn arrays_in(directory: &str) -> Vec<String> {
+    let names = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let size = |name: &str| fs::read_to_string(format!("/sys/block/{name}/size")).unwrap();
+    let arrays = names.filter(|name| name.starts_with("md") && size(name) != "0\n");
+    arrays.map(|name| format!("/dev/{name}")).collect()
 }
 
 /// Whether the member said so says what mdadm says of it.
@@ -95,7 +106,8 @@ impl Scene {
         self.daemon.call("Rescan", &json!({}));
         self.daemon.settle();
         for (disk, inspected) in disks.iter().zip(inspected(disks)) {
-            let expected = examined(&disk.to_string());
+            let mut expected = examined(&disk.to_string());
+            expected["device"] = json!(array_of(disk));
             check_member(&inspected, &expected, "inspect");
             check_member(&self.daemon.show_one(disk.node()), &expected, "status");
         }
