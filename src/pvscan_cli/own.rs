@@ -6,7 +6,7 @@ use crate::device::Facts;
 use crate::devno::DevNo;
 use crate::filter::Rule;
 use crate::multipath::{Standing, by_udev};
-use crate::probe::{Probed, Target, passive, probe_all};
+use crate::probe::{Disk, Probed, Target, passive, probe_all};
 use crate::pvscan::{Asked, Found, Host, List, Operand, Pv, Request};
 use crate::scan::Verdict;
 use crate::signature::When;
@@ -160,16 +160,28 @@ impl Own {
         self.ask_environment(&mut facts);
         match self.settings.multipath.standing(&facts) {
             Standing::Component(member) => return Known::Found(Found::Excluded(member.why_no_pv())),
-            Standing::Passive(state) => return Known::Found(Found::Unreadable(passive(&state))),
+            Standing::Passive(state) => return Known::Found(Found::Excluded(passive(&state))),
             // Nobody stays to see whether the map comes. If it does not, udev says so in an event.
             Standing::Pending if !self.settings.multipath_wait.is_zero() => {
                 return Known::Found(Found::Excluded("device may be a multipath component".to_owned()));
             }
             Standing::Pending | Standing::Free => {}
         }
-        let (is_partition, is_dm) = (facts.partition, facts.is_dm());
-        let target = Target { path, expect: Expect::Device(devno), is_partition, is_dm };
+        let disk = match self.disk_of(&facts) {
+            Ok(disk) => disk,
+            Err(error) => return Known::Found(Found::Unreadable(error.to_string())),
+        };
+        let target =
+            Target { path, expect: Expect::Device(devno), is_dm: facts.is_dm(), is_partition: facts.partition, disk };
         Known::ToRead { candidate: Box::new(Candidate { devno, node: name, facts, names }), target }
+    }
+
+    /// The disk of a partition, if the filter lets it be read.
+    fn disk_of(&mut self, facts: &Facts) -> io::Result<Option<Disk>> {
+        let Some(disk) = Disk::of(&mut self.sysfs, facts)? else { return Ok(None) };
+        let names = self.names(disk.devno, [disk.node(), disk.node()])?;
+        let Some(facts) = self.sysfs.facts(disk.devno)? else { return Ok(None) };
+        Ok(self.settings.filter.rejects(&facts, names.iter().map(String::as_str)).is_none().then_some(disk))
     }
 
     /// While udev's rules run, its database has what was true before; the properties of the device are

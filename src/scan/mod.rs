@@ -18,6 +18,7 @@ use crate::ondisk::partitions;
 use crate::ondisk::pv_header::{FLAGS_SINCE, PvHeader, is_in_use};
 use crate::signature::{self, Known, Medium, Member, OVER_LVM, UNDER_LVM, When};
 use mda::{MdaReader, MdaStep};
+use std::ops::Range;
 use std::rc::Rc;
 
 pub use crate::ondisk::pv_header::Area;
@@ -124,6 +125,28 @@ impl Pv {
         }
         self.vg = Some(vg);
     }
+}
+
+/// What a partition is on which a PV was found, now that its disk has been read with its end: the
+/// label may be that of an array whose members have their superblocks there. The kernel looks for
+/// partitions on those, too. A superblock in one of the disk's partitions, these places, is not the
+/// disk's.
+pub fn on_partition(mut pv: Box<Pv>, disk: Result<Verdict, ReadError>, partitions: &[Range<u64>]) -> Verdict {
+    let unread = match disk {
+        Ok(Verdict::Member { member, findings }) => {
+            if !partitions.iter().any(|place| place.contains(&member.offset)) {
+                return Verdict::Member { member, findings };
+            }
+            None
+        }
+        Ok(Verdict::Unreadable { error, .. }) | Err(error) => Some(error),
+        Ok(Verdict::Pv(_) | Verdict::NotAPv { .. }) => None,
+    };
+    if let Some(error) = unread {
+        pv.findings.push(Finding::new(Code::EndUnread, format_args!("the partition's disk: {error}")));
+        pv.end_error = pv.end_error.or(Some(error));
+    }
+    Verdict::Pv(pv)
 }
 
 /// The scan of one device.

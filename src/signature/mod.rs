@@ -17,7 +17,7 @@ pub mod firmware_image;
 mod imsm;
 mod md;
 #[cfg(test)]
-mod testing;
+mod whole;
 
 use crate::device::{Holder, Stack};
 use crate::ondisk::{ByteRange, ReadError};

@@ -31,6 +31,8 @@ pub enum Cause {
     OpenFailed,
     /// A device that is stacked on it has come, changed or gone.
     Stacked,
+    /// Another partition of its disk has come.
+    Partition,
     /// A map might have taken it meanwhile.
     Waited,
     /// A `change` event that udevd makes when a writer has closed a node.
@@ -53,6 +55,7 @@ impl fmt::Display for Cause {
             Cause::Periodic => f.write_str("the periodic re-read"),
             Cause::OpenFailed => f.write_str("it could not be opened"),
             Cause::Stacked => f.write_str("a change of what is stacked on it"),
+            Cause::Partition => f.write_str("another partition of its disk"),
             Cause::Waited => f.write_str("the wait for a multipath map"),
             Cause::Echo => f.write_str("uevent change, after a writer"),
         }

@@ -6,8 +6,8 @@ use super::{Cause, Effect, JOBS_MAX, Opened, Report, Watcher};
 use crate::devno::DevNo;
 use crate::dm::Unusable;
 use crate::filter::Rule;
-use crate::scan::{Code, Finding, HEAD, Pv, ReadError, Scan, Step, Verdict};
-use crate::signature::{Medium, Member, When};
+use crate::scan::{HEAD, Pv, ReadError, Scan, Step, Verdict, on_partition};
+use crate::signature::{Medium, When};
 use std::time::Duration;
 
 pub type JobId = u64;
@@ -77,9 +77,11 @@ impl Watcher {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let opened = match result {
             Ok(opened) => opened,
-            Err(errno) if job.on_partition.is_some() => return self.disk_unread(now, id, ReadError::Io(errno)),
             Err(errno) => {
                 let devno = job.devno;
+                if let Some(pv) = job.on_partition.take() {
+                    return self.conclude_on_partition(now, id, pv, Err(ReadError::Io(errno)));
+                }
                 self.fail(now, id, Reason::Open(errno));
                 // It may have gone just now.
                 return self.touch(devno, Cause::OpenFailed);
@@ -130,11 +132,7 @@ impl Watcher {
     fn conclude(&mut self, now: Duration, id: JobId, verdict: Verdict) {
         let job = self.jobs.get_mut(&id).expect("the caller has it");
         match (job.on_partition.take(), verdict) {
-            (Some(_), Verdict::Member { member, findings }) if self.is_of_disk(id, &member) => {
-                self.conclude_own(now, id, Verdict::Member { member, findings });
-            }
-            (Some(pv), Verdict::Unreadable { error, .. }) => self.conclude_own(now, id, unread_disk(pv, error)),
-            (Some(pv), _) => self.conclude_own(now, id, Verdict::Pv(pv)),
+            (Some(pv), verdict) => self.conclude_on_partition(now, id, pv, Ok(verdict)),
             (None, Verdict::Pv(pv)) => match self.disk_to_read(id) {
                 Some(disk) => self.read_disk(id, disk, pv),
                 None => self.conclude_own(now, id, Verdict::Pv(pv)),
@@ -151,8 +149,7 @@ impl Watcher {
         self.devices.get(&disk).is_some_and(readable).then_some(disk)
     }
 
-    /// The label may be that of an array whose members have their superblocks at the end of the
-    /// disk. The kernel looks for partitions on those, too.
+    /// Goes on with what is at the end of the disk.
     fn read_disk(&mut self, id: JobId, disk: DevNo, pv: Box<Pv>) {
         let job = self.jobs.get_mut(&id).expect("the caller has it");
         job.on_partition = Some(pv);
@@ -163,17 +160,13 @@ impl Watcher {
         self.effects.push_back(Effect::Open { job: id, devno: disk, path, length: HEAD });
     }
 
-    /// Whether a superblock on the disk is the disk's, and not in one of its partitions.
-    fn is_of_disk(&self, id: JobId, member: &Member) -> bool {
-        let disk = self.jobs.get(&id).and_then(|job| self.devices.get(&job.devno)?.facts.stack.disk);
-        let partitions = self.devices.values().map(|device| &device.facts).filter(|facts| facts.stack.disk == disk);
-        let mut places = partitions.map(|facts| facts.stack.start..facts.stack.start.saturating_add(facts.size));
-        !places.any(|place| place.contains(&member.offset))
-    }
-
-    fn disk_unread(&mut self, now: Duration, id: JobId, error: ReadError) {
-        let pv = self.jobs.get_mut(&id).and_then(|job| job.on_partition.take()).expect("the caller has seen it");
-        self.conclude_own(now, id, unread_disk(pv, error));
+    fn conclude_on_partition(&mut self, now: Duration, id: JobId, pv: Box<Pv>, disk: Result<Verdict, ReadError>) {
+        let number = self.jobs.get(&id).and_then(|job| self.devices.get(&job.devno)?.facts.stack.disk);
+        let partitions = self.devices.values().map(|device| &device.facts).filter(|facts| facts.stack.disk == number);
+        let places = partitions.map(|facts| facts.stack.start..facts.stack.start.saturating_add(facts.size));
+        // Without a member, none of them counts.
+        let places = if matches!(disk, Ok(Verdict::Member { .. })) { places.collect() } else { Vec::new() };
+        self.conclude_own(now, id, on_partition(pv, disk, &places));
     }
 
     fn conclude_own(&mut self, now: Duration, id: JobId, verdict: Verdict) {
@@ -396,13 +389,6 @@ impl Watcher {
         }
         is_new
     }
-}
-
-/// The PV on a partition whose disk could not be read.
-fn unread_disk(mut pv: Box<Pv>, error: ReadError) -> Verdict {
-    pv.findings.push(Finding::new(Code::EndUnread, format_args!("the partition's disk: {error}")));
-    pv.end_error = pv.end_error.or(Some(error));
-    Verdict::Pv(pv)
 }
 
 /// Numbers that are not known prove nothing.
