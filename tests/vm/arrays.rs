@@ -189,7 +189,7 @@ fn striped_arrays_that_udevd_assembles() {
     let machine = Machine::udev();
     let disks = machine.disks(3, 32);
     let mut scene = Scene::begin_with(FULL, |_, _| {});
-    for (level, version, count) in [("5", "1.0", 3), ("10", "0.90", 3), ("0", "0.90", 2)] {
+    for (level, version, count) in [("5", "1.0", 3), ("10", "0.90", 3), ("0", "1.0", 2)] {
         let members = disks.iter().take(count).collect::<Vec<_>>();
         let nodes = members.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
         let clean = if level == "0" { "" } else { "--assume-clean" };

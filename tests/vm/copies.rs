@@ -1,6 +1,6 @@
 //! One PV on several devices: which of them it is used on is what lvm chooses, too.
 
-use crate::guest::{Machine, run};
+use crate::guest::{Machine, device_number, run};
 use crate::scene::{Opened, Scene};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -10,10 +10,9 @@ impl Scene {
     #[track_caller]
     fn is_on(&self, node: &str, others: &[&str]) {
         let vg = self.daemon.vg("vg0").unwrap();
-        let device = crate::guest::device_number(Path::new(node));
+        let device = device_number(Path::new(node));
         assert!(vg.present.values().any(|present| *present == device), "{node}: {vg:?}");
-        let expected =
-            others.iter().map(|other| crate::guest::device_number(Path::new(other))).collect::<BTreeSet<_>>();
+        let expected = others.iter().map(|other| device_number(Path::new(other))).collect::<BTreeSet<_>>();
         let shown = |device: &i64| self.daemon.show_one(pvwatch::devno::DevNo::from_wire(*device).to_string());
         for device in &expected {
             let shown = shown(device);
@@ -25,7 +24,7 @@ impl Scene {
         let rows = run("pvs -a --noheadings --nameprefixes -o pv_name,pv_duplicate 2>/dev/null");
         let duplicates = rows.lines().filter(|row| row.contains("LVM2_PV_DUPLICATE='duplicate'"));
         let names = duplicates.map(|row| row.split('\'').nth(1).unwrap());
-        let lvms = names.map(|name| crate::guest::device_number(Path::new(name))).collect::<BTreeSet<_>>();
+        let lvms = names.map(|name| device_number(Path::new(name))).collect::<BTreeSet<_>>();
         assert_eq!(lvms, expected, "{rows}");
     }
 }
@@ -36,7 +35,8 @@ fn a_snapshot_of_a_pv() {
     let disks = machine.disks(2, 64);
     let [a, cow] = [&disks[0], &disks[1]].map(ToString::to_string);
     let mut scene = Scene::begin();
-    scene.step(&format!("vgcreate -q -s 1M vg0 {a}"));
+    // No LV is active but where it is told to be.
+    scene.step(&format!("vgcreate -q --setautoactivation n -s 1M vg0 {a}"));
     scene.step("lvcreate -q -y -an -Zn -Wn -l 4 -n lv vg0");
     scene.step(&format!("dmsetup create origin --table '0 131072 snapshot-origin {a}'; udevadm settle"));
     scene.is_on(&a, &["/dev/mapper/origin"]);
@@ -78,16 +78,21 @@ fn a_linear_device_over_a_pv() {
     scene.step(&create);
     scene.is_on(linear, &[&a]);
 
+    // What has nothing behind it is not even opened. What was read of it stays, marked as old.
     let reload = |table: &str| {
         format!("dmsetup suspend linear; dmsetup load linear --table '{table}'; dmsetup resume linear; udevadm settle")
     };
-    opened.names();
-    scene.step(&reload("0 131072 error"));
-    scene.is_on(&a, &[]);
-    scene.step(&reload("0 131072 zero"));
-    scene.is_on(&a, &[]);
     let dm = std::fs::canonicalize(linear).unwrap();
-    assert!(opened.names().iter().all(|name| *name != linear && Path::new(name) != dm));
+    for target in ["error", "zero"] {
+        run("udevadm settle");
+        scene.daemon.settle();
+        opened.names();
+        run(&reload(&format!("0 131072 {target}")));
+        assert_eq!(scene.daemon.settle().len(), 1);
+        let shown = scene.daemon.show_one(linear);
+        assert_eq!(shown["quarantine"]["reason"], "all its targets are error or zero", "{shown:#}");
+        assert!(opened.names().iter().all(|name| *name != linear && Path::new(name) != dm));
+    }
     scene.step(&reload(&format!("0 131072 linear {a} 0")));
     scene.is_on(linear, &[&a]);
     scene.end();
@@ -105,10 +110,17 @@ fn a_cloned_disk_and_three_copies() {
         scene.step(&format!("dd if={a} of={copy} bs=1M conv=fsync status=none; udevadm settle"));
     }
     scene.is_on(a, &[b, c]);
-    // The clone's metadata are newer, and they name it.
-    scene.step(&format!("vgchange -q --addtag clone --devices {b} vg0; udevadm settle"));
-    scene.is_on(b, &[a, c]);
-    assert_eq!(scene.daemon.vg("vg0").unwrap().seqno, 2);
+    // The clone goes its own way. Which of them is right nothing tells; lvm goes by the one that
+    // it has seen first, and so does not even see what it has written itself.
+    run(&format!("vgchange -q --addtag clone --devices {b} vg0; udevadm settle"));
+    assert_eq!(scene.missing().len(), 1);
+    let ambiguous = scene.daemon.status()["ambiguous"].take();
+    assert_eq!(ambiguous[0]["devices"], serde_json::json!([a, b, c]));
+    assert_eq!(ambiguous[0]["differs"], "seqno 1 and 2");
+    assert_eq!(
+        run("pvs --noheadings -o pv_name,vg_seqno 2>/dev/null").split_whitespace().collect::<Vec<_>>(),
+        [a, "1"]
+    );
     disks[1].pull();
     scene.agree("the clone is gone");
     scene.is_on(a, &[c]);
