@@ -2,46 +2,12 @@
 
 use crate::common::wait_until;
 use crate::guest::{Machine, device_number, run, settle};
-use crate::scene::{Scene, opened_names, program};
+use crate::scene::{Opened, Scene, program};
 use nix::sys::signal::Signal;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
-/// The nodes that the daemon and its readers have opened since this was asked last.
-struct Opened {
-    log: PathBuf,
-    read: usize,
-}
-
-impl Opened {
-    /// A scene with everything recorded that is opened.
-    fn begin(settings: &str) -> (Scene, Opened) {
-        let mut log = PathBuf::new();
-        let scene = Scene::begin_with(settings, |world, command| {
-            log = world.path("opened");
-            let mut traced = Command::new("strace");
-            // The tracer is not in between: we have to do with the daemon itself.
-            traced.args(["-D", "-f", "-qq", "-e", "trace=open,openat,openat2", "-o"]).arg(&log);
-            traced.arg(command.get_program()).args(command.get_args());
-            for (name, value) in command.get_envs() {
-                traced.env(name, value.unwrap_or_default());
-            }
-            *command = traced;
-        });
-        (scene, Opened { log, read: 0 })
-    }
-
-    /// The names below /dev, as they were given.
-    fn names(&mut self) -> BTreeSet<String> {
-        let log = fs::read_to_string(&self.log).unwrap();
-        let new = &log[self.read..];
-        self.read = log.len();
-        opened_names(new)
-    }
-}
+use std::path::Path;
 
 /// Every name of these dm devices.
 fn names_of(names: &[String]) -> BTreeSet<String> {

@@ -4,7 +4,9 @@
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use pvwatch::conf::Settings;
 use pvwatch::devno::DevNo;
+use pvwatch::sys::settings::load_multipath;
 use pvwatch::sys::sysfs::Sysfs;
+use pvwatch::sys::usage;
 use pvwatch::watcher::{Effect, Event, Opened, Watcher};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -16,8 +18,10 @@ use std::time::Duration;
 const SECOND_LOOK: Duration = Duration::from_secs(2);
 
 /// A watcher that has scanned everything there is, and has taken its second looks.
-pub fn scan(settings: Settings) -> Watcher {
+pub fn scan(mut settings: Settings) -> Watcher {
+    load_multipath(&mut settings);
     let mut scan = Scan { sysfs: Sysfs::new(), open: BTreeMap::new() };
+    scan.sysfs.read_udev = settings.multipath.is_configured();
     let mut watcher = Watcher::new(settings, 1, Duration::ZERO);
     for now in [Duration::ZERO, SECOND_LOOK] {
         watcher.handle_timeout(now);
@@ -59,6 +63,7 @@ impl Scan {
                 self.open.remove(&job);
                 None
             }
+            Effect::ReadUsage => Some(Event::Usage(usage::read())),
             Effect::Abandon(job) => panic!("job {job} hangs"),
             Effect::Publish(_) | Effect::ListRunFiles | Effect::InvalidateHints => panic!("it has no run files"),
             Effect::Watch { .. }

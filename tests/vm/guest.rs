@@ -71,9 +71,19 @@ impl Machine {
     /// The same with more parameters of `scsi_debug`. Once in a test: it is a module's.
     pub fn disks_with(&self, count: usize, mebibytes: u64, parameters: &str) -> Vec<Disk> {
         // With one store for all of them, they would be copies of each other.
-        run(&format!(
-            "modprobe scsi_debug per_host_store=1 add_host={count} num_tgts=1 dev_size_mb={mebibytes} {parameters}"
-        ));
+        self.scsi_debug(count, mebibytes, &format!("per_host_store=1 {parameters}"))
+    }
+
+    /// Ways to one SCSI disk, each of which can be pulled out; in place of other disks.
+    pub fn paths(&self, count: usize, mebibytes: u64) -> Vec<Disk> {
+        // The disk's id is its vendor's own, which Debian's rules take for less than the id of a
+        // real disk. To multipath it is to be as the kernel has it.
+        self.udev_rules("50-wwid.rules", &format!("KERNEL==\"sd*\", ENV{{ID_SERIAL}}=\"{WWID}\"\n"));
+        self.scsi_debug(count, mebibytes, "vpd_use_hostno=0")
+    }
+
+    fn scsi_debug(&self, count: usize, mebibytes: u64, parameters: &str) -> Vec<Disk> {
+        run(&format!("modprobe scsi_debug add_host={count} num_tgts=1 dev_size_mb={mebibytes} {parameters}"));
         let disks = wait_for("the disks", || {
             let disks = scsi_debug_hosts().into_iter().map(|host| Disk { host }).collect::<Vec<_>>();
             (disks.len() == count && disks.iter().all(|disk| disk.name().is_some())).then_some(disks)
@@ -100,6 +110,13 @@ impl Machine {
         made
     }
 
+    /// Rules for udevd, in place of its own if it has a file of that name.
+    pub fn udev_rules(&self, file: &str, rules: &str) {
+        fs::create_dir_all(RULES).unwrap();
+        fs::write(Path::new(RULES).join(file), rules).unwrap();
+        run("udevadm control --reload");
+    }
+
     /// A loop device on a file of holes.
     pub fn loop_device(&self, mebibytes: u64) -> PathBuf {
         let image = tempfile::NamedTempFile::new_in(self.directory.path()).unwrap();
@@ -120,6 +137,11 @@ impl Drop for Machine {
     }
 }
 
+/// What multipath calls the disk of [`Machine::paths`].
+pub const WWID: &str = "333333330000007d0";
+
+/// What is here goes before Debian's own.
+const RULES: &str = "/run/udev/rules.d";
 const NULL_BLKS: &str = "/sys/kernel/config/nullb";
 
 /// Takes all of it apart, from the top. Starting programs is slow in an emulated machine: no more
@@ -127,6 +149,7 @@ const NULL_BLKS: &str = "/sys/kernel/config/nullb";
 fn clean() {
     run(&format!(
         "any() {{ [ -e \"$1\" ]; }}
+        ! any /run/multipathd.pid || multipathd shutdown >/dev/null
         for _ in 1 2 3 4 5 6 7 8; do
             ! any /sys/block/dm-* || dmsetup remove_all --force >/dev/null 2>&1 || true
             ! any /sys/block/md* || mdadm --stop --scan >/dev/null 2>&1 || true
@@ -141,7 +164,8 @@ fn clean() {
         for module in scsi_debug null_blk; do
             ! any /sys/module/$module || {{ udevadm settle; modprobe -r $module; udevadm settle; }}
         done
-        rm -rf /run/lvm/* /etc/lvm/archive /etc/lvm/backup /etc/lvm/devices"
+        ! any {RULES}/* || {{ rm {RULES}/*; udevadm control --reload; }}
+        rm -rf /etc/multipath /etc/multipath.conf /run/lvm/* /etc/lvm/archive /etc/lvm/backup /etc/lvm/devices"
     ));
 }
 

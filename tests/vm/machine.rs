@@ -17,9 +17,13 @@ fn the_kernel_has_what_is_needed_and_udevd_runs() {
         "dm-flakey",
         "dm-multipath",
         "md-mod",
+        "raid0",
         "raid1",
+        "raid10",
+        "raid456",
         "loop",
         "scsi_debug",
+        "scsi_dh_alua",
         "null_blk",
     ] {
         run(&format!("modprobe -n {module}"));

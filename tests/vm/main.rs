@@ -1,12 +1,15 @@
 //! What needs a real device-mapper, disks and udevd: run by `scripts/vm --test` in its machine,
 //! one test after the other. How to write one is told in `guest`.
 
+mod arrays;
+mod copies;
 mod dm;
 mod fresh;
 mod guest;
 mod hotplug;
 mod lvm_commands;
 mod machine;
+mod multipath;
 mod partitions;
 mod paths;
 mod pvwatchd;

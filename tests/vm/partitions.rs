@@ -4,7 +4,7 @@ use crate::guest::{Machine, run};
 use crate::scene::Scene;
 
 /// A command that writes a table of these to a disk: first sector and sectors.
-fn table(disk: &str, partitions: &[(u32, u32)]) -> String {
+pub fn table(disk: &str, partitions: &[(u32, u32)]) -> String {
     let mut sector = [0; 512];
     for (entry, (start, size)) in sector[446..].chunks_mut(16).zip(partitions) {
         entry[4] = 0x83;

@@ -198,7 +198,7 @@ impl Scene {
         let inspected = pvs.map(|(device, pv)| {
             let node = device.path();
             let inspected =
-                inspect::to_json(&node, device.facts.size, &Verdict::Pv(Box::new(pv.clone())), &Stack::default());
+                inspect::to_json(&node, device.facts.size, &Verdict::Pv(Box::new(pv.clone())), &device.facts.stack);
             (node, inspected)
         });
         inspected.filter(|(node, inspected)| self.inspected.get(node) != Some(inspected)).collect()
@@ -215,6 +215,39 @@ impl Drop for Scene {
 pub fn opened_names(log: &str) -> BTreeSet<String> {
     let opened = log.lines().filter_map(|line| line.split('"').nth(1)).filter(|name| name.starts_with("/dev/"));
     opened.filter(|name| !Path::new(name).is_dir() && *name != "/dev/null").map(str::to_owned).collect()
+}
+
+/// The nodes that the daemon and its readers have opened since this was asked last.
+pub struct Opened {
+    log: PathBuf,
+    read: usize,
+}
+
+impl Opened {
+    /// A scene with everything recorded that is opened.
+    pub fn begin(settings: &str) -> (Scene, Opened) {
+        let mut log = PathBuf::new();
+        let scene = Scene::begin_with(settings, |world, command| {
+            log = world.path("opened");
+            let mut traced = Command::new("strace");
+            // The tracer is not in between: we have to do with the daemon itself.
+            traced.args(["-D", "-f", "-qq", "-e", "trace=open,openat,openat2", "-o"]).arg(&log);
+            traced.arg(command.get_program()).args(command.get_args());
+            for (name, value) in command.get_envs() {
+                traced.env(name, value.unwrap_or_default());
+            }
+            *command = traced;
+        });
+        (scene, Opened { log, read: 0 })
+    }
+
+    /// The names below /dev, as they were given.
+    pub fn names(&mut self) -> BTreeSet<String> {
+        let log = fs::read_to_string(&self.log).unwrap();
+        let new = &log[self.read..];
+        self.read = log.len();
+        opened_names(new)
+    }
 }
 
 /// Settings of lvm and of the daemon for what is run from now on.
