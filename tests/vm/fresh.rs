@@ -49,7 +49,6 @@ impl Scan {
                 let found = facts.map(|facts| (vec![format!("/dev/{}", facts.name)], facts));
                 Some(Event::Facts { devno, found: found.map(|(names, facts)| (facts, names)) })
             }
-            Effect::ReadUsage => Some(Event::Usage(pvwatch::sys::usage::read())),
             Effect::Open { job, devno, path, length } => {
                 let result = self.open(job, devno, &path, length);
                 Some(Event::Opened { job, result: result.map_err(|error| error.raw_os_error().unwrap()) })

@@ -6,7 +6,6 @@ use crate::fresh;
 use crate::guest::{device_number, run, try_run};
 use nix::sys::signal::Signal;
 use pvwatch::conf::Settings;
-use pvwatch::device::Stack;
 use pvwatch::devno::DevNo;
 use pvwatch::inspect;
 use pvwatch::ondisk::crc;
