@@ -1,6 +1,6 @@
 //! A naive scan of the world, and what the watcher's replies must say if it saw the same.
 
-use crate::world::{Content, Disk, SIZE, Vg, World, hyphenated, name, pvid, vgid};
+use crate::world::{Content, Disk, Vg, World, hyphenated, name, pvid, vgid};
 use pvwatch::devno::DevNo;
 use pvwatch::text::{self, Section};
 use pvwatch::watcher::Watcher;
@@ -26,8 +26,8 @@ pub struct Expect {
 
 /// Compares; the error says the first thing that is wrong.
 pub fn check(watcher: &mut Watcher, now: Duration, world: &World, expect: &Expect) -> Result<(), String> {
-    let readable = |disk: &Disk| disk.size >= SIZE && disk.fault.is_none() && !disk.suspended;
-    let on_disk = world.disks.iter().filter(|(_, disk)| readable(disk));
+    let readable = |devno: &DevNo, disk: &Disk| disk.is_readable() && world.is_ours(*devno);
+    let on_disk = world.disks.iter().filter(|(devno, disk)| readable(devno, disk));
     let mut copies: BTreeMap<u8, Vec<(DevNo, &Content)>> = BTreeMap::new();
     for (devno, disk) in on_disk {
         if let Some(pv) = disk.content.pv() {

@@ -1,7 +1,7 @@
 //! A run directory in memory, what other commands do there, and what has to be there in the end.
 
 use crate::rng::Rng;
-use crate::world::{Disk, SIZE, World, name, pvid, vgid};
+use crate::world::{Disk, World, name, pvid, vgid};
 use pvwatch::devno::DevNo;
 use pvwatch::id::Id;
 use pvwatch::online::{Claim, Hints, Lookup, PvOnline, RunFiles};
@@ -133,14 +133,14 @@ impl RunFiles for Files {
 /// Compares what is there with what a naive look at the disks says; the error says the first thing
 /// that is wrong.
 pub fn check(watcher: &Watcher, world: &World, files: &Files) -> Result<(), String> {
-    let readable = |disk: &Disk| disk.size >= SIZE && disk.fault.is_none() && !disk.suspended;
+    let readable = |devno: &DevNo, disk: &Disk| disk.is_readable() && world.is_ours(*devno);
     let mut pvs = BTreeMap::new();
     // Of duplicates, the one that the watcher chose.
     let chosen = |devno: &DevNo, pv: u8| {
         watcher.cache().device_of(&pvid(pv).hyphenated()) == Some(devno.to_dev_t().cast_signed())
     };
     let mut holders = Vec::new();
-    for (devno, disk) in world.disks.iter().filter(|(_, disk)| readable(disk)) {
+    for (devno, disk) in world.disks.iter().filter(|(devno, disk)| readable(devno, disk)) {
         let Some(pv) = disk.content.pv().filter(|pv| chosen(devno, *pv)) else { continue };
         let text = disk.content.text();
         holders.extend(text);

@@ -1,6 +1,6 @@
 //! The model: disks and what is on them, as meaning first and as bytes only for the reader.
 
-use pvwatch::device::Facts;
+use crate::stack::{Multipathing, Sort, View};
 use pvwatch::devno::DevNo;
 use pvwatch::id::Id;
 use pvwatch::ondisk::image::{self, PvSpec};
@@ -49,6 +49,8 @@ pub enum Content {
         pv: u8,
         areas: Vec<Area>,
     },
+    /// A disk with partitions, and with a superblock of this version at its end.
+    Table(Option<&'static str>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,10 +67,21 @@ pub enum Fault {
 pub struct Disk {
     pub size: u64,
     pub diskseq: u64,
+    pub sort: Sort,
+    /// What it lies on.
+    pub on: Vec<DevNo>,
+    /// Where its bytes are, and what it shows of them.
+    pub store: u32,
+    pub view: View,
     pub content: Content,
     image: Vec<u8>,
     pub fault: Option<Fault>,
     pub suspended: bool,
+    /// A path on which the target answers no reads.
+    pub passive: bool,
+    /// What udev says of a path.
+    pub udev: Option<bool>,
+    pub mounted: bool,
     /// Since when nothing about it has changed.
     pub since: Duration,
     pub watched: bool,
@@ -81,6 +94,8 @@ pub type Shown = Option<(u8, Option<(u8, i64)>)>;
 pub struct World {
     pub disks: BTreeMap<DevNo, Disk>,
     pub history: BTreeMap<DevNo, Vec<(Duration, Shown)>>,
+    pub multipath: Multipathing,
+    pub stores: BTreeMap<u32, Content>,
     next_diskseq: u64,
 }
 
@@ -129,7 +144,7 @@ impl Vg {
 impl Content {
     pub fn pv(&self) -> Option<u8> {
         match self {
-            Content::Blank | Content::Partitioned(_) | Content::Member { .. } => None,
+            Content::Blank | Content::Partitioned(_) | Content::Member { .. } | Content::Table(_) => None,
             Content::Pv { pv, .. } => Some(*pv),
         }
     }
@@ -159,6 +174,11 @@ impl Content {
             // Some PVs leave room at the end of their disk, as those on arrays do.
             Content::Pv { pv, areas } => (pv, areas, Some(SIZE).filter(|_| pv % 2 == 0)),
             Content::Member { pv, areas, .. } => (pv, areas, None),
+            Content::Table(_) => {
+                let mut image = vec![0; IMAGE];
+                image::put_partition_table(&mut image);
+                return image;
+            }
             Content::Partitioned(pv) => {
                 let mut image = image::pv_image(&PvSpec { size: IMAGE, mda_size: MDA, ..PvSpec::orphan(pvid(*pv)) });
                 image::put_partition_table(&mut image);
@@ -183,22 +203,12 @@ impl Content {
 }
 
 impl Disk {
-    pub fn facts(&self, devno: DevNo) -> Facts {
-        Facts {
-            name: format!("d{}", devno.minor),
-            size: self.size,
-            diskseq: Some(self.diskseq),
-            driver: Some("sd".into()),
-            dm_suspended: self.suspended,
-            ..Facts::default()
-        }
-    }
-
     pub fn read(&self, offset: u64, length: usize) -> Result<Vec<u8>, i32> {
         const EIO: i32 = 5;
         match self.fault {
             Some(Fault::Eio) => return Err(EIO),
             Some(Fault::EioBehindHead) if offset > 0 => return Err(EIO),
+            _ if self.passive => return Err(EIO),
             _ => {}
         }
         let start = usize::try_from(offset.min(self.size)).expect("small");
@@ -229,16 +239,46 @@ fn superblocks(version: &str, size: u64) -> firmware_image::Pieces {
 }
 
 impl World {
-    /// Another disk, with a diskseq of its own.
+    /// Another disk, with a diskseq and bytes of its own.
     pub fn insert(&mut self, now: Duration, devno: DevNo, size: u64, content: Content) {
+        let store = self.new_store(content);
+        self.insert_on(now, devno, size, Sort::Disk, View::Whole, store, &[]);
+    }
+
+    pub fn new_store(&mut self, content: Content) -> u32 {
+        let store = self.stores.last_key_value().map_or(0, |(store, _)| store + 1);
+        self.stores.insert(store, content);
+        store
+    }
+
+    /// Another device, that shows what is in a store.
+    #[allow(clippy::too_many_arguments)]
+    pub fn insert_on(
+        &mut self,
+        now: Duration,
+        devno: DevNo,
+        size: u64,
+        sort: Sort,
+        view: View,
+        store: u32,
+        on: &[DevNo],
+    ) {
         self.next_diskseq += 1;
+        let content = view.of(&self.stores[&store]);
         let disk = Disk {
             size,
             diskseq: self.next_diskseq,
+            sort,
+            on: on.to_vec(),
+            store,
+            view,
             image: content.image(),
             content,
             fault: None,
             suspended: false,
+            passive: false,
+            udev: None,
+            mounted: false,
             since: now,
             watched: false,
         };
@@ -248,15 +288,36 @@ impl World {
 
     pub fn remove(&mut self, now: Duration, devno: DevNo) {
         self.disks.remove(&devno);
+        self.disks.values_mut().for_each(|disk| disk.on.retain(|below| *below != devno));
         self.note(now, devno);
     }
 
+    /// Writes to the device, and so to all that show the same.
     pub fn write(&mut self, now: Duration, devno: DevNo, content: Content) {
-        let Some(disk) = self.disks.get_mut(&devno) else { return };
-        disk.image = content.image();
-        disk.content = content;
-        disk.since = now;
-        self.note(now, devno);
+        let Some(disk) = self.disks.get(&devno) else { return };
+        let store = disk.store;
+        self.stores.insert(store, content);
+        self.show(now, store);
+    }
+
+    fn show(&mut self, now: Duration, store: u32) {
+        let devnos = self.disks.iter().filter(|(_, disk)| disk.store == store).map(|(devno, _)| *devno);
+        for devno in devnos.collect::<Vec<_>>() {
+            let disk = self.disks.get_mut(&devno).expect("listed");
+            disk.content = disk.view.of(&self.stores[&store]);
+            disk.image = disk.content.image();
+            disk.since = now;
+            self.note(now, devno);
+        }
+    }
+
+    /// From now on the device has bytes of its own.
+    pub fn part(&mut self, now: Duration, devno: DevNo, view: View) {
+        let Some(disk) = self.disks.get(&devno) else { return };
+        let store = self.new_store(self.stores[&disk.store].clone());
+        let disk = self.disks.get_mut(&devno).expect("found above");
+        (disk.store, disk.view) = (store, view);
+        self.show(now, store);
     }
 
     fn note(&mut self, now: Duration, devno: DevNo) {
