@@ -67,6 +67,9 @@ pub fn status(status: &Value) -> String {
     if counts["pending"].as_u64() > Some(0) {
         line!(out, "pending  {} that a multipath map may be about to take", count(&counts["pending"], "device"));
     }
+    for pv in list(status, "ambiguous") {
+        ambiguous(&mut out, "", pv);
+    }
     if flags["global_disable"] == true || flags["global_invalid"] == true {
         let reasons = list(flags, "disable_reason").iter().filter_map(Value::as_str).collect::<Vec<_>>();
         line!(
@@ -123,6 +126,12 @@ fn run_files(out: &mut String, files: &Value) {
     }
 }
 
+fn ambiguous(out: &mut String, indent: &str, pv: &Value) {
+    let devices = list(pv, "devices").iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" and ");
+    let (pvid, differs) = (str(pv, "pvid"), str(pv, "differs"));
+    line!(out, "{indent}ambiguous: PV {pvid} is on {devices}, which differ: {differs}; none of them is used");
+}
+
 fn quarantine(out: &mut String, quarantine: &Value) {
     let next = match quarantine["retry_in"].as_f64() {
         _ if quarantine["reader_stuck"] == true => {
@@ -171,6 +180,7 @@ fn vg(out: &mut String, vg: &Value) {
                 line!(out, "  PV {} on {device}, as it was last read", str(pv, "id"))
             }
             Some(device) => line!(out, "  PV {} on {device}", str(pv, "id")),
+            None if !pv["ambiguous"].is_null() => ambiguous(out, "  ", &pv["ambiguous"]),
             None => line!(out, "  PV {} is missing: no device that can be read holds it", str(pv, "id")),
         }
         if !pv["quarantine"].is_null() {
@@ -221,9 +231,7 @@ fn device(out: &mut String, device: &Value) {
     let pv = &device["pv"];
     if !pv.is_null() {
         line!(out, "  PV {}{}", str(pv, "id"), if pv["stale"] == true { ", as it was last read" } else { "" });
-        if let Some(other) = pv["duplicate_of"].as_str() {
-            line!(out, "  it is a duplicate: the PV is on {other}");
-        }
+        copies(out, pv);
         let vg = &pv["vg"];
         if vg.is_null() {
             line!(out, "  in no VG that is known");
@@ -254,6 +262,19 @@ fn device(out: &mut String, device: &Value) {
     if !device["quarantine"].is_null() {
         out.push_str("  ");
         quarantine(out, &device["quarantine"]);
+    }
+}
+
+fn copies(out: &mut String, pv: &Value) {
+    if !pv["ambiguous"].is_null() {
+        return ambiguous(out, "  ", &pv["ambiguous"]);
+    }
+    let copies = list(pv, "copies").iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", ");
+    match pv["duplicate_of"].as_str() {
+        Some(other) if pv["is_path"] == true => line!(out, "  it is another path to {other}, which is used"),
+        Some(other) => line!(out, "  it is a duplicate: the PV is on {other}, because {}", str(pv, "because")),
+        None if !copies.is_empty() => line!(out, "  {copies} hold the same PV"),
+        None => {}
     }
 }
 

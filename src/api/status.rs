@@ -7,7 +7,7 @@ use crate::id::Id;
 use crate::inspect;
 use crate::metadata::{Kept, VgText};
 use crate::signature::Member;
-use crate::watcher::{Content, Device, HeldBack, Watcher};
+use crate::watcher::{Ambiguity, Content, Device, HeldBack, Watcher};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -57,7 +57,8 @@ pub fn status(watcher: &Watcher, process: &Process) -> Value {
     let is_pending = |device: &&Device| matches!(device.held_back, Some(HeldBack::Pending { .. }));
     let pending = watcher.devices().values().filter(is_pending).count();
     let quarantined = watcher.devices().iter().filter(|(_, device)| device.quarantine.is_some());
-    let duplicates = watcher.devices().keys().filter(|devno| watcher.duplicate_of(**devno).is_some());
+    let is_duplicate = |devno: &&DevNo| watcher.duplicate_of(**devno).is_some_and(|(_, other)| !other.is_path);
+    let duplicates = watcher.devices().keys().filter(is_duplicate);
     let counters = watcher.counters();
     let events = match (&process.uevents, watcher.is_scanning()) {
         (_, false) => json!({"source": "none: --no-scan"}),
@@ -85,6 +86,7 @@ pub fn status(watcher: &Watcher, process: &Process) -> Value {
             "partial_vgs": partial,
             "duplicates": duplicates.count(),
             "pending": pending,
+            "ambiguous": watcher.ambiguous().count(),
             "clients": process.clients,
         },
         "flags": {
@@ -105,7 +107,25 @@ pub fn status(watcher: &Watcher, process: &Process) -> Value {
         },
         "run_files": process.run_dir.as_ref().map(|directory| run_files(watcher, process.now, directory)),
         "quarantined": quarantined.map(|(devno, device)| quarantine(process, *devno, device)).collect::<Vec<_>>(),
+        "ambiguous": watcher.ambiguous().map(|(pvid, found)| ambiguity(watcher, pvid, found)).collect::<Vec<_>>(),
     })
+}
+
+fn ambiguity(watcher: &Watcher, pvid: Id, ambiguity: &Ambiguity) -> Value {
+    json!({
+        "pvid": pvid.to_string(),
+        "devices": ambiguity.devices.iter().map(|devno| path(watcher, *devno)).collect::<Vec<_>>(),
+        "differs": ambiguity.differs,
+    })
+}
+
+/// Of a PV: why no device is used for it, if that is because several hold it.
+fn ambiguity_of(watcher: &Watcher, pvid: Id) -> Option<Value> {
+    watcher.choice(pvid)?.ambiguity.as_ref().map(|found| ambiguity(watcher, pvid, found))
+}
+
+fn path(watcher: &Watcher, devno: DevNo) -> String {
+    watcher.devices().get(&devno).map_or_else(|| devno.to_string(), Device::path)
 }
 
 fn run_files(watcher: &Watcher, now: Duration, directory: &Path) -> Value {
@@ -188,6 +208,7 @@ fn show_vg(watcher: &Watcher, process: &Process, vg: VgView) -> Value {
         json!({
             "id": text(pvid),
             "missing": devno.is_none(),
+            "ambiguous": Id::from_hyphenated(pvid).and_then(|pvid| ambiguity_of(watcher, pvid)),
             "device": device.map(Device::path).or_else(|| devno.map(|devno| devno.to_string())),
             "stale": device.is_some_and(Device::is_stale),
             "quarantine": device.zip(devno).filter(|(device, _)| device.quarantine.is_some())
@@ -238,6 +259,7 @@ fn show_device(watcher: &Watcher, process: &Process, devno: DevNo, device: &Devi
         None => "not_read_yet",
     };
     let pv = device.pv().map(|pv| {
+        let duplicate_of = watcher.duplicate_of(devno);
         let owner = cache.owner(&pv.id.hyphenated()).and_then(|vgid| cache.vg(vgid));
         json!({
             "id": pv.id.to_string(),
@@ -245,8 +267,12 @@ fn show_device(watcher: &Watcher, process: &Process, devno: DevNo, device: &Devi
                 "name": text(vg.name()), "id": text(vg.vgid), "seqno": vg.seqno(), "status": status_word(vg.status()),
             })),
             "own_seqno": pv.metadata_to_serve().map(|text| text.seqno),
-            "duplicate_of": watcher.duplicate_of(devno).map(|other| watcher.devices().get(&other)
-                .map_or_else(|| other.to_string(), Device::path)),
+            "copies": watcher.copies(pv.id).filter(|copy| *copy != devno).map(|copy| path(watcher, copy))
+                .collect::<Vec<_>>(),
+            "duplicate_of": duplicate_of.map(|(chosen, _)| path(watcher, chosen)),
+            "is_path": duplicate_of.is_some_and(|(_, other)| other.is_path),
+            "because": duplicate_of.map(|(_, other)| other.because.as_str()),
+            "ambiguous": ambiguity_of(watcher, pv.id),
             "stale": device.is_stale(),
         })
     });

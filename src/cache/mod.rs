@@ -555,7 +555,10 @@ impl Cache {
     }
 
     fn refuse_duplicate(&mut self, device: i64) -> DuplicatePv {
-        self.disable([DisableReason::Duplicates]);
+        // Who reads the disks chooses among the devices of a PV; the cache is right all the same.
+        if self.knows_by == KnowsBy::Hearsay {
+            self.disable([DisableReason::Duplicates]);
+        }
         self.check();
         DuplicatePv { device }
     }

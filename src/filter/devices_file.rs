@@ -112,11 +112,19 @@ impl DevicesFile {
         !self.names.is_empty()
     }
 
+    /// Whether an entry names the device by something else than a name or its PV.
+    pub fn lists_id_of(&self, facts: &Facts) -> bool {
+        self.lists_one_of(&ids(facts), partition(facts))
+    }
+
+    fn lists_one_of(&self, ids: &[(IdType, String)], part: u32) -> bool {
+        ids.iter().any(|(kind, name)| self.ids.contains(&(*kind, name.clone(), part)))
+    }
+
     /// `names` are all names of the device below `/dev`, the kernel's first.
     pub fn lists<'n>(&self, facts: &Facts, names: impl Iterator<Item = &'n str>) -> Listed {
-        let ids = ids(facts);
-        let part = facts.ids.as_ref().map_or(0, |ids| ids.partition);
-        if ids.iter().any(|(kind, name)| self.ids.contains(&(*kind, name.clone(), part))) {
+        let (ids, part) = (ids(facts), partition(facts));
+        if self.lists_one_of(&ids, part) {
             return Listed::Yes;
         }
         // Of a device-mapper device, any name counts.
@@ -141,6 +149,10 @@ impl DevicesFile {
 fn field<'l>(line: &'l str, key: &str) -> Option<&'l str> {
     let (_, rest) = line.split_once(key)?;
     rest.split(' ').next().filter(|value| !value.is_empty())
+}
+
+fn partition(facts: &Facts) -> u32 {
+    facts.ids.as_ref().map_or(0, |ids| ids.partition)
 }
 
 /// What the device can be known by, other than its names.

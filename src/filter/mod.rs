@@ -104,6 +104,11 @@ impl Filter {
         })
     }
 
+    /// Whether the devices file names the device by an id of its own.
+    pub fn lists_id_of(&self, facts: &Facts) -> bool {
+        self.devices_file.as_ref().is_some_and(|file| file.lists_id_of(facts))
+    }
+
     /// Whether LVM's commands do not use the device, although it is scanned.
     pub fn hides<'n>(&self, names: impl Iterator<Item = &'n str>) -> Option<Rule> {
         let local = self.local.as_ref().filter(|_| self.devices_file.is_none())?;

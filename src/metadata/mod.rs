@@ -115,6 +115,14 @@ impl VgText {
         Ok(VgText { name, vgid, seqno, body, pvids, access, unreadable, warnings })
     }
 
+    /// The name that the device of a PV had when this was written.
+    pub fn device_hint(&self, pvid: Id) -> Option<Vec<u8>> {
+        let section = text::parse(&self.body).ok()?;
+        let pvs = section.section("physical_volumes")?;
+        let (_, pv) = pvs.sections().find(|(_, pv)| id(pv) == Some(pvid))?;
+        pv.str("device").map(<[u8]>::to_vec)
+    }
+
     /// All bytes of the text that this was read from, on disk and so with the NUL.
     pub fn text(&self) -> &[u8] {
         &self.body.text

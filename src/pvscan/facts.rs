@@ -16,6 +16,10 @@ pub enum Found {
     /// It could not be read: the reason.
     Unreadable(String),
     NotAPv,
+    /// A path to a disk that is used on another path, which is named.
+    OtherPath(String),
+    /// It holds a PV, and so do others that are not the same: which, and in what they differ.
+    Ambiguous(String),
     Pv(Box<Pv>),
 }
 
@@ -39,6 +43,8 @@ pub struct Pv {
     pub vg: Option<Vg>,
     /// Of the VG that lists it, if it has no text itself and the daemon knows one.
     pub listed_by: Option<Vg>,
+    /// The device that the PV is used on, if that is another: its number and its name below `/dev/`.
+    pub duplicate_of: Option<(DevNo, String)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +75,7 @@ impl Pv {
             used: scanned.knows_use().then(|| scanned.is_in_use()),
             vg: scanned.metadata_to_serve().map(|vg| Vg::of_text(vg, lvs)),
             listed_by: None,
+            duplicate_of: None,
         }
     }
 }

@@ -2,11 +2,13 @@
 //!
 //! | member | of | |
 //! |---|---|---|
-//! | `found` | all | `gone`, `excluded`, `unreadable`, `not_a_pv` or `pv` |
-//! | `reason` | `excluded`, `unreadable` | the rule or the reason, in words |
+//! | `found` | all | `gone`, `excluded`, `unreadable`, `not_a_pv`, `other_path`, `ambiguous` or `pv` |
+//! | `reason` | `excluded`, `unreadable`, `ambiguous` | the rule or the reason, in words |
+//! | `path` | `other_path` | the device that is used |
 //! | `devno`, `device`, `pvid` | `pv` | `MAJOR:MINOR`, its name below `/dev`, the PVID |
 //! | `used` | `pv` | whether a VG uses it; absent if its header cannot say |
 //! | `vg`, `listed_by` | `pv` | absent if there is none |
+//! | `duplicate_of` | `pv` | `MAJOR:MINOR` and name of the device that the PV is used on; absent if on this |
 //! | `name`, `vgid`, `pvids`, `exported` | a VG | |
 //! | `system_id`, `lock_type`, `lvs` | a VG | absent if it has none |
 //! | `name`, `pvids` | an LV | |
@@ -35,6 +37,14 @@ impl Found {
                 "unreadable"
             }
             Found::NotAPv => "not_a_pv",
+            Found::OtherPath(path) => {
+                out.insert("path".into(), path.clone().into());
+                "other_path"
+            }
+            Found::Ambiguous(reason) => {
+                out.insert("reason".into(), reason.clone().into());
+                "ambiguous"
+            }
             Found::Pv(pv) => {
                 pv.to_json(&mut out);
                 "pv"
@@ -53,6 +63,8 @@ impl Found {
             "excluded" => reason().map(Found::Excluded),
             "unreadable" => reason().map(Found::Unreadable),
             "not_a_pv" => Some(Found::NotAPv),
+            "other_path" => string(json, "path").map(str::to_owned).map(Found::OtherPath),
+            "ambiguous" => reason().map(Found::Ambiguous),
             "pv" => Pv::from_json(json).map(Box::new).map(Found::Pv),
             _ => None,
         }
@@ -67,6 +79,8 @@ impl Pv {
         insert(out, "used", self.used);
         insert(out, "vg", self.vg.as_ref().map(Vg::to_json));
         insert(out, "listed_by", self.listed_by.as_ref().map(Vg::to_json));
+        let other = |(devno, device): &(DevNo, String)| Value::from(vec![devno.to_string(), device.clone()]);
+        insert(out, "duplicate_of", self.duplicate_of.as_ref().map(other));
     }
 
     fn from_json(json: &Value) -> Option<Pv> {
@@ -77,6 +91,9 @@ impl Pv {
             used: optional(json, "used", Value::as_bool)?,
             vg: optional(json, "vg", Vg::from_json)?,
             listed_by: optional(json, "listed_by", Vg::from_json)?,
+            duplicate_of: optional(json, "duplicate_of", |value| {
+                Some((DevNo::parse(value[0].as_str()?)?, value[1].as_str()?.to_owned()))
+            })?,
         })
     }
 }
@@ -190,17 +207,18 @@ mod tests {
             used: Some(true),
             vg: Some(vg.clone()),
             listed_by: Some(Vg { access: Access::default(), lvs: vec![], ..vg }),
+            duplicate_of: Some((DevNo::new(7, 2), "/dev/loop2".into())),
         }
     }
 
     #[test]
     fn what_is_written_is_read() {
-        let bare = Pv { used: None, vg: None, listed_by: None, pvid: Id([b'-'; 32]), ..full() };
+        let bare = Pv { used: None, vg: None, listed_by: None, duplicate_of: None, pvid: Id([b'-'; 32]), ..full() };
         let odd = Pv { pvid: Id(std::array::from_fn(|at| 0xf0 ^ u8::try_from(at).unwrap())), ..full() };
         let pvs = [full(), bare, odd].map(|pv| Found::Pv(Box::new(pv)));
-        let others =
-            [Found::Gone, Found::NotAPv, Found::Excluded("device is an LV".into()), Found::Unreadable("EIO".into())];
-        for found in pvs.into_iter().chain(others) {
+        let others = [Found::Gone, Found::NotAPv, Found::Excluded("device is an LV".into())];
+        let more = [Found::Unreadable("EIO".into()), Found::OtherPath("/dev/sda".into()), Found::Ambiguous("x".into())];
+        for found in pvs.into_iter().chain(others).chain(more) {
             let text = Value::from(found.to_json()).to_string();
             assert_eq!(Found::from_json(&serde_json::from_str(&text).unwrap()), Some(found), "{text}");
         }

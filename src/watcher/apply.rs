@@ -1,7 +1,6 @@
 //! Holding the cache to what the disks say.
 
-use super::device::Content;
-use super::{Cause, Report, Standing, Watcher};
+use super::{Device, Report, Standing, Watcher};
 use crate::cache::{FoundPv, Key, NewBody, NewMetadata, Status};
 use crate::devno::DevNo;
 use crate::id::Id;
@@ -11,61 +10,67 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
+/// What has to be looked at after something was found on a device.
+#[derive(Debug, Default)]
+pub(super) struct Changed {
+    /// To be held to the disks.
+    pub(super) vgids: BTreeSet<Id>,
+    /// Whose PV may have come online or gone.
+    pub(super) devnos: BTreeSet<DevNo>,
+}
+
 impl Watcher {
     /// Brings the last verdict on a device into the cache.
     pub(super) fn apply(&mut self, now: Duration, devno: DevNo) {
-        let pvid_before = self.cache.pvid_on(devno.to_wire()).cloned();
-        let mut vgids = self.vgids_of(devno, pvid_before.as_ref());
-        let device = &self.devices[&devno];
-        let seen = device.seen.as_ref().expect("a verdict was stored");
-        match &seen.content {
-            Content::Pv(pv) => {
-                let (pvid, pvmeta) = (pv.id.hyphenated(), Section(pv.pvmeta(devno.to_dev_t())));
-                let text = pv.metadata_to_serve().cloned();
-                self.found(devno, &pvid, &pvmeta, text.as_deref());
-            }
-            Content::NotAPv(_) | Content::Member(..) => self.not_found(devno),
+        let in_cache = self.cache.pvid_on(devno.to_wire()).cloned();
+        let mut changed = Changed { vgids: self.vgids_of(devno, in_cache.as_ref()), ..Changed::default() };
+        let before = self.note_copy(devno);
+        let after = self.pv_of(devno);
+        // A client may have replaced in the cache what we had put there.
+        let wrong = in_cache.filter(|key| after.is_none_or(|after| after.hyphenated() != **key));
+        if let Some(key) = &wrong {
+            self.not_found(devno);
+            self.cache.clear_outdated(key, None);
+            self.changed_since_scan = true;
         }
-        let pvid_after = self.cache.pvid_on(devno.to_wire()).cloned();
-        self.index_text(devno);
-        vgids.extend(self.vgids_of(devno, pvid_after.as_ref()));
-        self.after_change(now, devno, pvid_before, pvid_after, vgids);
+        if before != after || after.is_none() {
+            self.index_text(devno);
+            changed.devnos.insert(devno);
+        }
+        let wrong = wrong.and_then(|key| Id::from_hyphenated(&key));
+        for pvid in [before, wrong, after].into_iter().flatten().collect::<BTreeSet<_>>() {
+            self.choose(pvid, &mut changed);
+        }
+        self.finish(now, changed);
     }
 
-    fn found(&mut self, devno: DevNo, pvid: &[u8], pvmeta: &Section, text: Option<&VgText>) {
-        let vgid = text.map(|text| text.vgid.hyphenated());
-        let metadata = text.zip(vgid.as_deref()).map(|(text, vgid)| NewMetadata {
+    /// The PV is on this device, and in the cache on no other.
+    pub(super) fn found(&mut self, devno: DevNo) {
+        let Some(pv) = self.devices.get(&devno).and_then(Device::pv) else { return };
+        let (pvid, pvmeta) = (pv.id.hyphenated(), Section(pv.pvmeta(devno.to_dev_t())));
+        let text = pv.metadata_to_serve().cloned();
+        let vgid = text.as_ref().map(|text| text.vgid.hyphenated());
+        let metadata = text.as_ref().zip(vgid.as_deref()).map(|(text, vgid)| NewMetadata {
             name: &text.name,
             vgid,
             seqno: text.seqno,
             body: NewBody::Shared(&text.body),
         });
-        let known = self.cache.device_of(pvid) == Some(devno.to_wire());
-        let result = self.cache.pv_found(FoundPv { pvid, device: devno.to_wire(), pvmeta, metadata });
-        let (device, _) = self.name_of(devno);
-        match result {
-            Ok(found) => {
-                self.duplicates.remove(&devno);
-                if !known {
-                    let vg = text
-                        .map(|text| text.name.clone())
-                        .or_else(|| (found.status != Status::Orphan).then(|| found.vgname.to_vec()));
-                    self.report(Report::Found { device, pvid: pvid.to_vec(), vg });
-                }
-            }
-            Err(duplicate) => {
-                let other = DevNo::from_wire(duplicate.device);
-                if self.duplicates.insert(devno) {
-                    let (other, _) = self.name_of(other);
-                    self.report(Report::Duplicate { device, pvid: pvid.to_vec(), other });
-                }
-            }
+        let known = self.cache.device_of(&pvid) == Some(devno.to_wire());
+        let result = self.cache.pv_found(FoundPv { pvid: &pvid, device: devno.to_wire(), pvmeta: &pvmeta, metadata });
+        if let Ok(found) = result
+            && !known
+        {
+            let (device, _) = self.name_of(devno);
+            let vg = text
+                .map(|text| text.name.clone())
+                .or_else(|| (found.status != Status::Orphan).then(|| found.vgname.to_vec()));
+            self.report(Report::Found { device, pvid, vg });
         }
     }
 
-    /// There is no PV on the device, or no device.
+    /// What the cache has on the device is not there, or the device is not.
     fn not_found(&mut self, devno: DevNo) {
-        self.duplicates.remove(&devno);
         if let Ok(pvid) = self.cache.pv_gone(None, Some(devno.to_wire())) {
             let (device, _) = self.name_of(devno);
             self.report(Report::Gone { device, pvid: pvid.to_vec() });
@@ -74,9 +79,6 @@ impl Watcher {
 
     /// Takes back whatever the cache has from a device that is not to be read any more.
     pub(super) fn withdraw(&mut self, now: Duration, devno: DevNo) {
-        let pvid = self.cache.pvid_on(devno.to_wire()).cloned();
-        let vgids = self.vgids_of(devno, pvid.as_ref());
-        self.not_found(devno);
         self.drop_retry(devno);
         self.drop_second_look(devno);
         if let Some(device) = self.devices.get_mut(&devno) {
@@ -85,8 +87,7 @@ impl Watcher {
             device.distrust();
             device.give_up();
         }
-        self.index_text(devno);
-        self.after_change(now, devno, pvid, None, vgids);
+        self.apply(now, devno);
         self.device_resolved(devno);
     }
 
@@ -97,51 +98,26 @@ impl Watcher {
         }
     }
 
-    fn after_change(
-        &mut self,
-        now: Duration,
-        devno: DevNo,
-        before: Option<Key>,
-        after: Option<Key>,
-        vgids: BTreeSet<Id>,
-    ) {
+    /// Does what follows from what was found on devices.
+    pub(super) fn finish(&mut self, now: Duration, changed: Changed) {
         self.doubts_due = true;
-        self.changed_since_scan |= before != after;
-        // A client may have replaced in the cache what we had put there.
-        let held = self.devices.get_mut(&devno).and_then(|device| std::mem::replace(&mut device.held, after.clone()));
-        for pvid in [before, held].into_iter().flatten().filter(|pvid| Some(pvid) != after.as_ref()) {
-            self.wake_duplicates(&pvid);
-            self.cache.clear_outdated(&pvid, None);
-        }
-        if let Some(pvid) = &after {
-            let older_of = self.text_of(devno).filter(|text| self.is_older(text)).map(|text| text.vgid.hyphenated());
-            self.cache.clear_outdated(pvid, older_of.as_deref());
-        }
-        for vgid in vgids {
+        for vgid in changed.vgids {
             self.reconcile(now, vgid);
         }
-        self.note_online(devno);
-    }
-
-    /// The other devices with this PVID have a chance now. Who waits for the change that brought
-    /// this waits for them too.
-    fn wake_duplicates(&mut self, pvid: &[u8]) {
-        let same = |devno: &&DevNo| self.pv_of(**devno).is_some_and(|id| id.hyphenated() == pvid);
-        for devno in self.duplicates.iter().filter(same).copied().collect::<Vec<_>>() {
-            self.touch(devno, Cause::DuplicateGone);
-            self.settles.iter_mut().for_each(|settle| settle.wait_for(devno));
+        for devno in changed.devnos {
+            self.note_online(devno);
         }
     }
 
     /// The VGs that a change of this device may concern.
-    fn vgids_of(&self, devno: DevNo, pvid: Option<&Key>) -> BTreeSet<Id> {
+    pub(super) fn vgids_of(&self, devno: DevNo, pvid: Option<&Key>) -> BTreeSet<Id> {
         let owner = pvid.and_then(|pvid| self.cache.owner(pvid)).and_then(|vgid| Id::parse(vgid));
         let text = self.indexed.get(&devno).copied();
         let read = self.text_of(devno).map(|text| text.vgid);
         [owner, text, read].into_iter().flatten().collect()
     }
 
-    fn pv_of(&self, devno: DevNo) -> Option<Id> {
+    pub(super) fn pv_of(&self, devno: DevNo) -> Option<Id> {
         self.devices.get(&devno)?.pv().map(|pv| pv.id)
     }
 
@@ -150,9 +126,9 @@ impl Watcher {
         self.devices.get(&devno)?.pv()?.metadata_to_serve()
     }
 
-    /// Notes which VG the device's text is of; a duplicate's counts for nothing.
-    fn index_text(&mut self, devno: DevNo) {
-        let vgid = if self.duplicates.contains(&devno) { None } else { self.text_of(devno).map(|text| text.vgid) };
+    /// Notes which VG the device's text is of; that of a copy which was not chosen counts for nothing.
+    pub(super) fn index_text(&mut self, devno: DevNo) {
+        let vgid = self.text_of(devno).map(|text| text.vgid).filter(|_| self.speaks(devno));
         let before = match vgid {
             Some(vgid) => self.indexed.insert(devno, vgid),
             None => self.indexed.remove(&devno),
@@ -170,16 +146,23 @@ impl Watcher {
         }
     }
 
-    fn is_older(&self, text: &VgText) -> bool {
-        self.newest(text.vgid).is_some_and(|(_, newest)| newest.seqno > text.seqno)
+    pub(super) fn is_older(&self, text: &VgText) -> bool {
+        self.newest_of(text.vgid, |devno| self.is_trusted(devno)).is_some_and(|(_, newest)| newest.seqno > text.seqno)
     }
 
     /// The newest metadata of the VG on any device. Of two that differ at the same seqno, the one
     /// in the cache; else that of the lower device number.
     pub(super) fn newest(&self, vgid: Id) -> Option<(DevNo, Rc<VgText>)> {
-        let holders = self.holders.get(&vgid)?;
+        self.newest_of(vgid, |_| true)
+    }
+
+    /// The same among some of the devices.
+    pub(super) fn newest_of(&self, vgid: Id, counts: impl Fn(DevNo) -> bool) -> Option<(DevNo, Rc<VgText>)> {
+        let holders = self.holders.get(&vgid)?.iter().filter(|devno| counts(**devno));
         let cached = self.cache.vg(&vgid.hyphenated());
-        let texts = holders.iter().filter_map(|devno| Some((*devno, self.text_of(*devno)?)));
+        let texts = holders.filter_map(|devno| Some((*devno, self.text_of(*devno)?)));
+        // What was just read of another VG is not indexed before a choice that is due.
+        let texts = texts.filter(|(_, text)| text.vgid == vgid);
         let newest = texts.clone().map(|(_, text)| text.seqno).max()?;
         let mut candidates = texts.filter(|(_, text)| text.seqno == newest);
         let kept = candidates.clone().find(|(_, text)| cached.is_some_and(|cached| cached.is_text(&text.body)));
@@ -249,7 +232,7 @@ impl Watcher {
             return;
         }
         self.doubts_due = false;
-        if self.duplicates.is_empty() {
+        if !self.has_duplicates() {
             self.cache.duplicates_resolved();
         }
         for key in std::mem::take(&mut self.doubtful) {

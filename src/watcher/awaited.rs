@@ -32,6 +32,16 @@ impl Awaited {
         self.waiting.remove(&id);
     }
 
+    /// Who waits for a device waits for another because of it.
+    pub(super) fn wait_too(&mut self, devno: DevNo, because_of: DevNo) {
+        let ids = self.by_device.get(&because_of).into_iter().flatten().map(|(id, _)| *id);
+        for id in ids.collect::<BTreeSet<_>>() {
+            if self.waiting.contains_key(&id) {
+                self.wait(id, devno, None);
+            }
+        }
+    }
+
     fn wait(&mut self, id: SettleId, devno: DevNo, read: Read) {
         *self.waiting.entry(id).or_default() += 1;
         self.by_device.entry(devno).or_default().push((id, read));
@@ -48,12 +58,14 @@ impl Awaited {
 }
 
 impl Watcher {
-    /// Answers with [`Effect::Awaited`] when each of these that is dirty now has been scanned or
-    /// quarantined. One that is not known is looked at.
+    /// Answers with [`Effect::Awaited`] when each of these that is dirty now, and each other device
+    /// with the PV of one, has been scanned or quarantined. One that is not known is looked at.
     pub(super) fn await_devices(&mut self, id: SettleId, devnos: Vec<DevNo>) {
         // Until all of them are noted.
         self.awaited.waiting.insert(id, 1);
-        for devno in devnos.into_iter().collect::<BTreeSet<_>>() {
+        let pvids = devnos.iter().filter_map(|devno| self.pv_of(*devno)).collect::<BTreeSet<_>>();
+        let copies = pvids.into_iter().flat_map(|pvid| self.copies(pvid));
+        for devno in devnos.iter().copied().chain(copies).collect::<BTreeSet<_>>() {
             if !self.devices.contains_key(&devno) {
                 self.touched.entry(devno).or_insert(Cause::Asked);
             }

@@ -24,6 +24,8 @@ pub enum Cause {
     SecondLook,
     /// The PV elsewhere that this one duplicates is gone.
     DuplicateGone,
+    /// Another device with its PVID shows something else than before.
+    CopyChanged,
     Periodic,
     /// It could not be opened: is it still there?
     OpenFailed,
@@ -47,6 +49,7 @@ impl fmt::Display for Cause {
             Cause::Retry => f.write_str("another try"),
             Cause::SecondLook => f.write_str("a second look"),
             Cause::DuplicateGone => f.write_str("the other device with its PVID went"),
+            Cause::CopyChanged => f.write_str("another device with its PVID changed"),
             Cause::Periodic => f.write_str("the periodic re-read"),
             Cause::OpenFailed => f.write_str("it could not be opened"),
             Cause::Stacked => f.write_str("a change of what is stacked on it"),

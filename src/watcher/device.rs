@@ -1,8 +1,8 @@
 //! What is known of one device.
 
-use crate::cache::Key;
 use crate::device::Facts;
 use crate::filter::Rule;
+use crate::id::Id;
 use crate::scan::{Finding, Pv, ReadError};
 use crate::signature::Member;
 use std::fmt;
@@ -169,8 +169,8 @@ pub struct Device {
     done: u64,
     /// Reads up to this one began before a client told us something newer.
     distrusted: u64,
-    /// The PV that it last had in the cache by our own reading.
-    pub(super) held: Option<Key>,
+    /// The PV that it is known to hold a copy of, which may be the only one.
+    pub(super) copy_of: Option<Id>,
     /// Its ticket in the queue.
     pub(super) queued: Option<u64>,
     pub(super) job: Option<JobId>,
@@ -201,7 +201,7 @@ impl Device {
             started: 0,
             done: 0,
             distrusted: 0,
-            held: None,
+            copy_of: None,
             queued: None,
             job: None,
             second_look: None,
@@ -220,6 +220,18 @@ impl Device {
     pub fn node(&self) -> String {
         let name = &self.facts.name;
         if name.starts_with('/') { name.clone() } else { format!("/dev/{}", name.replace('!', "/")) }
+    }
+
+    /// Whether this is one of its names below `/dev`.
+    pub fn is_named(&self, name: &str) -> bool {
+        let mapped =
+            || name.strip_prefix("/dev/mapper/").is_some_and(|rest| self.facts.dm_name.as_deref() == Some(rest));
+        self.names.iter().any(|own| own == name) || self.node() == name || mapped()
+    }
+
+    /// Whether a read would be answered, as far as is known. One that is suspended will answer.
+    pub(super) fn can_be_read(&self) -> bool {
+        self.quarantine.as_ref().is_none_or(|quarantine| quarantine.reason == Reason::Suspended)
     }
 
     pub fn pv(&self) -> Option<&Pv> {

@@ -1,12 +1,12 @@
 //! Reading devices: one job is one device opened, read as its scan asks, and closed.
 
 use super::device::{Content, Device, Reason, Seen};
+use super::duplicates::differ_in;
 use super::{Cause, Effect, JOBS_MAX, Opened, Report, Watcher};
 use crate::devno::DevNo;
 use crate::filter::Rule;
 use crate::scan::{Code, Finding, HEAD, Pv, ReadError, Scan, Step, Verdict};
 use crate::signature::{Medium, Member, When};
-use std::rc::Rc;
 use std::time::Duration;
 
 pub type JobId = u64;
@@ -190,8 +190,12 @@ impl Watcher {
             self.reject(now, job.devno);
         } else if counts {
             self.done(job.devno, job.read);
-            self.store_seen(now, &job, content);
+            let is_new = self.store_seen(now, &job, content);
+            self.is_sure(job.devno);
             self.apply(now, job.devno);
+            if is_new {
+                self.read_others(job.devno);
+            }
             if let Some(error) = unread {
                 self.quarantine(now, job.devno, Reason::Read(error));
             }
@@ -355,7 +359,8 @@ impl Watcher {
         }
     }
 
-    fn store_seen(&mut self, now: Duration, job: &Job, content: Content) {
+    /// True if it is not what the device showed before.
+    fn store_seen(&mut self, now: Duration, job: &Job, content: Content) -> bool {
         self.drop_retry(job.devno);
         let device = self.devices.get_mut(&job.devno).expect("its job has just ended");
         let recovered = device.quarantine.take().is_some();
@@ -363,6 +368,7 @@ impl Watcher {
         let same = before.filter(|seen| is_same(&seen.content, &content) && seen.diskseq == job.diskseq);
         let known = before.map_or(&[][..], |seen| seen.content.findings());
         let new = content.findings().iter().filter(|finding| !known.contains(finding)).cloned().collect::<Vec<_>>();
+        let is_new = same.is_none();
         device.seen = Some(Seen {
             content_since: same.map_or(now, |seen| seen.content_since),
             content,
@@ -380,6 +386,7 @@ impl Watcher {
             let (device, pvid) = self.name_of(job.devno);
             self.report(Report::Finding { device, pvid, finding });
         }
+        is_new
     }
 }
 
@@ -398,13 +405,7 @@ fn same_incarnation(known: Option<u64>, read: Option<u64>) -> bool {
 /// Whether two reads showed the same PV with the same metadata.
 fn is_same(one: &Content, other: &Content) -> bool {
     match (one, other) {
-        (Content::Pv(one), Content::Pv(other)) => {
-            one.id == other.id
-                && match (&one.vg, &other.vg) {
-                    (Some(one), Some(other)) => Rc::ptr_eq(one, other) || one.text() == other.text(),
-                    (one, other) => one.is_none() && other.is_none(),
-                }
-        }
+        (Content::Pv(one), Content::Pv(other)) => one.id == other.id && differ_in(one, other).is_none(),
         (Content::NotAPv(_), Content::NotAPv(_)) => true,
         (Content::Member(one, _), Content::Member(other, _)) => one == other,
         _ => false,

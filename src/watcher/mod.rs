@@ -16,6 +16,7 @@ mod apply;
 mod awaited;
 mod cause;
 mod device;
+mod duplicates;
 mod event;
 mod jobs;
 mod online;
@@ -38,6 +39,7 @@ use std::time::Duration;
 
 pub use cause::Cause;
 pub use device::{Content, Device, HeldBack, Quarantine, Reason, Seen};
+pub use duplicates::{Ambiguity, Because, Choice, Other};
 pub use event::{Effect, Event, Opened, State};
 pub use jobs::JobId;
 pub use online::{Failing, Publish, RunFilesView};
@@ -85,11 +87,11 @@ pub struct Watcher {
     /// second one is given to it.
     abandoned: BTreeMap<JobId, DevNo>,
     stuck: BTreeSet<DevNo>,
-    /// Whose metadata text names a VG, duplicates left out.
+    /// Whose metadata text names a VG, copies that were not chosen left out.
     holders: BTreeMap<Id, BTreeSet<DevNo>>,
     /// The same the other way round.
     indexed: BTreeMap<DevNo, Id>,
-    duplicates: BTreeSet<DevNo>,
+    duplicates: duplicates::Duplicates,
     /// VGs that may not be what the disks say: a client told us of them, or they could not be
     /// held to the disks before all their devices were read.
     doubtful: BTreeSet<Key>,
@@ -172,7 +174,7 @@ impl Watcher {
             stuck: BTreeSet::new(),
             holders: BTreeMap::new(),
             indexed: BTreeMap::new(),
-            duplicates: BTreeSet::new(),
+            duplicates: duplicates::Duplicates::default(),
             doubtful: BTreeSet::new(),
             doubts_due: false,
             second_looks: BTreeSet::new(),
@@ -203,12 +205,6 @@ impl Watcher {
 
     pub fn devices(&self) -> &BTreeMap<DevNo, Device> {
         &self.devices
-    }
-
-    /// Where the PV is that this device holds a duplicate of.
-    pub fn duplicate_of(&self, devno: DevNo) -> Option<DevNo> {
-        let pvid = self.duplicates.contains(&devno).then(|| self.devices.get(&devno)?.pv()).flatten()?.id;
-        self.cache.device_of(&pvid.hyphenated()).map(DevNo::from_wire)
     }
 
     /// Since when the VG has its seqno and its number of missing PVs.
@@ -257,7 +253,7 @@ impl Watcher {
     }
 
     fn is_enumerated(&self) -> bool {
-        !self.owes_resync() && self.touched.is_empty() && self.examining.is_empty()
+        !self.owes_resync() && self.touched.is_empty() && self.examining.is_empty() && !self.duplicates.is_due()
     }
 
     /// Answers a message of lvmetad's protocol.
@@ -275,7 +271,10 @@ impl Watcher {
     /// Looks at the disks for what a client has said.
     fn verify(&mut self, now: Duration, push: Push) {
         match push {
-            Push::Device(device) => self.distrust(DevNo::from_wire(device)),
+            Push::Device(device) => {
+                self.distrust(DevNo::from_wire(device));
+                self.overrule(now, DevNo::from_wire(device));
+            }
             Push::Vg { vgid, pvids } => {
                 self.doubt(Rc::clone(&vgid));
                 let devices = pvids.iter().filter_map(|pvid| self.cache.device_of(pvid));
@@ -404,7 +403,7 @@ impl Watcher {
             Event::Published(result) => self.published(now, result),
             Event::RunFiles(result) => self.listed(now, result),
             Event::HintsInvalidated(result) => self.hints_invalidated(now, result),
-            Event::Usage(_) => {}
+            Event::Usage(usage) => self.used_by(now, usage),
         }
     }
 
@@ -457,6 +456,7 @@ impl Watcher {
         if self.is_held_back(now, devno) {
             return;
         }
+        self.note_choice_due(devno);
         let device = self.devices.get_mut(&devno).expect("inserted above");
         if suspended {
             // It keeps what is known of it; resuming sends an event.
@@ -538,6 +538,9 @@ impl Watcher {
         if let Some(effect) = self.effects.pop_front().or_else(|| self.online.next_change()) {
             return Some(effect);
         }
+        if self.duplicates.needs_usage() {
+            return Some(Effect::ReadUsage);
+        }
         if self.enumerate {
             self.enumerate = false;
             self.enumerate_at = None;
@@ -556,6 +559,9 @@ impl Watcher {
         }
         if let Some(effect) = self.check_run_files() {
             return Some(effect);
+        }
+        if self.duplicates.is_due() {
+            return self.duplicates.needs_usage().then_some(Effect::ReadUsage);
         }
         self.answer_settles();
         self.answer_awaited();

@@ -15,13 +15,34 @@ use std::time::Duration;
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 impl Watcher {
-    /// Reports the PVs that are outdated for sure, and has the doubtful read again.
+    /// Reports the PVs that are outdated for sure, and has the doubtful read again. Of a PV whose
+    /// place is not known, no copy is believed.
     pub(super) fn look_for_outdated(&mut self, now: Duration, vgid: Id) {
-        let Some((newest, text)) = self.newest(vgid) else { return };
+        let newest = self.newest_of(vgid, |devno| self.is_trusted(devno));
+        self.take_back_outdated(vgid, newest.as_ref().map(|(_, text)| text.seqno));
+        let Some((newest, text)) = newest else { return };
         let holders = self.holders.get(&vgid).into_iter().flatten().copied();
-        let older = holders.filter(|devno| self.text_of(*devno).is_some_and(|own| own.seqno < text.seqno));
-        for devno in older.collect::<Vec<_>>() {
+        let is_older = |devno: &DevNo| self.text_of(*devno).is_some_and(|own| own.seqno < text.seqno);
+        for devno in holders.filter(is_older).filter(|devno| self.is_trusted(*devno)).collect::<Vec<_>>() {
             self.judge(now, vgid, devno, newest);
+        }
+    }
+
+    /// What was reported because of a device that is not believed any more counts no longer.
+    fn take_back_outdated(&mut self, vgid: Id, newest: Option<i64>) {
+        let Some(vg) = self.cache.vg(&vgid.hyphenated()) else { return };
+        for pvid in vg.outdated().to_vec() {
+            let place = Id::from_hyphenated(&pvid).and_then(|pvid| self.place(pvid));
+            let own = place.and_then(|place| self.text_of(place));
+            let is_older = own.is_some_and(|own| own.vgid == vgid && newest.is_some_and(|newest| own.seqno < newest));
+            if !is_older {
+                let of_another = own.map(|own| own.vgid).filter(|other| *other != vgid).map(|other| other.hyphenated());
+                self.cache.clear_outdated(&pvid, of_another.as_deref());
+                let device = place.and_then(|place| self.devices.get_mut(&place));
+                if let Some(seen) = device.and_then(|device| device.seen.as_mut()) {
+                    seen.reported_outdated = false;
+                }
+            }
         }
     }
 

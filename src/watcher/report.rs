@@ -5,7 +5,7 @@ use crate::id::Id;
 use crate::scan::Finding;
 use std::fmt;
 
-use super::Watcher;
+use super::{Because, Watcher};
 use crate::devno::DevNo;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +31,19 @@ pub enum Report {
         device: String,
         pvid: Vec<u8>,
         other: String,
+        because: Because,
+    },
+    /// To the disk that the PV is on.
+    OtherPath {
+        device: String,
+        pvid: Vec<u8>,
+        other: String,
+    },
+    /// Nothing tells which of these devices is the right one.
+    Ambiguous {
+        pvid: Vec<u8>,
+        devices: Vec<String>,
+        differs: String,
     },
     Outdated {
         device: String,
@@ -83,10 +96,11 @@ pub enum Report {
 impl Report {
     pub fn level(&self) -> Level {
         match self {
-            Report::Duplicate { .. } | Report::Outdated { .. } | Report::Quarantined { .. } => Level::Warn,
+            Report::Duplicate { .. } | Report::Ambiguous { .. } => Level::Warn,
+            Report::Outdated { .. } | Report::Quarantined { .. } => Level::Warn,
             Report::Finding { .. } | Report::Lost { .. } | Report::RunFilesWrong { .. } => Level::Warn,
             Report::Found { .. } | Report::Gone { .. } | Report::Recovered { .. } => Level::Info,
-            Report::RunFilesRight => Level::Info,
+            Report::OtherPath { .. } | Report::RunFilesRight => Level::Info,
             Report::Vg { .. } | Report::VgGone { .. } | Report::Scanned { .. } => Level::Info,
             Report::Resync { .. } => Level::Debug,
         }
@@ -115,12 +129,15 @@ impl fmt::Display for Report {
                 }
             }
             Report::Gone { device, pvid } => write!(f, "{device} {}: PV gone", pvid.escape_ascii()),
-            Report::Duplicate { device, pvid, other } => {
-                write!(
-                    f,
-                    "{device} {}: duplicate, the PV is on {other}; LVM 2.02 commands will scan",
-                    pvid.escape_ascii()
-                )
+            Report::Duplicate { device, pvid, other, because } => {
+                write!(f, "{device} {}: duplicate, the PV is on {other}: {because}", pvid.escape_ascii())
+            }
+            Report::OtherPath { device, pvid, other } => {
+                write!(f, "{device} {}: another path to {other}", pvid.escape_ascii())
+            }
+            Report::Ambiguous { pvid, devices, differs } => {
+                let (devices, pvid) = (devices.join(" and "), pvid.escape_ascii());
+                write!(f, "{devices} {pvid}: ambiguous, they differ: {differs}; the PV is used on none of them")
             }
             Report::Outdated { device, pvid, vgid } => {
                 write!(f, "{device} {}: holds outdated metadata of VG {vgid}", pvid.escape_ascii())

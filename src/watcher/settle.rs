@@ -53,6 +53,7 @@ impl Watcher {
             self.unquiet.remove(&devno);
         }
         self.awaited.note(devno);
+        self.note_choice_due(devno);
     }
 
     pub(super) fn answer_settles(&mut self) {

@@ -419,11 +419,12 @@ fn an_outdated_pv_that_a_client_took_away_is_reported_after_one_read_of_it() {
 #[test]
 fn a_duplicate_is_read_when_the_first_goes() {
     let mut bench = Bench::new(&[orphan(0), orphan(0)]);
-    assert_eq!((bench.place(0), bench.watcher.duplicate_of(devno(1))), (Some(0), Some(devno(0))));
-    assert!(bench.watcher.cache().flags().disabled);
-    bench.remove(0);
-    assert_eq!(bench.place(0), Some(1));
+    let duplicate_of = bench.watcher.duplicate_of(devno(1)).map(|(other, how)| (other, how.because));
+    assert_eq!((bench.place(0), duplicate_of), (Some(0), Some((devno(0), Because::FirstSeen))));
     assert!(!bench.watcher.cache().flags().disabled);
+    let opens = bench.opens[&1];
+    bench.remove(0);
+    assert_eq!((bench.place(0), bench.opens[&1]), (Some(1), opens + 1));
 }
 
 #[test]

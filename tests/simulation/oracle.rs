@@ -1,6 +1,6 @@
 //! A naive scan of the world, and what the watcher's replies must say if it saw the same.
 
-use crate::world::{Content, Disk, Vg, World, hyphenated, name, pvid, vgid};
+use crate::world::{Content, Disk, SIZE, Vg, World, hyphenated, name, pvid, vgid};
 use pvwatch::devno::DevNo;
 use pvwatch::text::{self, Section};
 use pvwatch::watcher::Watcher;
@@ -17,6 +17,63 @@ pub fn ask(watcher: &mut Watcher, now: Duration, request: &str) -> Vec<u8> {
 
 fn string<'a>(section: &'a Section, path: &str) -> Option<&'a str> {
     section.str(path).map(|bytes| std::str::from_utf8(bytes).expect("ASCII"))
+}
+
+/// Where a PV is, as far as the disks tell.
+#[derive(Debug)]
+pub enum Choice {
+    /// On one of these, which show the same.
+    Any(Vec<DevNo>),
+    /// On none, since these differ.
+    Ambiguous(Vec<DevNo>),
+}
+
+impl Choice {
+    pub fn devnos(&self) -> &[DevNo] {
+        match self {
+            Choice::Any(devnos) | Choice::Ambiguous(devnos) => devnos,
+        }
+    }
+}
+
+/// The best of the disks that hold the PV, by what a disk of this world can be better in.
+pub fn choose(world: &World, pv: u8) -> Choice {
+    let holds = |devno: &DevNo, disk: &Disk| disk.size >= SIZE && disk.content.pv() == Some(pv) && world.is_ours(*devno);
+    let disks = world.disks.iter().filter(|(devno, disk)| holds(devno, disk));
+    let texts = disks.clone().filter_map(|(_, disk)| disk.content.text());
+    // Each text says where the PV was when it was written; if they disagree, none is believed.
+    let said = texts.filter_map(|text| Some(text.on[text.pvs.iter().position(|other| *other == pv)?]));
+    let said = said.collect::<BTreeSet<_>>();
+    let rank = |devno: &DevNo, disk: &Disk| {
+        let is_named = said.len() == 1 && said.contains(&devno.minor);
+        let is_dm = disk.dm_uuid(*devno).is_some();
+        (world.has_lvs(*devno), disk.fits_label(), is_named, disk.mounted, is_dm, !disk.on.is_empty() && !disk.is_partition())
+    };
+    let best = disks.clone().map(|(devno, disk)| rank(devno, disk)).max();
+    let best = disks.filter(|(devno, disk)| Some(rank(devno, disk)) == best).collect::<Vec<_>>();
+    let devnos = best.iter().map(|(devno, _)| **devno).collect();
+    let same = best.iter().all(|(_, disk)| disk.content.shows() == best[0].1.content.shows());
+    if same { Choice::Any(devnos) } else { Choice::Ambiguous(devnos) }
+}
+
+/// Every copy says of which device it is one.
+fn check_copies(
+    watcher: &Watcher,
+    copies: &BTreeMap<u8, Vec<(DevNo, &Content)>>,
+    chosen: &BTreeMap<u8, (DevNo, &Content)>,
+) -> Result<(), String> {
+    for (pv, copies) in copies {
+        let place = chosen.get(pv).map(|(devno, _)| *devno);
+        for (devno, _) in copies {
+            let said = watcher.duplicate_of(*devno).map(|(other, _)| other);
+            if said != place.filter(|place| place != devno) {
+                return Err(format!("{devno} is said to be a copy of {said:?}, and PV {pv} is on {place:?}"));
+            }
+        }
+    }
+    let known = watcher.ambiguous().map(|(pvid, _)| pvid).collect::<BTreeSet<_>>();
+    let right = copies.keys().filter(|pv| !chosen.contains_key(pv)).map(|pv| pvid(*pv)).collect::<BTreeSet<_>>();
+    if known == right { Ok(()) } else { Err(format!("ambiguous are {known:?} and not {right:?}")) }
 }
 
 pub struct Expect {
@@ -38,14 +95,24 @@ pub fn check(watcher: &mut Watcher, now: Duration, world: &World, expect: &Expec
     let pv_list = text::parse(&pv_list).map_err(|error| format!("pv_list: {error}"))?;
     let listed = pv_list.section("physical_volumes").map(Section::sections).into_iter().flatten();
     let listed: BTreeMap<_, _> = listed.map(|(key, pv)| (key.to_vec(), pv)).collect();
-    // Of duplicates, the one that the watcher chose.
     let mut chosen: BTreeMap<u8, (DevNo, &Content)> = BTreeMap::new();
     for (pv, copies) in &copies {
         let key = pvid(*pv).hyphenated();
+        if let Choice::Ambiguous(_) = choose(world, *pv) {
+            if listed.contains_key(&key) {
+                return Err(format!("PV {pv} is listed, and nothing tells which of {copies:?} it is"));
+            }
+            continue;
+        }
         let shown = listed.get(&key).ok_or_else(|| format!("PV {pv} is not listed"))?;
         let device = shown.int("device").expect("a device").cast_unsigned();
         let copy = copies.iter().find(|(devno, _)| devno.to_dev_t() == device);
         let copy = copy.ok_or_else(|| format!("PV {pv} is listed on {}", DevNo::from_dev_t(device)))?;
+        if let Choice::Any(devnos) = choose(world, *pv)
+            && !devnos.contains(&copy.0)
+        {
+            return Err(format!("PV {pv} is listed on {}, and the best are {devnos:?}", copy.0));
+        }
         chosen.insert(*pv, *copy);
         let lookup = ask(watcher, now, &format!("request=\"pv_lookup\"\ntoken=\"skip\"\ndevice={device}\n"));
         let lookup = text::parse(&lookup).map_err(|error| format!("pv_lookup: {error}"))?;
@@ -56,13 +123,17 @@ pub fn check(watcher: &mut Watcher, now: Duration, world: &World, expect: &Expec
     if listed.len() != chosen.len() {
         return Err(format!("{} PVs are listed, {} are there", listed.len(), chosen.len()));
     }
-    let disabled = watcher.cache().flags().reasons.contains(&pvwatch::cache::DisableReason::Duplicates);
-    let duplicates = copies.values().any(|copies| copies.len() > 1);
-    if disabled != duplicates {
-        return Err(format!("there are duplicates: {duplicates}; the flag says {disabled}"));
+    if watcher.cache().flags().disabled {
+        return Err("the cache is disabled".to_owned());
     }
+    check_copies(watcher, &copies, &chosen)?;
+    // What may be on one of several disks is of the VG that is there, too.
+    let ambiguous = copies.iter().filter(|(pv, _)| !chosen.contains_key(pv)).flat_map(|(pv, copies)| {
+        let best = choose(world, *pv);
+        copies.iter().filter(move |(devno, _)| best.devnos().contains(devno)).map(|(_, content)| *content)
+    });
     let mut newest: BTreeMap<u8, Vec<&Rc<Vg>>> = BTreeMap::new();
-    for text in chosen.values().filter_map(|(_, content)| content.text()) {
+    for text in chosen.values().map(|(_, content)| *content).chain(ambiguous).filter_map(Content::text) {
         let texts = newest.entry(text.id).or_default();
         if texts.first().is_some_and(|best| best.seqno < text.seqno) {
             texts.clear();

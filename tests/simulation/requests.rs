@@ -97,10 +97,10 @@ impl Sim {
     fn metadata_push(&mut self) -> String {
         let known = self.vgs.values().cloned().collect::<Vec<_>>();
         let mut vg = match known.is_empty() {
-            true => Vg { id: 3, name: 3, seqno: 1, pvs: vec![0], variant: 0 },
+            true => Vg { id: 3, name: 3, seqno: 1, pvs: vec![0], variant: 0, on: vec![0] },
             false => {
                 let vg: &Rc<Vg> = self.rng.pick(&known);
-                Vg { id: vg.id, name: vg.name, seqno: vg.seqno, pvs: vg.pvs.clone(), variant: vg.variant }
+                Vg { pvs: vg.pvs.clone(), on: vg.on.clone(), ..**vg }
             }
         };
         match self.rng.below(6) {

@@ -1,5 +1,6 @@
 //! A run directory in memory, what other commands do there, and what has to be there in the end.
 
+use crate::oracle::{Choice, choose};
 use crate::rng::Rng;
 use crate::world::{Disk, World, name, pvid, vgid};
 use pvwatch::devno::DevNo;
@@ -135,14 +136,22 @@ impl RunFiles for Files {
 pub fn check(watcher: &Watcher, world: &World, files: &Files) -> Result<(), String> {
     let readable = |devno: &DevNo, disk: &Disk| disk.is_readable() && world.is_ours(*devno);
     let mut pvs = BTreeMap::new();
-    // Of duplicates, the one that the watcher chose.
+    // Of copies, the one that the watcher chose.
     let chosen = |devno: &DevNo, pv: u8| {
         watcher.cache().device_of(&pvid(pv).hyphenated()) == Some(devno.to_dev_t().cast_signed())
     };
     let mut holders = Vec::new();
     for (devno, disk) in world.disks.iter().filter(|(devno, disk)| readable(devno, disk)) {
-        let Some(pv) = disk.content.pv().filter(|pv| chosen(devno, *pv)) else { continue };
+        let Some(pv) = disk.content.pv() else { continue };
         let text = disk.content.text();
+        if let Choice::Ambiguous(devnos) = choose(world, pv)
+            && devnos.contains(devno)
+        {
+            holders.extend(text);
+        }
+        if !chosen(devno, pv) {
+            continue;
+        }
         holders.extend(text);
         let is_in_use = disk.content.is_in_use();
         if is_in_use && text.is_none_or(|text| text.pvs.contains(&pv)) {

@@ -1,11 +1,11 @@
 //! Drives the watcher as the daemon does, and the world under it.
 
+use crate::oracle::choose;
 use crate::rng::Rng;
 use crate::run_files::Files;
-use crate::stack::MULTIPATHING;
+use crate::stack::{MULTIPATHING, Sort};
 use crate::stacking::Told;
-use crate::stack::Sort;
-use crate::world::{Area, Content, Disk, Fault, SIZE, Shown, Vg, World, pvid};
+use crate::world::{Area, Content, Disk, Fault, SIZE, Shown, Vg, World, pvid, size_of};
 use pvwatch::device::Present;
 use pvwatch::devno::DevNo;
 use pvwatch::id::Id;
@@ -168,7 +168,8 @@ impl Sim {
     pub fn new(seed: u64) -> Sim {
         let mut rng = Rng::new(seed);
         let kinds = rng.next() | rng.next();
-        let world = World { multipath: *rng.pick(&MULTIPATHING), ..World::default() };
+        let mut world = World::default();
+        world.multipath = *rng.pick(&MULTIPATHING);
         let mut watcher = Watcher::new(world.multipath.settings(), 1, Duration::ZERO);
         watcher.set_publish(Publish::Everything);
         let mut files_rng = Rng::new(!seed);
@@ -257,7 +258,7 @@ impl Sim {
         let is_news = |(other, disk): (&DevNo, &Disk)| {
             *other != devno
                 && written.is_some_and(|(store, _)| disk.store == store)
-                && written.map(|(_, pv)| pv) != self.watcher.devices().get(other).map(|device| device.pv_number())
+                && written.map(|(_, pv)| pv.map(pvid)) != self.watcher.devices().get(other).map(|device| device.pv().map(|pv| pv.id))
         };
         // Whoever knows of a PV looks for it on other devices, but what else has become one is not known.
         self.lost |= self.world.disks.iter().any(is_news);
@@ -348,7 +349,7 @@ impl Sim {
                 if self.world.disks.contains_key(&devno) {
                     let content = self.fresh_content();
                     self.log(&format!("{devno} becomes another disk with {}", shown(&content)));
-                    self.world.insert(self.now, devno, SIZE, content);
+                    self.world.insert(self.now, devno, size_of(devno), content);
                     self.let_go();
                     self.uevent(devno, "remove");
                     self.uevent(devno, "add");
@@ -411,7 +412,7 @@ impl Sim {
         }
         let content = self.fresh_content();
         self.log(&format!("add {devno} with {}", shown(&content)));
-        let size = if self.rng.one_in(12) { 1 << 20 } else { SIZE };
+        let size = if self.rng.one_in(12) { 1 << 20 } else { size_of(devno) };
         self.world.insert(self.now, devno, size, content);
         if self.allowed(Kind::Lose) && self.rng.one_in(6) {
             self.lost = true;
@@ -438,7 +439,7 @@ impl Sim {
         let (size, content) = (disk.size, disk.content.clone());
         if size == 0 {
             self.log(&format!("attach {devno}"));
-            self.world.insert(self.now, devno, SIZE, content);
+            self.world.insert(self.now, devno, size_of(devno), content);
         } else {
             self.log(&format!("detach {devno}"));
             self.world.insert(self.now, devno, 0, content);
@@ -478,7 +479,7 @@ impl Sim {
             // It was away, and comes back as it is by now or as it was then.
             Some(vg) if self.rng.one_in(2) => Area::Text(vg),
             Some(vg) if vg.seqno > 1 && self.rng.one_in(2) => {
-                Area::Text(Rc::new(Vg { seqno: vg.seqno - 1, pvs: vg.pvs.clone(), ..*vg }))
+                Area::Text(Rc::new(Vg { seqno: vg.seqno - 1, pvs: vg.pvs.clone(), on: vg.on.clone(), ..*vg }))
             }
             _ => Area::Empty,
         };
@@ -504,10 +505,10 @@ impl Sim {
         let in_others =
             self.vgs.values().filter(|vg| vg.id != id).flat_map(|vg| vg.pvs.clone()).collect::<BTreeSet<_>>();
         let mut vg = match self.vgs.get(&id) {
-            Some(vg) => Vg { seqno: 0, pvs: vg.pvs.clone(), ..**vg },
+            Some(vg) => Vg { seqno: 0, pvs: vg.pvs.clone(), on: Vec::new(), ..**vg },
             None => {
                 let name = if self.allowed(Kind::Rename) { self.rng.small(4) } else { id };
-                Vg { id, name, seqno: 0, pvs: Vec::new(), variant: 0 }
+                Vg { id, name, seqno: 0, pvs: Vec::new(), variant: 0, on: Vec::new() }
             }
         };
         let members = vg.pvs.clone();
@@ -528,6 +529,7 @@ impl Sim {
             vg.name = self.rng.small(4);
         }
         vg.variant = self.rng.small(4);
+        vg.on = vg.pvs.iter().map(|pv| self.disk_of(*pv).map_or(9, |devno| devno.minor)).collect();
         let seqno = self.next_seqno.entry(id).or_default();
         *seqno += 1;
         vg.seqno = *seqno;
@@ -561,9 +563,8 @@ impl Sim {
     }
 
     fn write_pv(&mut self, at: &mut Duration, pv: u8, to: &Area, torn: bool) {
-        // Of duplicates, a command writes one.
-        let on = self.world.disks.iter().find(|(_, disk)| disk.size >= SIZE && disk.content.pv() == Some(pv));
-        let Some((&devno, disk)) = on else { return };
+        let Some(devno) = self.disk_of(pv) else { return };
+        let disk = &self.world.disks[&devno];
         let diskseq = disk.diskseq;
         let Content::Pv { areas, .. } = &disk.content else { return };
         let count = areas.len();
@@ -578,6 +579,11 @@ impl Sim {
             self.schedule(*at, Pending::Write { devno, diskseq, pv, area, to: to.clone(), close });
             *at += self.gap();
         }
+    }
+
+    /// Of duplicates, a command writes one.
+    fn disk_of(&self, pv: u8) -> Option<DevNo> {
+        choose(&self.world, pv).devnos().first().copied()
     }
 
     fn gap(&mut self) -> Duration {

@@ -32,6 +32,8 @@ pub enum View {
     Whole,
     /// All, and a superblock of this version behind that.
     Member(&'static str),
+    /// A partition has no partitions, and is no member of a firmware's array.
+    Partition,
 }
 
 impl View {
@@ -39,6 +41,9 @@ impl View {
         match (self, content) {
             (View::Member(version), Content::Pv { pv, areas }) => {
                 Content::Member { version, pv: *pv, areas: areas.clone() }
+            }
+            (View::Partition, Content::Partitioned(_) | Content::Member { version: "asr" | "imsm" | "ddf", .. }) => {
+                Content::Blank
             }
             _ => content.clone(),
         }
@@ -134,6 +139,11 @@ impl World {
         self.disks.iter().filter(is_on).map(|(devno, disk)| (*devno, disk))
     }
 
+    /// Whether LVs are active on it.
+    pub fn has_lvs(&self, devno: DevNo) -> bool {
+        self.holders(devno).any(|(_, holder)| holder.sort == Sort::Lv)
+    }
+
     pub fn partitions(&self, devno: DevNo) -> impl Iterator<Item = (DevNo, &Disk)> {
         let is_on = move |(_, disk): &(&DevNo, &Disk)| disk.is_partition() && disk.on.contains(&devno);
         self.disks.iter().filter(is_on).map(|(devno, disk)| (*devno, disk))
@@ -145,7 +155,7 @@ impl World {
         let holders = |devno| {
             let holder = |(devno, disk): (DevNo, &Disk)| {
                 let (dm_uuid, dm_name) = (disk.dm_uuid(devno), disk.dm_name(devno));
-                Holder { name: disk.kernel_name(devno), devno, dm_uuid, dm_name }
+                Holder { name: Disk::kernel_name(devno), devno, dm_uuid, dm_name }
             };
             self.holders(devno).map(holder).collect::<Vec<_>>()
         };
@@ -158,7 +168,7 @@ impl World {
             stack.slaves = disk.on.clone();
         }
         Some(Facts {
-            name: disk.kernel_name(devno),
+            name: Disk::kernel_name(devno),
             size: disk.size,
             diskseq: self.diskseq(disk),
             driver: Some(disk.driver().into()),
@@ -242,16 +252,15 @@ impl Disk {
 
     /// Whether anybody may write a PV to it.
     pub fn is_writable(&self) -> bool {
-        self.sort != Sort::Lv && self.view == View::Whole && !matches!(self.content, Content::Table(_))
+        self.sort != Sort::Lv && !matches!(self.view, View::Member(_)) && !matches!(self.content, Content::Table(_))
     }
 
     pub fn is_readable(&self) -> bool {
         self.size >= SIZE && self.fault.is_none() && !self.suspended && !self.passive
     }
 
-    fn kernel_name(&self, devno: DevNo) -> String {
-        let kind = if self.sort == Sort::Array { "md" } else { "d" };
-        format!("{kind}{}", devno.minor)
+    fn kernel_name(devno: DevNo) -> String {
+        format!("d{}", devno.minor)
     }
 
     fn driver(&self) -> &'static str {

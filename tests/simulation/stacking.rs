@@ -243,7 +243,7 @@ impl Sim {
 
     fn add_partition(&mut self, disk: DevNo, devno: DevNo, start: u64, size: u64, content: Content) {
         let store = self.world.new_store(content);
-        self.world.insert_on(self.now, devno, size, Sort::Partition(start), View::Whole, store, &[disk]);
+        self.world.insert_on(self.now, devno, size, Sort::Partition(start), View::Partition, store, &[disk]);
         self.come(devno, &format!("a partition of {disk} with {:?}", self.world.disks[&devno].content));
     }
 

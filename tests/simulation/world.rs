@@ -24,6 +24,8 @@ pub struct Vg {
     pub pvs: Vec<u8>,
     /// Tells texts of one seqno apart.
     pub variant: u8,
+    /// The disk of each PV when it was written.
+    pub on: Vec<u32>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -126,7 +128,11 @@ impl Vg {
         let text = image::vg_text(&name(self.name), vgid(self.id), self.seqno, &pvs);
         let text = String::from_utf8(text).expect("it is ASCII");
         let extent = format!("extent_size = {}\n", self.extent_size());
-        text.replacen("extent_size = 8\n", &extent, 1).into_bytes()
+        let text = text.replacen("extent_size = 8\n", &extent, 1);
+        let named = |text: String, (at, minor): (usize, &u32)| {
+            text.replacen(&format!("/dev/pv{at}\""), &format!("/dev/d{minor}\""), 1)
+        };
+        self.on.iter().enumerate().fold(text, named).into_bytes()
     }
 
     pub fn extent_size(&self) -> i64 {
@@ -162,6 +168,12 @@ impl Content {
     /// What its header says.
     pub fn is_in_use(&self) -> bool {
         matches!(self, Content::Pv { areas, .. } if areas.iter().any(|area| *area != Area::Empty))
+    }
+
+    /// All that tells two copies of a PV apart.
+    pub fn shows(&self) -> (Option<u8>, usize, bool, Option<&Rc<Vg>>) {
+        let areas = if let Content::Pv { areas, .. } = self { areas.len() } else { 0 };
+        (self.pv(), areas, self.is_in_use(), self.text())
     }
 
     pub fn shown(&self) -> Shown {
@@ -202,7 +214,17 @@ impl Content {
     }
 }
 
+/// Some disks are larger than the PVs that are made.
+pub fn size_of(devno: DevNo) -> u64 {
+    if devno.minor >= 5 { 2 * SIZE } else { SIZE }
+}
+
 impl Disk {
+    /// Whether it is as large as the label on it says.
+    pub fn fits_label(&self) -> bool {
+        self.size == SIZE && self.content.pv().is_some_and(|pv| pv % 2 == 0)
+    }
+
     pub fn read(&self, offset: u64, length: usize) -> Result<Vec<u8>, i32> {
         const EIO: i32 = 5;
         match self.fault {

@@ -128,6 +128,8 @@ impl<F: RunFiles<Error: Display>> Decision<'_, F> {
             Found::Excluded(rule) => self.unless_all(format!("{name} excluded: {rule}.")),
             Found::Unreadable(reason) => self.fail(format!("{name} cannot be read: {reason}.")),
             Found::NotAPv => self.unless_all(format!("{name} not an lvm device.")),
+            Found::OtherPath(path) => self.unless_all(format!("{name} excluded: it is another path to {path}.")),
+            Found::Ambiguous(reason) => self.ambiguous(name, reason),
             Found::Pv(pv) => self.pv(pv)?,
         }
         Ok(())
@@ -147,6 +149,16 @@ impl<F: RunFiles<Error: Display>> Decision<'_, F> {
     fn fail(&mut self, text: String) {
         self.outcome.lines.push(Line::Error(text));
         self.outcome.failed = true;
+    }
+
+    /// Of all devices, one that nobody can use is in nobody's way.
+    fn ambiguous(&mut self, name: &Operand, reason: &str) {
+        let text = format!("Not using device {name}, whose PV may be on another: {reason}.");
+        if self.request.all {
+            self.outcome.lines.push(Line::Warning(text));
+        } else {
+            self.fail(text);
+        }
     }
 
     /// Nobody can read which PV it was, but its record says so.
@@ -214,6 +226,10 @@ impl<F: RunFiles<Error: Display>> Decision<'_, F> {
 
     /// False if the PV is on another device, too.
     fn record(&mut self, pv: &Pv) -> Result<bool, F::Error> {
+        if let Some((devno, device)) = &pv.duplicate_of {
+            self.duplicate(pv, *devno, device);
+            return Ok(false);
+        }
         let vg = pv.vg.as_ref().map(|vg| vg.name.clone());
         let online = PvOnline { devno: pv.devno, vg, device: Some(pv.device.clone()) };
         let other = match self.files.claim_pv(pv.pvid, &online)? {
@@ -225,24 +241,27 @@ impl<F: RunFiles<Error: Display>> Decision<'_, F> {
             self.files.replace_pv(pv.pvid, &online)?;
             return Ok(true);
         }
-        let name = other.device.as_deref().unwrap_or_default();
+        self.duplicate(pv, other.devno, other.device.as_deref().unwrap_or_default());
+        Ok(false)
+    }
+
+    fn duplicate(&mut self, pv: &Pv, other: DevNo, name: &str) {
         let (device, devno, pvid) = (&pv.device, pv.devno, pv.pvid.0.escape_ascii());
         if self.request.all {
             let warning = format!("Not using device {device} for PV {}, which is on {name}.", pv.pvid);
             self.outcome.lines.push(Line::Warning(warning));
         } else {
-            self.fail(format!("PV {device} {devno} is duplicate for PVID {pvid} on {} {name}.", other.devno));
+            self.fail(format!("PV {device} {devno} is duplicate for PVID {pvid} on {other} {name}."));
             self.fail(format!("PV {device} failed to create online file."));
         }
-        Ok(false)
     }
 
     /// Whether a PV is there still; of what cannot be read, it is believed.
     fn holds(&mut self, devno: DevNo, pvid: Id) -> bool {
         match (self.look)(devno) {
-            Found::Gone | Found::NotAPv => false,
-            Found::Pv(pv) => pv.pvid == pvid,
-            Found::Excluded(_) | Found::Unreadable(_) => true,
+            Found::Gone | Found::NotAPv | Found::OtherPath(_) => false,
+            Found::Pv(pv) => pv.pvid == pvid && pv.duplicate_of.is_none(),
+            Found::Excluded(_) | Found::Unreadable(_) | Found::Ambiguous(_) => true,
         }
     }
 

@@ -124,7 +124,7 @@ fn vg(pvs: &str) -> Vg {
 
 fn pv(letter: char, minor: u32, vg: Option<Vg>) -> Pv {
     let (devno, device) = (DevNo::new(7, minor), format!("/dev/loop{minor}"));
-    Pv { devno, device, pvid: id(letter), used: Some(true), vg, listed_by: None }
+    Pv { devno, device, pvid: id(letter), used: Some(true), vg, listed_by: None, duplicate_of: None }
 }
 
 fn asked(pv: Pv) -> Asked {
@@ -290,6 +290,9 @@ fn a_second_device_is_refused_as_long_as_the_first_is_there() {
         (Found::Unreadable("hangs".into()), true),
         (Found::Excluded("device is an LV".into()), true),
         (Found::Pv(Box::new(pv('b', 1, None))), false),
+        (Found::Pv(Box::new(copy_of(pv('a', 1, None), 3))), false),
+        (Found::Ambiguous("they differ".into()), true),
+        (Found::OtherPath("/dev/loop2".into()), false),
         (Found::NotAPv, false),
         (Found::Gone, false),
     ] {
@@ -309,6 +312,30 @@ fn a_second_device_is_refused_as_long_as_the_first_is_there() {
             assert_eq!(texts(&outcome)[1], "VG vg0 complete");
         }
     }
+}
+
+fn copy_of(pv: Pv, minor: u32) -> Pv {
+    Pv { duplicate_of: Some((DevNo::new(7, minor), format!("/dev/loop{minor}"))), ..pv }
+}
+
+/// Whether or not the device that the PV is used on has a record.
+#[test]
+fn a_copy_never_comes_online() {
+    let mut bench = Bench::new();
+    let duplicate = [
+        "PV /dev/loop2 7:2 is duplicate for PVID aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa on 7:1 /dev/loop1.",
+        "PV /dev/loop2 failed to create online file.",
+    ];
+    assert!(bench.check(RULE, asked(copy_of(pv('a', 2, Some(vg("a"))), 1)), &duplicate).failed);
+    let ambiguous = || found(2, Found::Ambiguous("/dev/loop1 and /dev/loop2 differ: seqno 4 and 5".into()));
+    let refused = "Not using device 7:2, whose PV may be on another: /dev/loop1 and /dev/loop2 differ: seqno 4 and 5.";
+    assert!(bench.check(RULE, ambiguous(), &[refused]).failed);
+    let outcome = decide(&request("--cache"), &bench.host, &[ambiguous()], &mut bench.files, &mut there);
+    assert_eq!((outcome.failed, &texts(&outcome)[..]), (false, &[refused][..]), "all were asked for");
+    // Another path is nobody's fault.
+    let path = || found(2, Found::OtherPath("/dev/loop1".into()));
+    assert!(!bench.check(RULE, path(), &["7:2 excluded: it is another path to /dev/loop1."]).failed);
+    assert_eq!(bench.counts(), [0, 0, 0]);
 }
 
 #[test]

@@ -224,13 +224,25 @@ impl Watcher {
         if let Some(problem) = pv.vg.as_ref().and_then(|text| text.unreadable.as_ref()) {
             return Found::Unreadable(problem.detail.clone());
         }
+        if let Some(ambiguity) = self.choice(pv.id).and_then(|choice| choice.ambiguity.as_ref()) {
+            let names = ambiguity.devices.iter().map(|devno| self.name_of(*devno).0).collect::<Vec<_>>();
+            return Found::Ambiguous(format!("{} differ: {}", names.join(" and "), ambiguity.differs));
+        }
         let mut found = pvscan::Pv::of_scan(pv, devno, device.node(), lvs);
+        match self.duplicate_of(devno) {
+            Some((other, how)) if how.is_path => return Found::OtherPath(self.node_of(other)),
+            other => found.duplicate_of = other.map(|(other, _)| (other, self.node_of(other))),
+        }
         if found.vg.is_none() {
             let vgid = self.online.truth.listed_by.get(&pv.id).and_then(|vgids| vgids.first());
             let vg = vgid.and_then(|vgid| self.online.truth.vgs.get(vgid));
             found.listed_by = vg.map(|vg| pvscan::Vg::of_text(&vg.text, lvs));
         }
         Found::Pv(Box::new(found))
+    }
+
+    fn node_of(&self, devno: DevNo) -> String {
+        self.devices.get(&devno).map_or_else(|| devno.to_string(), Device::node)
     }
 
     /// What could, or could not, be written.
@@ -339,6 +351,8 @@ impl Watcher {
             self.online.heal_when_quiet();
         }
         self.online.note_hinted(devno, holds);
+        // A PV that may be on any of several devices has left its VG.
+        let holds = holds.filter(|pvid| !self.is_ambiguous(*pvid));
         self.online.truth.device(devno, candidate, holds);
     }
 
@@ -361,16 +375,8 @@ impl Watcher {
     }
 
     /// The rule by which commands do not use it.
-    fn hides(&self, device: &Device) -> Option<Rule> {
+    pub(super) fn hides(&self, device: &Device) -> Option<Rule> {
         self.settings.filter.hides(device.names.iter().map(String::as_str))
-    }
-
-    /// Whether the PV is on another device, and that is one that commands use.
-    fn is_second(&self, devno: DevNo, pvid: Id) -> bool {
-        let Some(first) = self.duplicate_of(devno) else { return false };
-        let is_hidden = self.devices.get(&first).is_some_and(|first| self.hides(first).is_some());
-        let online = self.online.truth.places.get(&pvid);
-        !is_hidden || online.is_some_and(|online| *online != devno)
     }
 
     /// The PV on a device, if LVM would say that it is online: in use as far as its header can say,
@@ -383,7 +389,7 @@ impl Watcher {
             || (pv.knows_use() && !pv.is_in_use())
             || !pv.vg.as_ref().is_none_or(is_usable)
             || self.hides(device).is_some()
-            || self.is_second(devno, pv.id)
+            || self.place(pv.id) != Some(devno)
         {
             return None;
         }
