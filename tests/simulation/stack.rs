@@ -1,7 +1,7 @@
 //! Devices that lie on each other, in the model: paths and their maps, partitions, arrays, LVs and
 //! other device-mapper devices. What the kernel says of each, and which may be used.
 
-use crate::world::{Content, Disk, SIZE, World};
+use crate::world::{Content, Disk, SIZE, World, superblocks};
 use pvwatch::conf::Settings;
 use pvwatch::device::{Facts, Holder, Path, Stack, Usage, Use};
 use pvwatch::devno::DevNo;
@@ -236,7 +236,7 @@ impl World {
         let whole = disk.on.first().filter(|_| disk.is_partition());
         let Some((devno, whole)) = whole.and_then(|devno| Some((*devno, self.disks.get(devno)?))) else { return false };
         let Content::Table(Some(version)) = whole.content else { return false };
-        let (place, _) = pvwatch::signature::image::superblock(version, whole.size).expect("it has room");
+        let place = superblocks(version, whole.size).iter().map(|(place, _)| *place).min().expect("it has room");
         let covers = |part: &Disk| match part.sort {
             Sort::Partition(start) => (start..start + part.size).contains(&place),
             _ => false,

@@ -24,6 +24,9 @@ const COPIES: [DevNo; 3] = [dm(44), dm(45), dm(46)];
 const BEHIND: u64 = 128 << 10;
 const FIRST_PARTITION: u64 = 64 << 10;
 
+/// What a disk with partitions may have at its end.
+const DISK_VERSIONS: [Option<&str>; 5] = [None, None, Some("0.90"), Some("1.0"), Some("imsm")];
+
 const fn sd(minor: u32) -> DevNo {
     DevNo::new(65, minor)
 }
@@ -201,7 +204,7 @@ impl Sim {
     fn partition_step(&mut self) {
         let (disk, [first, second]) = *self.rng.pick(&TABLES);
         if !self.is_there(disk) {
-            let version = *self.rng.pick(&[None, None, Some("0.90"), Some("1.0")]);
+            let version = *self.rng.pick(&DISK_VERSIONS);
             let size = FIRST_PARTITION + 2 * SIZE + BEHIND;
             self.world.insert(self.now, disk, size, Content::Table(version));
             self.come(disk, &format!("a disk with partitions, superblock: {version:?}"));
@@ -215,7 +218,7 @@ impl Sim {
         match self.rng.below(5) {
             0 => self.go(disk),
             1 => {
-                let version = *self.rng.pick(&[None, None, Some("0.90"), Some("1.0")]);
+                let version = *self.rng.pick(&DISK_VERSIONS);
                 self.log(&format!("the superblock at the end of {disk} is {version:?} now"));
                 self.write(disk, Content::Table(version));
             }

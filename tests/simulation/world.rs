@@ -237,7 +237,7 @@ impl Disk {
         let end = (start + length).min(usize::try_from(self.size).expect("small"));
         let mut bytes = self.image.get(start..end.min(self.image.len())).unwrap_or_default().to_vec();
         bytes.resize(end - start, 0);
-        if let Content::Member { version, .. } = &self.content {
+        if let Content::Member { version, .. } | Content::Table(Some(version)) = &self.content {
             for (place, piece) in superblocks(version, self.size) {
                 let place = usize::try_from(place).expect("small");
                 for (at, byte) in (place..end).zip(piece).filter(|(at, _)| *at >= start) {
@@ -253,7 +253,7 @@ impl Disk {
 }
 
 /// What makes a disk a member of an array of MD, by its version, or of firmware.
-fn superblocks(version: &str, size: u64) -> firmware_image::Pieces {
+pub fn superblocks(version: &str, size: u64) -> firmware_image::Pieces {
     if firmware_image::FORMATS.contains(&version) {
         return firmware_image::mirror(version, size).unwrap_or_default();
     }
