@@ -23,6 +23,8 @@ pub(super) struct Job {
     is_partition: bool,
     /// The PV that the partition holds, while it is its disk that is read.
     on_partition: Option<Box<Pv>>,
+    /// The disk of the partition could not be read.
+    disk_unread: bool,
     /// `None` until the device is open.
     scan: Option<Scan>,
     /// The reader died over it once.
@@ -63,6 +65,7 @@ impl Watcher {
             diskseq: device.facts.diskseq,
             is_partition: device.facts.partition,
             on_partition: None,
+            disk_unread: false,
             scan: None,
             second_try,
         };
@@ -76,8 +79,10 @@ impl Watcher {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let opened = match result {
             Ok(opened) => opened,
-            Err(errno) if job.on_partition.is_some() => return self.disk_unread(now, id, ReadError::Io(errno)),
             Err(errno) => {
+                if let Some(pv) = job.on_partition.take() {
+                    return self.disk_unread(now, id, pv, ReadError::Io(errno));
+                }
                 let devno = job.devno;
                 self.fail(now, id, Reason::Open(errno));
                 // It may have gone just now.
@@ -125,22 +130,26 @@ impl Watcher {
             (Some(_), Verdict::Member { member, findings }) if self.is_of_disk(id, &member) => {
                 self.conclude_own(now, id, Verdict::Member { member, findings });
             }
-            (Some(pv), Verdict::Unreadable { error, .. }) => self.conclude_own(now, id, unread_disk(pv, error)),
+            (Some(pv), Verdict::Unreadable { error, .. }) => self.disk_unread(now, id, pv, error),
             (Some(pv), _) => self.conclude_own(now, id, Verdict::Pv(pv)),
-            (None, Verdict::Pv(pv)) => match self.disk_to_read(id) {
-                Some(disk) => self.read_disk(id, disk, pv),
-                None => self.conclude_own(now, id, Verdict::Pv(pv)),
+            (None, Verdict::Pv(pv)) => match self.disk_of(id) {
+                Some(disk) if self.is_readable_disk(disk) => self.read_disk(id, disk, pv),
+                disk => {
+                    self.jobs.get_mut(&id).expect("the caller has it").disk_unread = disk.is_some();
+                    self.conclude_own(now, id, Verdict::Pv(pv));
+                }
             },
             (None, verdict) => self.conclude_own(now, id, verdict),
         }
     }
 
-    /// The disk of the partition that the job is about, if that may be read.
-    fn disk_to_read(&self, id: JobId) -> Option<DevNo> {
-        let device = self.devices.get(&self.jobs.get(&id)?.devno)?;
-        let disk = device.facts.stack.disk?;
-        let readable = |disk: &Device| disk.may_be_read() && disk.quarantine.is_none();
-        self.devices.get(&disk).is_some_and(readable).then_some(disk)
+    /// The disk of the partition that the job is about.
+    fn disk_of(&self, id: JobId) -> Option<DevNo> {
+        self.devices.get(&self.jobs.get(&id)?.devno)?.facts.stack.disk
+    }
+
+    fn is_readable_disk(&self, disk: DevNo) -> bool {
+        self.devices.get(&disk).is_some_and(|disk| disk.may_be_read() && disk.quarantine.is_none())
     }
 
     /// The label may be that of an array whose members have their superblocks at the end of the
@@ -157,15 +166,29 @@ impl Watcher {
 
     /// Whether a superblock on the disk is the disk's, and not in one of its partitions.
     fn is_of_disk(&self, id: JobId, member: &Member) -> bool {
-        let disk = self.jobs.get(&id).and_then(|job| self.devices.get(&job.devno)?.facts.stack.disk);
+        let disk = self.disk_of(id);
         let partitions = self.devices.values().map(|device| &device.facts).filter(|facts| facts.stack.disk == disk);
         let mut places = partitions.map(|facts| facts.stack.start..facts.stack.start.saturating_add(facts.size));
         !places.any(|place| place.contains(&member.offset))
     }
 
-    fn disk_unread(&mut self, now: Duration, id: JobId, error: ReadError) {
-        let pv = self.jobs.get_mut(&id).and_then(|job| job.on_partition.take()).expect("the caller has seen it");
+    fn disk_unread(&mut self, now: Duration, id: JobId, pv: Box<Pv>, error: ReadError) {
+        let disk = self.disk_of(id);
+        self.jobs.get_mut(&id).expect("the caller has it").disk_unread = true;
         self.conclude_own(now, id, unread_disk(pv, error));
+        // When it can be read, so is the partition.
+        if let Some(disk) = disk {
+            self.want_again(disk, Cause::PartitionRead);
+        }
+    }
+
+    /// The disk can be read: it may say more of the PVs on its partitions than was known.
+    fn read_partitions(&mut self, disk: DevNo) {
+        let waits = |device: &Device| device.disk_unread && device.facts.stack.disk == Some(disk);
+        let waiting = self.devices.iter().filter(|(_, device)| waits(device)).map(|(devno, _)| *devno);
+        for partition in waiting.collect::<Vec<_>>() {
+            self.touch(partition, Cause::DiskRead);
+        }
     }
 
     fn conclude_own(&mut self, now: Duration, id: JobId, verdict: Verdict) {
@@ -364,6 +387,7 @@ impl Watcher {
         self.drop_retry(job.devno);
         let device = self.devices.get_mut(&job.devno).expect("its job has just ended");
         let recovered = device.quarantine.take().is_some();
+        device.disk_unread = job.disk_unread;
         let before = device.seen.as_ref();
         let same = before.filter(|seen| is_same(&seen.content, &content) && seen.diskseq == job.diskseq);
         let known = before.map_or(&[][..], |seen| seen.content.findings());
@@ -378,7 +402,9 @@ impl Watcher {
             ended: now,
             reported_outdated: false,
         });
+        self.read_partitions(job.devno);
         if recovered {
+            self.note_readable(job.devno);
             let (device, pvid) = self.name_of(job.devno);
             self.report(Report::Recovered { device, pvid });
         }
