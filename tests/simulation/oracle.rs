@@ -42,8 +42,16 @@ pub fn choose(world: &World, pv: u8) -> Choice {
     let disks = world.disks.iter().filter(|(devno, disk)| holds(devno, disk));
     let texts = disks.clone().filter_map(|(_, disk)| disk.content.text());
     // Each text says where the PV was when it was written; if they disagree, none is believed.
-    let said = texts.filter_map(|text| Some(text.on[text.pvs.iter().position(|other| *other == pv)?]));
-    let said = said.collect::<BTreeSet<_>>();
+    let on = |text: &Rc<Vg>| Some(text.on[text.pvs.iter().position(|other| *other == pv)?]);
+    let mut said = texts.clone().filter_map(on).collect::<BTreeSet<_>>();
+    if texts.count() == 0 {
+        // Where no copy says anything, its VG does.
+        let listing = newest_texts(world).into_iter().filter(|text| text.pvs.contains(&pv));
+        let hints = listing.map(|text| (text.id, on(text))).collect::<BTreeSet<_>>();
+        if hints.len() == 1 {
+            said.extend(hints.into_iter().filter_map(|(_, on)| on));
+        }
+    }
     let rank = |devno: &DevNo, disk: &Disk| {
         let is_named = said.len() == 1 && said.contains(&devno.minor);
         let is_dm = disk.dm_uuid(*devno).is_some();
@@ -54,6 +62,14 @@ pub fn choose(world: &World, pv: u8) -> Choice {
     let devnos = best.iter().map(|(devno, _)| **devno).collect();
     let same = best.iter().all(|(_, disk)| disk.content.shows() == best[0].1.content.shows());
     if same { Choice::Any(devnos) } else { Choice::Ambiguous(devnos) }
+}
+
+/// Of each VG.
+fn newest_texts(world: &World) -> Vec<&Rc<Vg>> {
+    let ours = world.disks.iter().filter(|(devno, _)| world.is_ours(**devno));
+    let texts = ours.filter_map(|(_, disk)| disk.content.text()).collect::<Vec<_>>();
+    let is_newest = |text: &&Rc<Vg>| !texts.iter().any(|other| other.id == text.id && other.seqno > text.seqno);
+    texts.iter().copied().filter(is_newest).collect()
 }
 
 /// Every copy says of which device it is one.
