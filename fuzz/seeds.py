@@ -45,7 +45,7 @@ def main(vectors, corpus):
         head = whole[:LARGEST]
         for place in whole.find(MD_MAGIC), whole.rfind(MD_MAGIC):
             if place >= 0:
-                seed("files", f"{file.stem}-{place}", bytes([0, 8, 16]) + whole[place:place + 4096])
+                seed("files", f"{file.stem}-{place}", bytes([0, 0, 0, 8, 16]) + whole[place:place + 4096])
         for flags in (8, 8 | 7):
             seed("scan", f"{file.stem}-{flags}", bytes([flags, 0]) + head)
         seed("ondisk", f"{file.stem}-label", bytes([0, 8, 16, 1]) + head[:2048])

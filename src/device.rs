@@ -64,6 +64,13 @@ pub struct Holder {
     pub dm_name: Option<String>,
 }
 
+impl Holder {
+    /// In the kernel's name a `!` stands for a slash.
+    pub fn node(&self) -> String {
+        format!("/dev/{}", self.name.replace('!', "/"))
+    }
+}
+
 /// What is known of a path to a disk without sending anything over it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Path {
@@ -119,6 +126,10 @@ pub struct Present {
 const NEVER_PARTITIONED: [&str; 6] = ["ramdisk", "gnbd", "blkext", "bcache", "zram", "mdp"];
 
 impl Facts {
+    pub fn is_dm(&self) -> bool {
+        self.driver.as_deref() == Some("device-mapper")
+    }
+
     /// Whether a partition table on it would be one: LVM takes no such device for a PV, whatever
     /// else is on it (`_is_partitionable` in lib/device/dev-type.c).
     pub fn may_be_partitioned(&self) -> bool {

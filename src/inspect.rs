@@ -1,5 +1,6 @@
 //! What a scan found, as `pvwatch inspect` prints it: JSON for programs, lines for people.
 
+use crate::device::{Holder, Stack};
 use crate::metadata::VgText;
 use crate::scan::{Area, Finding, MdaScan, Pv, Verdict};
 use crate::signature::Member;
@@ -7,7 +8,7 @@ use serde_json::{Value, json};
 use std::fmt::Write;
 
 /// One object of the array that `inspect --json` prints.
-pub fn to_json(device: &str, size: u64, verdict: &Verdict) -> Value {
+pub fn to_json(device: &str, size: u64, verdict: &Verdict, stack: &Stack) -> Value {
     let (name, pv, member, findings) = match verdict {
         Verdict::Pv(pv) => ("pv", Some(&**pv), None, &pv.findings),
         Verdict::NotAPv { findings } => ("not_a_pv", None, None, findings),
@@ -22,7 +23,7 @@ pub fn to_json(device: &str, size: u64, verdict: &Verdict) -> Value {
         "verdict": name,
         "pv": pv.map(pv_json),
         "vg": pv.and_then(|pv| pv.vg.as_ref()).map(|vg| vg_json(vg)),
-        "member_of": member.map(|member| member_json(member, None)),
+        "member_of": member.map(|member| member_json(member, member.holder(stack))),
         "findings": findings,
     })
 }
@@ -41,9 +42,10 @@ pub fn not_read_json(device: &str, error: &std::io::Error) -> Value {
     })
 }
 
-/// What an array's member says of itself; `device` is the array, if there is one now.
-pub fn member_json(member: &Member, device: Option<String>) -> Value {
+/// What an array's member says of itself, and what holds it.
+pub fn member_json(member: &Member, holder: Option<&Holder>) -> Value {
     json!({
+        "device": holder.map(Holder::node),
         "format": member.format,
         "version": member.version,
         "name": member.name.as_deref().map(printable),
@@ -51,7 +53,6 @@ pub fn member_json(member: &Member, device: Option<String>) -> Value {
         "role": member.role.map(|role| role.to_string()),
         "level": member.level,
         "members": member.members,
-        "device": device,
     })
 }
 
@@ -205,7 +206,7 @@ mod tests {
     }
 
     fn check(verdict: &Verdict, json: &Value, text: &str) {
-        assert_eq!(to_json("a.img", 262_144, verdict), *json);
+        assert_eq!(to_json("a.img", 262_144, verdict, &Stack::default()), *json);
         assert_eq!(to_text("a.img", 262_144, verdict), text);
     }
 
@@ -248,7 +249,7 @@ a.img (262144 bytes): PV PVPVPV-PVPV-PVPV-PVPV-PVPV-PVPV-PVPVPV of VG vg (VGVGVG
   data area at 65536, to the end
 ";
         check(&scan(&image), &json, text);
-        let json = to_json("a.img", 262_144, &damaged);
+        let json = to_json("a.img", 262_144, &damaged, &Stack::default());
         assert_eq!(json["pv"]["mdas"][0]["problem"], "mda-header-crc");
         assert_eq!(json["vg"], Value::Null);
         assert_eq!(json["findings"][1]["code"], "in-use-no-vg");
@@ -291,9 +292,10 @@ a.img (262144 bytes): PV PVPVPV-PVPV-PVPV-PVPV-PVPV-PVPV-PVPVPV of VG vg (VGVGVG
             "pv": null,
             "vg": null,
             "member_of": {
+                "device": null,
                 "format": "md", "version": "1.0", "name": "host:\\u{1b}rray",
                 "uuid": "11111111:11111111:11111111:11111111",
-                "role": "active device 0", "level": "raid1", "members": 2, "device": null,
+                "role": "active device 0", "level": "raid1", "members": 2,
             },
             "findings": [],
         });

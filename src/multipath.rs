@@ -7,14 +7,11 @@ mod conf;
 mod wwid;
 
 use crate::device::{Facts, Path};
-use crate::signature::{Class, Member, Role};
+use crate::signature::{Class, MAP_PREFIX, Member, Role};
 use conf::Blacklist;
 use std::collections::BTreeSet;
 use std::fmt;
 use wwid::Names;
-
-/// What the device-mapper UUID of a map begins with; its WWID follows.
-const MAP_PREFIX: &str = "mpath-";
 
 /// A list is longer only by mistake.
 const WWIDS_MAX: usize = 1 << 20;
@@ -79,6 +76,17 @@ pub enum Standing {
     Pending,
 }
 
+/// Whether udev takes a disk for a path, by the properties `DM_MULTIPATH_DEVICE_PATH` and `ID_FS_TYPE`;
+/// `None` where no rule of multipath's has looked at it.
+pub fn by_udev(device_path: Option<&str>, fs_type: Option<&str>) -> Option<bool> {
+    match device_path {
+        _ if fs_type == Some("mpath_member") => Some(true),
+        Some("1") => Some(true),
+        Some("0") => Some(false),
+        _ => None,
+    }
+}
+
 impl Default for Multipath {
     fn default() -> Multipath {
         Multipath::new(true)
@@ -96,6 +104,11 @@ impl Multipath {
             exceptions: Blacklist::default(),
             listed: BTreeSet::new(),
         }
+    }
+
+    /// Whether its files count at all.
+    pub fn has_detection(&self) -> bool {
+        self.detection
     }
 
     /// Whether it pays to ask udev what it takes for a path.
@@ -196,3 +209,6 @@ fn path_of(name: Option<Vec<u8>>, wwid: Option<String>) -> Member {
         ..Member::default()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,13 +1,18 @@
 //! Reading devices and images without a daemon, with a deadline.
 
+use crate::device::{Facts, Stack};
 use crate::devno::DevNo;
 use crate::metadata::TextCache;
-use crate::scan::{HEAD, ReadError, Scan, Step, Verdict};
+use crate::multipath::{Multipath, Standing};
+use crate::scan::{HEAD, Pv, ReadError, Scan, Step, Verdict, on_partition};
 use crate::signature::{Medium, When};
+use crate::sys::names::node_of;
 use crate::sys::reader::{Expect, Happening, JobId, Open, Pool, Reply};
+use crate::sys::sysfs::Sysfs;
 use mio::{Events, Poll};
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -22,11 +27,46 @@ pub type Probed = io::Result<(u64, Verdict)>;
 pub struct Target {
     pub path: PathBuf,
     pub expect: Expect,
+    pub is_dm: bool,
     pub is_partition: bool,
+    /// Of a partition, if it can be read.
+    pub disk: Option<Disk>,
 }
 
-/// Reads the device as the daemon does, in a process of its own, and looks for every signature.
-pub fn probe(path: &Path, deadline: Duration) -> Probed {
+/// The disk of a partition, whose end has a say if there is a PV on the partition.
+pub struct Disk {
+    path: PathBuf,
+    pub devno: DevNo,
+    /// Where its partitions are, in bytes.
+    partitions: Vec<Range<u64>>,
+}
+
+impl Disk {
+    pub fn node(&self) -> String {
+        self.path.to_string_lossy().into_owned()
+    }
+
+    /// `None` for what is no partition, or one of a disk that cannot be read.
+    pub fn of(sysfs: &mut Sysfs, facts: &Facts) -> io::Result<Option<Disk>> {
+        let found = sysfs.disk_of(facts)?.filter(|(disk, _)| disk.facts.not_ready().is_none());
+        Ok(found.map(|(disk, partitions)| Disk {
+            path: node_of(&disk.facts.name).into(),
+            devno: disk.devno,
+            partitions,
+        }))
+    }
+}
+
+/// What is known of a device or image that somebody asked about.
+pub struct Inspected {
+    pub size: u64,
+    pub verdict: Verdict,
+    pub stack: Stack,
+}
+
+/// Reads the device as the daemon does, in a process of its own, and looks for every signature. A path
+/// to a disk is not read, as what is on it says nothing of it.
+pub fn inspect(path: &Path, deadline: Duration, multipath: &Multipath) -> io::Result<Inspected> {
     let metadata = std::fs::metadata(path)?;
     let expect = match metadata.file_type() {
         kind if kind.is_block_device() => Expect::Device(DevNo::from_dev_t(metadata.rdev())),
@@ -35,8 +75,35 @@ pub fn probe(path: &Path, deadline: Duration) -> Probed {
         kind if kind.is_file() || kind.is_fifo() => Expect::File,
         _ => return Err(io::Error::other("it is neither a block device nor a file")),
     };
-    let target = Target { path: path.to_owned(), expect, is_partition: is_partition(&metadata) };
-    probe_all(vec![target], When::Asked, deadline, &mut |_| {}).pop().expect("one that is read has a result")
+    let facts = match expect {
+        Expect::Device(devno) => facts(devno, multipath)?,
+        Expect::File => Facts::default(),
+    };
+    match multipath.standing(&facts) {
+        Standing::Component(member) => {
+            let verdict = Verdict::Member { member: Box::new(member), findings: Vec::new() };
+            return Ok(Inspected { size: facts.size, verdict, stack: *facts.stack });
+        }
+        Standing::Passive(state) => return Err(io::Error::other(passive(&state))),
+        Standing::Pending | Standing::Free => {}
+    }
+    let disk = Disk::of(&mut Sysfs::new(), &facts)?;
+    let target = Target { path: path.to_owned(), expect, is_dm: facts.is_dm(), is_partition: facts.partition, disk };
+    let probed = probe_all(vec![target], When::Asked, deadline, &mut |_| {}).pop();
+    let (size, verdict) = probed.expect("one that is read has a result")?;
+    Ok(Inspected { size, verdict, stack: *facts.stack })
+}
+
+/// What the kernel says; nothing of a device that has gone, which opening will tell.
+fn facts(devno: DevNo, multipath: &Multipath) -> io::Result<Facts> {
+    let mut sysfs = Sysfs::new();
+    sysfs.read_udev = multipath.is_configured();
+    Ok(sysfs.facts(devno)?.unwrap_or_default())
+}
+
+/// Why a path is not read, by its state.
+pub fn passive(state: &str) -> String {
+    format!("device is a path that is {state}")
 }
 
 /// Reads them, some at a time, each with the deadline. `done` hears how many have been.
@@ -47,11 +114,6 @@ pub fn probe_all(targets: Vec<Target>, look: When, deadline: Duration, done: &mu
         results.iter_mut().filter(|result| result.is_none()).for_each(|result| *result = failed());
     }
     results.into_iter().flatten().collect()
-}
-
-fn is_partition(metadata: &std::fs::Metadata) -> bool {
-    let devno = DevNo::from_dev_t(metadata.rdev());
-    metadata.file_type().is_block_device() && Path::new(&format!("/sys/dev/block/{devno}/partition")).exists()
 }
 
 struct Prober {
@@ -66,6 +128,9 @@ struct Prober {
 struct Running {
     until: Instant,
     is_partition: bool,
+    disk: Option<Disk>,
+    /// The PV that the partition holds, and where its disk's partitions are, while the disk is read.
+    on_partition: Option<(Box<Pv>, Vec<Range<u64>>)>,
     size: u64,
     scan: Option<Scan>,
 }
@@ -88,10 +153,12 @@ impl Prober {
             while self.running.len() < PARALLEL
                 && let Some((job, target)) = waiting.next()
             {
-                let open = Open { path: target.path, expect: target.expect, first: HEAD };
+                let open = Open { path: target.path, expect: target.expect, first: HEAD, is_dm: target.is_dm };
                 self.pool.open(self.poll.registry(), job, open)?;
                 let until = Instant::now() + self.deadline;
-                self.running.insert(job, Running { until, is_partition: target.is_partition, size: 0, scan: None });
+                let (is_partition, disk) = (target.is_partition, target.disk);
+                let running = Running { until, is_partition, disk, on_partition: None, size: 0, scan: None };
+                self.running.insert(job, running);
             }
             if self.running.is_empty() {
                 return Ok(());
@@ -149,11 +216,18 @@ impl Prober {
     fn handle_reply(&mut self, job: JobId, reply: Reply) -> io::Result<Option<(u64, Verdict)>> {
         let running = self.running.get_mut(&job).ok_or(io::ErrorKind::InvalidData)?;
         let step = match reply {
+            Reply::Opened(Err(errno)) if running.on_partition.is_some() => {
+                return self.conclude(job, Err(ReadError::Io(errno)));
+            }
             Reply::Opened(opened) => {
                 let opened = opened.map_err(io::Error::from_raw_os_error)?;
-                running.size = opened.size;
-                let (begun, step) =
-                    Scan::begin(Medium { size: opened.size, is_partition: running.is_partition }, self.look);
+                let (begun, step) = match &running.on_partition {
+                    Some((_, partitions)) => Scan::begin_disk(opened.size, partitions),
+                    None => {
+                        running.size = opened.size;
+                        Scan::begin(Medium { size: opened.size, is_partition: running.is_partition }, self.look)
+                    }
+                };
                 let begun = running.scan.insert(begun);
                 match step {
                     Step::Read(range) => {
@@ -162,6 +236,7 @@ impl Prober {
                     done @ Step::Done(_) => done,
                 }
             }
+            Reply::Unusable(why) => return Err(io::Error::other(why.to_string())),
             Reply::Data { bytes, .. } => {
                 let scan = running.scan.as_mut().ok_or(io::ErrorKind::InvalidData)?;
                 scan.handle_read(&mut self.texts, bytes.as_deref().map_err(|errno| ReadError::Io(*errno)))
@@ -169,7 +244,29 @@ impl Prober {
         };
         match step {
             Step::Read(range) => self.pool.read(job, (range.offset, range.length)).map(|()| None),
-            Step::Done(verdict) => Ok(Some((running.size, verdict))),
+            Step::Done(verdict) => self.conclude(job, Ok(verdict)),
         }
+    }
+
+    /// `None` if the disk is to be read as well.
+    fn conclude(&mut self, job: JobId, verdict: Result<Verdict, ReadError>) -> io::Result<Option<(u64, Verdict)>> {
+        let running = self.running.get_mut(&job).ok_or(io::ErrorKind::InvalidData)?;
+        let verdict = match (running.on_partition.take(), verdict) {
+            (Some((pv, partitions)), verdict) => on_partition(pv, verdict, &partitions),
+            (None, Ok(Verdict::Pv(pv))) => match running.disk.take() {
+                None => Verdict::Pv(pv),
+                Some(Disk { path, devno, partitions }) => {
+                    running.on_partition = Some((pv, partitions));
+                    running.scan = None;
+                    let expect = Expect::Device(devno);
+                    self.pool.close(self.poll.registry(), job);
+                    self.pool.open(self.poll.registry(), job, Open { path, expect, first: HEAD, is_dm: false })?;
+                    return Ok(None);
+                }
+            },
+            (None, Ok(verdict)) => verdict,
+            (None, Err(_)) => return Err(io::ErrorKind::InvalidData.into()),
+        };
+        Ok(Some((running.size, verdict)))
     }
 }

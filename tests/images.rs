@@ -3,9 +3,13 @@
 //! They are described by `MANIFEST.json` beside them, and are no part of this repository: it has
 //! them only where it is developed. A plain clone skips these tests and says so.
 
+#[path = "common/examined.rs"]
+mod examined;
+
+use examined::Examined;
 use pvwatch::metadata::TextCache;
 use pvwatch::scan::{Area, ByteRange, Finding, Pv, ReadError, Scan, Step, Verdict};
-use pvwatch::signature::{Medium, When};
+use pvwatch::signature::{Medium, Member, When};
 use serde_json::Value;
 use std::fs::File;
 use std::io::Read;
@@ -109,7 +113,7 @@ fn the_layout_is_read_as_it_is() {
         }
         let Verdict::Pv(pv) = scan(&image.file, image.size) else {
             // The label on an array's member is the array's.
-            assert_eq!(image.about["facts"]["blkid"]["TYPE"], "linux_raid_member", "{}", image.file);
+            assert!(format_of_blkid(&image).is_some(), "{}", image.file);
             continue;
         };
         compare_layout(&pv, layout, &image.file);
@@ -256,6 +260,15 @@ fn damage_is_called_by_its_name() {
     }
 }
 
+/// What blkid calls it.
+fn blkid_type(format: &str) -> &str {
+    match format {
+        "md" => "linux_raid_member",
+        "lvm1" => "LVM1_member",
+        other => other,
+    }
+}
+
 /// The images that nobody damaged.
 #[test]
 fn good_images_have_nothing_to_be_found() {
@@ -266,56 +279,111 @@ fn good_images_have_nothing_to_be_found() {
                 assert_eq!(codes(&findings), [""; 0], "{}", image.file);
                 assert_ne!(image.about["facts"]["blkid"]["TYPE"], "LVM2_member", "{}", image.file);
             }
-            Verdict::Member { findings, .. } => {
+            Verdict::Member { member, findings } => {
                 assert_eq!(codes(&findings), [""; 0], "{}", image.file);
-                assert_eq!(image.about["facts"]["blkid"]["TYPE"], "linux_raid_member", "{}", image.file);
+                assert_eq!(image.about["facts"]["blkid"]["TYPE"], blkid_type(member.format), "{}", image.file);
             }
             Verdict::Unreadable { error, .. } => panic!("{}: {error}", image.file),
         }
     }
 }
 
+/// The formats of what blkid knows as members of arrays.
+fn format_of_blkid(image: &Described) -> Option<&'static str> {
+    let known = image.about["facts"]["blkid"]["TYPE"].as_str()?;
+    let formats = [
+        ("linux_raid_member", "md"),
+        ("ddf_raid_member", "ddf"),
+        ("isw_raid_member", "imsm"),
+        ("adaptec_raid_member", "asr"),
+    ];
+    formats.iter().find(|(name, _)| *name == known).map(|(_, format)| *format)
+}
+
 /// What `mdadm --examine` and `blkid -p` say of members; of a member, `pvs` lists no PV.
 #[test]
 fn members_are_those_that_mdadm_and_blkid_know() {
-    let mut compared = 0;
+    let mut compared = Vec::new();
     for image in described() {
         let facts = &image.about["facts"];
-        let is_md = facts["blkid"]["TYPE"] == "linux_raid_member";
         let member = match scan(&image.file, image.size) {
+            Verdict::Member { member, .. } if member.format != "md" => continue,
             Verdict::Member { member, .. } => member,
             other => {
-                assert!(!is_md, "{}: {other:?}", image.file);
+                assert_eq!(format_of_blkid(&image), None, "{}: {other:?}", image.file);
                 continue;
             }
         };
-        assert!(is_md, "{}", image.file);
-        let examined = rows(&facts["mdadm_examine"]).iter().filter_map(|line| line.as_str()?.split_once(" : "));
-        let examined = |key: &str| {
-            examined.clone().find(|(found, _)| found.trim() == key).map(|(_, value)| value.trim().to_string())
-        };
-        assert_eq!(examined("Array UUID").or(examined("UUID")).as_ref(), member.uuid.as_ref());
-        let hex = |text: &str| text.replace([':', '-'], "");
-        assert_eq!(hex(facts["blkid"]["UUID"].as_str().unwrap()), hex(member.uuid.as_deref().unwrap()));
-        assert_eq!(examined("Name").as_deref().map(str::as_bytes), member.name.as_deref());
-        assert_eq!(examined("Raid Level"), member.level);
-        assert_eq!(examined("Raid Devices"), member.members.map(|members| members.to_string()));
-        assert!(examined("Version").unwrap().starts_with(&member.version), "{}", image.file);
-        let role = examined("Device Role").map_or_else(
-            || {
-                // "this     0       7        8        0      active sync"
-                let lines = rows(&facts["mdadm_examine"]).iter().filter_map(Value::as_str);
-                let this = lines.filter_map(|line| line.strip_prefix("this")).next().unwrap();
-                let words = this.split_whitespace().collect::<Vec<_>>();
-                format!("{} device {}", words[4], words[3])
-            },
-            |role| role.to_lowercase(),
-        );
-        assert_eq!(role, member.role.unwrap().to_string(), "{}", image.file);
-        assert!(!rows(&image.lvm["pvs"]).iter().any(|row| row["pv_name"] == *image.file), "{}", image.file);
-        compared += 1;
+        assert_eq!(format_of_blkid(&image), Some(member.format), "{}", image.file);
+        let lines = rows(&facts["mdadm_examine"]).iter().filter_map(Value::as_str).collect::<Vec<_>>();
+        match member.format {
+            "md" => {
+                compare_md(&member, &lines, &image.file);
+                let hex = |text: &str| text.replace([':', '-'], "");
+                assert_eq!(hex(facts["blkid"]["UUID"].as_str().unwrap()), hex(member.uuid.as_deref().unwrap()));
+            }
+            // mdadm does not know it: this is how the images were made, and what dmraid has read.
+            "asr" => {
+                let number = if image.file == "asr-a.img" { 0 } else { 1 };
+                let expected = Examined {
+                    version: "8".into(),
+                    uuid: "c0ffee01".into(),
+                    name: Some("LABMIRROR".into()),
+                    level: Some("raid1".into()),
+                    members: Some(2),
+                    role: Some(format!("active device {number}")),
+                };
+                assert_eq!(Examined::from(&*member), expected, "{}", image.file);
+            }
+            _ => assert_eq!(Examined::from(&*member), Examined::new(&lines), "{}", image.file),
+        }
+        if member.format != "md" {
+            assert_eq!(facts["blkid"]["VERSION"], *member.version, "{}", image.file);
+        }
+        assert!(!rows(&image.lvm["pvs"]).iter().any(|row| row["pv_name"] == *image.file && row["pv_uuid"] != ""));
+        compared.push(member.format);
     }
-    assert!(compared >= 8 || folder().is_none());
+    for (format, least) in [("md", 8), ("ddf", 2), ("asr", 2)] {
+        let count = compared.iter().filter(|compared| **compared == format).count();
+        assert!(count >= least || folder().is_none(), "{format}: {count}");
+    }
+}
+
+fn compare_md(member: &Member, lines: &[&str], file: &str) {
+    let examined = |key: &str| {
+        let mut pairs = lines.iter().filter_map(|line| line.split_once(" : "));
+        pairs.find(|(found, _)| found.trim() == key).map(|(_, value)| value.trim().to_string())
+    };
+    assert_eq!(examined("Array UUID").or(examined("UUID")).as_ref(), member.uuid.as_ref());
+    assert_eq!(examined("Name").as_deref().map(str::as_bytes), member.name.as_deref());
+    assert_eq!(examined("Raid Level"), member.level);
+    assert_eq!(examined("Raid Devices"), member.members.map(|members| members.to_string()));
+    assert!(examined("Version").unwrap().starts_with(&member.version), "{file}");
+    let role = examined("Device Role").map_or_else(
+        || {
+            // "this     0       7        8        0      active sync"
+            let this = lines.iter().filter_map(|line| line.strip_prefix("this")).next().unwrap();
+            let words = this.split_whitespace().collect::<Vec<_>>();
+            format!("{} device {}", words[4], words[3])
+        },
+        |role| role.to_lowercase(),
+    );
+    assert_eq!(role, member.role.unwrap().to_string(), "{file}");
+}
+
+#[test]
+fn a_pv_of_lvm1_is_what_blkid_says_and_no_pv_to_lvm() {
+    let images = described();
+    for image in images.iter().filter(|image| image.about["facts"]["blkid"]["TYPE"] == "LVM1_member") {
+        let Verdict::Member { member, .. } = scan(&image.file, image.size) else { panic!("{}", image.file) };
+        assert_eq!((member.format, &*member.version), ("lvm1", "1"));
+        assert_eq!(image.about["facts"]["blkid"]["UUID"].as_str(), member.uuid.as_deref());
+        assert_eq!(member.name.as_deref(), Some(&b"vg_lvm1"[..]));
+        assert!(rows(&image.lvm["pvs"]).is_empty());
+        let said = image.about["facts"]["pvck_headers_stderr"][0].as_str().unwrap();
+        assert!(said.contains("device has a signature") && member.why_no_pv().contains("device has a signature"));
+    }
+    assert!(folder().is_none() || images.iter().any(|image| image.set == "lvm1"));
 }
 
 #[test]

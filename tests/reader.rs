@@ -56,7 +56,7 @@ impl World {
     }
 
     fn open(&mut self, job: JobId, path: &Path, expect: Expect, first: usize) {
-        self.pool.open(self.poll.registry(), job, Open { path: path.to_owned(), expect, first }).unwrap();
+        self.pool.open(self.poll.registry(), job, Open { path: path.to_owned(), expect, first, is_dm: false }).unwrap();
     }
 
     fn close(&mut self, job: JobId) {
@@ -453,7 +453,7 @@ fn an_answer_in_pieces_is_put_together() {
 #[test]
 fn an_executable_that_is_missing_is_an_error() {
     let mut world = World::with_executable("/nowhere/pvwatchd".into());
-    let request = Open { path: "/x".into(), expect: Expect::File, first: 0 };
+    let request = Open { path: "/x".into(), expect: Expect::File, first: 0, is_dm: false };
     assert!(world.pool.open(world.poll.registry(), 1, request).is_err());
     assert_eq!(world.pool.counts(), counts(0, 0, 0));
 }

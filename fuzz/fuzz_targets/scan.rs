@@ -14,9 +14,9 @@ use pvwatch::signature::{Medium, When};
 use pvwatch::text::{self, Section};
 use pvwatch_fuzz::{Input, written};
 
-/// Two for the label; for the end, twice, one and two places in it; for each of two areas four tries
-/// of a header and a text in two parts.
-const READS_MAX: usize = 2 + 2 * 3 + 2 * 4 * 3;
+/// Two for the label; for the end, twice, one, nine places in it where a superblock may be, and nine
+/// that these may name; for each of two areas four tries of a header and a text in two parts.
+const READS_MAX: usize = 2 + 2 * (1 + 9 + 9) + 2 * 4 * 3;
 
 const FIX_LABEL: u8 = 1;
 const FIX_HEADERS: u8 = 2;

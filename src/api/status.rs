@@ -1,12 +1,11 @@
 //! The answers to `Status` and `Show`.
 
 use crate::cache::{Status, VgView};
-use crate::device::{Facts, Holder, Stack, Usage, Use};
+use crate::device::{Facts, Holder, Usage, Use};
 use crate::devno::DevNo;
 use crate::id::Id;
 use crate::inspect;
 use crate::metadata::{Kept, VgText};
-use crate::signature::Member;
 use crate::watcher::{Ambiguity, Content, Device, HeldBack, Watcher};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -298,19 +297,12 @@ fn show_device(watcher: &Watcher, process: &Process, devno: DevNo, device: &Devi
         "dirty": !device.is_quiet(),
         "pv": pv,
         "why": member.map(inspect::member_words),
-        "member_of": member.map(|member| inspect::member_json(member, owner(&device.facts, member))),
+        "member_of": member.map(|member| inspect::member_json(member, member.holder(&device.facts.stack))),
         "used_by": used_by(&device.facts, process.usage.by.get(&devno)),
         "findings": findings.iter()
             .map(|finding| json!({"code": finding.code.as_str(), "detail": finding.detail})).collect::<Vec<_>>(),
         "quarantine": device.quarantine.as_ref().map(|_| quarantine(process, devno, device)),
     })
-}
-
-/// The node of the array or map that the device is a member of, if there is one now.
-fn owner(facts: &Facts, member: &Member) -> Option<String> {
-    let Stack { holders, disk_holders, .. } = &*facts.stack;
-    let mut all = holders.iter().chain(disk_holders);
-    all.find(|holder| member.is_held_by(holder)).map(|holder| format!("/dev/{}", holder.name))
 }
 
 /// Whoever has the device in use: what is stacked on it, and what else the kernel knows of.

@@ -3,7 +3,9 @@
 use lexopt::Arg::{Long, Short, Value as Positional};
 use lexopt::ValueExt;
 use pvwatch::client::{self, Error};
-use pvwatch::sys::reader;
+use pvwatch::conf::Settings;
+use pvwatch::probe::Inspected;
+use pvwatch::sys::{reader, settings};
 use pvwatch::{inspect, probe, pvscan_cli, words};
 use serde_json::{Value, json};
 use std::ffi::OsString;
@@ -251,12 +253,20 @@ fn inspect(arguments: &Arguments) -> Result<u8, Failure> {
         return Err(usage("inspect: a device or an image is needed"));
     }
     let deadline = arguments.timeout.unwrap_or(INSPECT_DEADLINE);
+    // Of the settings nothing else counts here, and a mistake in them does not either.
+    let mut settings = settings::load(&settings::system_dir(), settings::Over::Nothing).unwrap_or_else(|error| {
+        complain(&error.to_string());
+        Settings::default()
+    });
+    settings::load_multipath(&mut settings);
     let mut results = Vec::new();
     let mut worst = 0;
     for name in &arguments.operands {
-        match probe::probe(Path::new(name), deadline) {
-            Ok((size, verdict)) if arguments.json => results.push(inspect::to_json(name, size, &verdict)),
-            Ok((size, verdict)) => print(&inspect::to_text(name, size, &verdict))?,
+        match probe::inspect(Path::new(name), deadline, &settings.multipath) {
+            Ok(Inspected { size, verdict, stack }) if arguments.json => {
+                results.push(inspect::to_json(name, size, &verdict, &stack));
+            }
+            Ok(Inspected { size, verdict, .. }) => print(&inspect::to_text(name, size, &verdict))?,
             Err(error) => {
                 complain(&format!("{name}: {error}"));
                 worst = worst.max(match error.kind() {

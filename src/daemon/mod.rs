@@ -7,6 +7,7 @@ mod run_files;
 mod scope;
 
 use crate::api::{self, Uevents};
+use crate::conf::Settings;
 use crate::devno::DevNo;
 use crate::sys::daemonize;
 use crate::sys::inotify::{Notice, Watches};
@@ -14,6 +15,7 @@ use crate::sys::monitor::{Monitor, Received};
 use crate::sys::notify;
 use crate::sys::pid_file::PidFile;
 use crate::sys::reader::{self, Happening, Pool};
+use crate::sys::settings::MultipathFiles;
 use crate::sys::signal::{Signal, Signals};
 use crate::sys::{clock, descriptors, pid_file, settings, socket, system_id, usage};
 use crate::watcher::{self, Cause, Effect, Level, Report, Watcher};
@@ -117,15 +119,18 @@ const EVENTS_PER_TURN: usize = 4096;
 const DIRECTORY_LOOKS: usize = 8;
 /// A running shutdown waits that long for replies to be taken.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
+/// multipathd writes one WWID at a time, and each look at all devices takes its time.
+const RELOAD_DELAY: Duration = Duration::from_secs(1);
 /// How soon after a change systemd is told what we are at.
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 
-fn load_settings(options: &Options) -> Result<crate::conf::Settings, settings::Error> {
+fn load_settings(options: &Options) -> Result<Settings, settings::Error> {
     let over = options.config.as_deref().map_or(settings::Over::Nothing, settings::Over::File);
     let mut settings = settings::load(&options.system_dir, over)?;
     // Devices that were named are not looked up in it.
     settings.devices_file = settings.devices_file.filter(|_| options.devices.is_empty());
     settings::load_devices_file(&options.system_dir, &mut settings)?;
+    settings::load_multipath(&mut settings);
     Ok(settings)
 }
 
@@ -178,6 +183,9 @@ struct Daemon<'o> {
     scope: Scope,
     /// Where it is, if there is to be one.
     devices_file: Option<PathBuf>,
+    multipath_files: Option<MultipathFiles>,
+    /// When they are read again, because one has been written.
+    reload_due: Option<Duration>,
     run_files: Keeper,
     watcher: Watcher,
     /// What those asked who wait for some devices.
@@ -200,7 +208,7 @@ struct Daemon<'o> {
 impl<'o> Daemon<'o> {
     fn new(
         options: &'o Options,
-        settings: crate::conf::Settings,
+        settings: Settings,
         handed_over: Option<socket::Listener>,
     ) -> Result<Daemon<'o>, Error> {
         let poll = Poll::new().map_err(system("create an epoll descriptor"))?;
@@ -213,6 +221,7 @@ impl<'o> Daemon<'o> {
         let mut watches = None;
         let scope = Scope::new(options, &settings);
         let devices_file = settings::devices_file(&options.system_dir, &settings);
+        let multipath_files = MultipathFiles::of(&settings);
         if options.scan {
             monitor = if scope.only_images() { None } else { open_monitor(registry, settings.receive_buffer) };
             watches = open_watches(registry);
@@ -248,6 +257,8 @@ impl<'o> Daemon<'o> {
             pool: Pool::new(FIRST_READER),
             scope,
             devices_file,
+            multipath_files,
+            reload_due: None,
             run_files,
             watcher,
             online_calls: BTreeMap::new(),
@@ -265,7 +276,7 @@ impl<'o> Daemon<'o> {
 
     fn main_loop(&mut self) -> Result<(), Error> {
         self.watch_directories();
-        self.watch_devices_file();
+        self.watch_files();
         let mut events = Events::with_capacity(1024);
         loop {
             let now = clock::now();
@@ -330,6 +341,9 @@ impl<'o> Daemon<'o> {
         if self.notices_pending {
             self.drain_notices(now, EVENTS_PER_TURN);
         }
+        if self.reload_due.is_some_and(|due| due <= now) {
+            self.reload(now, false);
+        }
         if self.clients.wants_accept(now) {
             self.accept(now);
         }
@@ -360,17 +374,22 @@ impl<'o> Daemon<'o> {
         }
     }
 
-    /// SIGHUP: the configuration again, and every device again. If only the devices file was written,
-    /// only if that says something else.
+    /// SIGHUP: the configuration again, and every device again. If only the devices file or multipath's
+    /// were written, only if they say something else.
     fn reload(&mut self, now: Duration, always: bool) {
+        self.reload_due = None;
+        let is_same = |new: &Settings, old: &Settings| {
+            new.filter.devices_file == old.filter.devices_file && new.multipath == old.multipath
+        };
         match load_settings(self.options) {
-            Ok(settings) if !always && settings.filter.devices_file == self.watcher.settings().filter.devices_file => {}
+            Ok(settings) if !always && is_same(&settings, self.watcher.settings()) => {}
             Ok(settings) => {
                 log::info!("configuration read, looking at all devices again");
                 self.devices_file = settings::devices_file(&self.options.system_dir, &settings);
                 self.scope.configure(&settings);
+                self.multipath_files = MultipathFiles::of(&settings);
                 self.watch_directories();
-                self.watch_devices_file();
+                self.watch_files();
                 let run_files = Keeper::new(self.options, &settings);
                 self.watcher.set_system_id(system_id::local(&settings.system_id));
                 self.watcher.reconfigure(settings, now);
@@ -415,6 +434,7 @@ impl<'o> Daemon<'o> {
             self.clients.poll_timeout(),
             self.next_watchdog,
             self.status_due,
+            self.reload_due,
             self.stopping,
             idle,
         ];
@@ -464,7 +484,8 @@ impl<'o> Daemon<'o> {
             }
             Effect::Open { job, devno, path, length } => {
                 let expect = if scope::is_image(devno) { reader::Expect::File } else { reader::Expect::Device(devno) };
-                let open = reader::Open { path: path.into(), expect, first: length };
+                let is_dm = self.watcher.devices().get(&devno).is_some_and(|device| device.facts.is_dm());
+                let open = reader::Open { path: path.into(), expect, first: length, is_dm };
                 match self.pool.open(self.poll.registry(), job, open) {
                     Ok(()) => {}
                     // It was there, and is not any more.
@@ -526,6 +547,7 @@ impl<'o> Daemon<'o> {
                     };
                     watcher::Event::Opened { job, result: result.map(opened) }
                 }
+                Happening::Reply(job, reader::Reply::Unusable(why)) => watcher::Event::Unusable { job, why },
                 Happening::Reply(job, reader::Reply::Data { diskseq, bytes, .. }) => {
                     watcher::Event::Data { job, diskseq, result: bytes }
                 }
@@ -573,6 +595,12 @@ impl<'o> Daemon<'o> {
                     if self.devices_file.as_ref().is_some_and(|path| *path == directory.join(&name)) =>
                 {
                     self.reload(now, false);
+                    continue;
+                }
+                Notice::Named { directory, name, .. }
+                    if self.multipath_files.as_ref().is_some_and(|files| files.contains(&directory.join(&name))) =>
+                {
+                    self.reload_due.get_or_insert(now + RELOAD_DELAY);
                     continue;
                 }
                 Notice::Named { directory, name, .. } => (self.named(&directory.join(name)), Cause::Node),
@@ -633,13 +661,24 @@ impl<'o> Daemon<'o> {
         }
     }
 
-    /// The devices file's directory. One that is made later takes a SIGHUP.
-    fn watch_devices_file(&mut self) {
-        let directory = self.devices_file.as_ref().and_then(|path| path.parent());
-        if let (Some(watches), Some(directory)) = (&mut self.watches, directory)
+    /// The directories of the devices file and of multipath's files. One that is made later takes a SIGHUP.
+    fn watch_files(&mut self) {
+        let Some(watches) = &mut self.watches else { return };
+        if let Some(directory) = self.devices_file.as_ref().and_then(|path| path.parent())
             && let Err(error) = watches.watch_files(directory)
         {
             log::warn!("{}: changes of the devices file are not noticed: inotify: {error}", directory.display());
+        }
+        for directory in self.multipath_files.iter().flat_map(MultipathFiles::directories) {
+            match watches.watch_files(directory) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    log::warn!(
+                        "{}: changes of multipath's files are not noticed: inotify: {error}",
+                        directory.display()
+                    );
+                }
+                Ok(()) | Err(_) => {}
+            }
         }
     }
 

@@ -51,6 +51,7 @@ impl Scope {
     pub fn configure(&mut self, settings: &Settings) {
         self.need_aliases = settings.filter.needs_names();
         self.sysfs.read_ids = settings.filter.devices_file.is_some();
+        self.sysfs.read_udev = settings.multipath.is_configured();
     }
 
     /// Whether none of it is, or looks like becoming, a block device: then no uevent concerns us.
@@ -169,7 +170,8 @@ impl Scope {
 
     /// Whether it is a directory whose names filters look at.
     fn is_directory_of_ours(&self, path: &Path) -> bool {
-        self.only.is_empty() && self.need_aliases && std::fs::symlink_metadata(path).is_ok_and(|found| found.is_dir())
+        let is_directory = || std::fs::symlink_metadata(path).is_ok_and(|found| found.is_dir());
+        self.only.is_empty() && self.need_aliases && path.starts_with("/dev") && is_directory()
     }
 
     /// Everything that a path of `--devices` stands for now, and did before.

@@ -7,7 +7,9 @@ use regex::bytes::{Regex, RegexBuilder};
 /// More than anybody writes, and few enough for each disk to be held against.
 const PATTERNS_MAX: usize = 4096;
 /// Of one regular expression, compiled.
-const REGEX_SIZE_MAX: usize = 64 << 10;
+const REGEX_SIZE_MAX: usize = 32 << 10;
+/// Who has so many wrong lines has not written them one by one.
+const PROBLEMS_MAX: usize = 16;
 
 /// What of a file concerns us.
 #[derive(Debug, PartialEq, Eq)]
@@ -39,6 +41,7 @@ pub(super) fn parse(
     mut take: impl FnMut(usize, Entry) -> Result<(), Problem>,
 ) {
     let mut section = String::new();
+    let mut patterns = 0;
     // How many sections are open.
     let mut depth = 0usize;
     for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
@@ -59,10 +62,14 @@ pub(super) fn parse(
                     ("blacklist_exceptions", "wwid") => Entry::Excepted(&value),
                     _ => continue,
                 };
-                match take(index + 1, entry) {
-                    Ok(()) => {}
-                    Err(Problem::TooMany) => return problems.push(Problem::TooMany),
-                    Err(problem) => problems.push(problem),
+                patterns += usize::from(!matches!(entry, Entry::FindMultipaths(_)));
+                let taken = if patterns > PATTERNS_MAX { Err(Problem::TooMany) } else { take(index + 1, entry) };
+                problems.extend(taken.err());
+                if problems.len() == PROBLEMS_MAX {
+                    problems.push(Problem::TooMany);
+                }
+                if problems.last() == Some(&Problem::TooMany) {
+                    return;
                 }
             }
             _ => {}

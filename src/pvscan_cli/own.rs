@@ -5,7 +5,8 @@ use crate::conf::Settings;
 use crate::device::Facts;
 use crate::devno::DevNo;
 use crate::filter::Rule;
-use crate::probe::{Probed, Target, probe_all};
+use crate::multipath::{Standing, by_udev};
+use crate::probe::{Disk, Probed, Target, passive, probe_all};
 use crate::pvscan::{Asked, Found, Host, List, Operand, Pv, Request};
 use crate::scan::Verdict;
 use crate::signature::When;
@@ -17,7 +18,6 @@ use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
-const DEFAULT_SYSTEM_DIR: &str = "/etc/lvm";
 /// From so many devices on, it may take long enough to look.
 const MANY: usize = 20;
 
@@ -52,13 +52,14 @@ impl Own {
     }
 
     pub fn load(over: settings::Over) -> Result<Own, settings::Error> {
-        let directory = std::env::var_os("LVM_SYSTEM_DIR").filter(|directory| !directory.is_empty());
-        let directory = directory.map_or_else(|| DEFAULT_SYSTEM_DIR.into(), PathBuf::from);
+        let directory = settings::system_dir();
         let links = std::env::var("DEVLINKS").ok();
         let mut settings = settings::load(&directory, over)?;
         settings::load_devices_file(&directory, &mut settings)?;
+        settings::load_multipath(&mut settings);
         let mut sysfs = Sysfs::new();
         sysfs.read_ids = settings.filter.devices_file.is_some();
+        sysfs.read_udev = settings.multipath.is_configured();
         Ok(Own {
             settings,
             sysfs,
@@ -130,7 +131,7 @@ impl Own {
 
     fn known(&mut self, operand: &Operand, devno: Option<DevNo>) -> Known {
         let Some(devno) = devno else { return Known::Found(Found::Gone) };
-        let facts = match self.sysfs.facts(devno) {
+        let mut facts = match self.sysfs.facts(devno) {
             Ok(Some(facts)) if !is_empty(&facts) => facts,
             Ok(_) => return Known::Found(Found::Gone),
             Err(error) => return Known::Found(Found::Unreadable(error.to_string())),
@@ -156,8 +157,41 @@ impl Own {
         if let Some(reason) = facts.not_ready() {
             return Known::Found(Found::Unreadable(reason.to_owned()));
         }
-        let target = Target { path, expect: Expect::Device(devno), is_partition: facts.partition };
+        self.ask_environment(&mut facts);
+        match self.settings.multipath.standing(&facts) {
+            Standing::Component(member) => return Known::Found(Found::Excluded(member.why_no_pv())),
+            Standing::Passive(state) => return Known::Found(Found::Excluded(passive(&state))),
+            // Nobody stays to see whether the map comes. If it does not, udev says so in an event.
+            Standing::Pending if !self.settings.multipath_wait.is_zero() => {
+                return Known::Found(Found::Excluded("device may be a multipath component".to_owned()));
+            }
+            Standing::Pending | Standing::Free => {}
+        }
+        let disk = match self.disk_of(&facts) {
+            Ok(disk) => disk,
+            Err(error) => return Known::Found(Found::Unreadable(error.to_string())),
+        };
+        let target =
+            Target { path, expect: Expect::Device(devno), is_dm: facts.is_dm(), is_partition: facts.partition, disk };
         Known::ToRead { candidate: Box::new(Candidate { devno, node: name, facts, names }), target }
+    }
+
+    /// The disk of a partition, if the filter lets it be read.
+    fn disk_of(&mut self, facts: &Facts) -> io::Result<Option<Disk>> {
+        let Some(disk) = Disk::of(&mut self.sysfs, facts)? else { return Ok(None) };
+        let names = self.names(disk.devno, [disk.node(), disk.node()])?;
+        let Some(facts) = self.sysfs.facts(disk.devno)? else { return Ok(None) };
+        Ok(self.settings.filter.rejects(&facts, names.iter().map(String::as_str)).is_none().then_some(disk))
+    }
+
+    /// While udev's rules run, its database has what was true before; the properties of the device are
+    /// in the environment.
+    fn ask_environment(&self, facts: &mut Facts) {
+        let property = |name| std::env::var(name).ok();
+        if let Some(path) = facts.path.as_mut().filter(|_| self.links.is_some() && self.sysfs.read_udev) {
+            let (device_path, fs_type) = (property("DM_MULTIPATH_DEVICE_PATH"), property("ID_FS_TYPE"));
+            path.udev = by_udev(device_path.as_deref(), fs_type.as_deref());
+        }
     }
 
     /// The names that filters look at.

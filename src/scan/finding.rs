@@ -11,7 +11,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    pub fn new(code: Code, detail: impl fmt::Display) -> Finding {
+    pub(super) fn new(code: Code, detail: impl fmt::Display) -> Finding {
         Finding { code, detail: detail.to_string() }
     }
 }

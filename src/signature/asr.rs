@@ -244,7 +244,7 @@ pub mod image {
 mod tests {
     use super::super::Found;
     use super::super::firmware_image::Pieces;
-    use super::super::testing::{look, look_at_partition, look_with_errors, with};
+    use super::super::whole::{look, look_at_partition, look_with_errors, with};
     use super::image::{Line, MIRROR, OWN, pieces, put_sum};
     use super::*;
 

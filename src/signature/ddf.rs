@@ -480,7 +480,7 @@ pub mod image {
 mod tests {
     use super::super::Found;
     use super::super::firmware_image::Pieces;
-    use super::super::testing::{look, look_at_partition, look_with_errors, with};
+    use super::super::whole::{look, look_at_partition, look_with_errors, with};
     use super::image::{MIRROR, Spec, Volume, pieces, put_sum};
     use super::*;
 
@@ -566,6 +566,15 @@ mod tests {
         several(&[MIRROR, turned], "mirror, mirror", "raid1, raid1", 2, "");
         let others = Volume { disks: &DISKS[2..], name: "others", ..MIRROR };
         several(&[others, parity], "parity", "raid5", 4, "active device 0");
+    }
+
+    #[test]
+    fn volumes_are_in_the_order_of_their_names() {
+        let parity = Volume { name: "parity", level: 5, ..MIRROR };
+        let mut pieces = made(&Spec { volumes: &[MIRROR, parity], ..Spec::default() });
+        let places = [pieces[RECORD].0, pieces[RECORD + 1].0];
+        [pieces[RECORD + 1].0, pieces[RECORD].0] = places;
+        assert_eq!(said(&find(&pieces)), ("mirror, parity".into(), "raid1, raid5".into(), 2, "active device 0".into()));
     }
 
     /// Firmware may have the records of all volumes on all disks, and of a two-level one several.

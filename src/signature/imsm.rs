@@ -223,7 +223,7 @@ pub mod image {
 #[cfg(test)]
 mod tests {
     use super::super::Found;
-    use super::super::testing::{look, look_at_partition, look_with_errors, with};
+    use super::super::whole::{look, look_at_partition, look_with_errors, with};
     use super::image::{MIRROR, Volume, pieces, put_sum, superblock};
     use super::*;
 
@@ -274,6 +274,7 @@ mod tests {
         check(&[SPARE], &[], "", "", 0, Some(Role::Spare));
         check(&[SPARE, IN_USE], &[], "", "", 0, None);
         check(&[SPARE, IN_USE, IN_USE], &[MIRROR], "mirror", "raid1", 2, None);
+        check(&[SPARE, SPARE], &[MIRROR], "mirror", "raid1", 2, None);
         check(&[], &[], "", "", 0, None);
     }
 
@@ -310,7 +311,8 @@ mod tests {
             bytes
         };
         for sector in SECTORS {
-            assert_eq!(find(sector, &largest).members.len(), 1);
+            let found = find(sector, &largest);
+            assert_eq!(found.members[0].name.as_deref(), Some(&b"mirror"[..]));
         }
     }
 

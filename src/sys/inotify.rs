@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use nix::libc;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
 
 use crate::devno::DevNo;
@@ -95,7 +96,9 @@ impl Watches {
             | AddWatchFlags::IN_MOVED_TO
             | AddWatchFlags::IN_DELETE
             | AddWatchFlags::IN_MOVED_FROM
-            | AddWatchFlags::IN_ONLYDIR;
+            | AddWatchFlags::IN_ONLYDIR
+            // It may be watched for something else already.
+            | AddWatchFlags::from_bits_retain(libc::IN_MASK_ADD);
         let added = self.inotify.add_watch(directory, mask)?;
         self.directories.entry(added).or_default().insert(directory.to_owned());
         Ok(())

@@ -2,6 +2,7 @@
 
 use crate::conf::{self, Settings};
 use crate::filter::DevicesFile;
+use crate::multipath::Multipath;
 use crate::text::{self, Section};
 use std::fmt;
 use std::fs::OpenOptions;
@@ -39,6 +40,14 @@ pub enum Over<'o> {
     File(&'o Path),
     /// Settings as they are given on LVM's command lines.
     Text(&'o str),
+}
+
+const DEFAULT_SYSTEM_DIR: &str = "/etc/lvm";
+
+/// Where a command of LVM's looks for its configuration.
+pub fn system_dir() -> PathBuf {
+    let given = std::env::var_os("LVM_SYSTEM_DIR").filter(|directory| !directory.is_empty());
+    given.map_or_else(|| DEFAULT_SYSTEM_DIR.into(), PathBuf::from)
 }
 
 /// `lvm.conf`, the files of the host's tags and `lvmlocal.conf` of the directory, and what is laid
@@ -90,6 +99,87 @@ pub fn load_devices_file(directory: &Path, settings: &mut Settings) -> Result<()
     Ok(())
 }
 
+/// Multipath's own files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MultipathFiles {
+    conf: PathBuf,
+    /// Its files ending in `.conf`, in the order of their names.
+    conf_dir: PathBuf,
+    wwids: Option<PathBuf>,
+}
+
+/// More are no configuration.
+const CONF_FILES_MAX: usize = 1000;
+
+impl MultipathFiles {
+    /// Where multipath has them, if they are to be read.
+    pub fn of(settings: &Settings) -> Option<MultipathFiles> {
+        settings.multipath.has_detection().then(|| MultipathFiles {
+            conf: "/etc/multipath.conf".into(),
+            conf_dir: "/etc/multipath/conf.d".into(),
+            wwids: settings.multipath_wwids.clone(),
+        })
+    }
+
+    /// What cannot be read or understood is warned of, and counts for nothing: how other programs are
+    /// configured is no reason to end.
+    pub fn load(&self, multipath: &mut Multipath) {
+        let warn = |path: &Path, problem: &dyn fmt::Display| log::warn!("{}: {problem}", path.display());
+        for path in std::iter::once(self.conf.clone()).chain(self.conf_files()) {
+            let bytes = match read(&path) {
+                Ok(None) => continue,
+                Ok(Some(bytes)) => bytes,
+                Err(error) => {
+                    log::warn!("{error}");
+                    // There is one all the same.
+                    Vec::new()
+                }
+            };
+            multipath.add_conf(&bytes).iter().for_each(|problem| warn(&path, problem));
+        }
+        let Some(path) = &self.wwids else { return };
+        match read(path) {
+            Ok(bytes) => {
+                if let Err(problem) = multipath.add_wwids(&bytes.unwrap_or_default()) {
+                    warn(path, &problem);
+                }
+            }
+            Err(error) => log::warn!("{error}"),
+        }
+    }
+
+    /// The directories that they are in.
+    pub fn directories(&self) -> Vec<&Path> {
+        let files = [Some(&self.conf), self.wwids.as_ref()];
+        files.into_iter().flatten().filter_map(|path| path.parent()).chain([&*self.conf_dir]).collect()
+    }
+
+    /// Whether this is one of them.
+    pub fn contains(&self, path: &Path) -> bool {
+        path == self.conf || self.wwids.as_deref() == Some(path) || self.is_conf_file(path)
+    }
+
+    fn is_conf_file(&self, path: &Path) -> bool {
+        let is_named_so = path.extension().is_some_and(|end| end == "conf");
+        path.parent() == Some(&self.conf_dir) && is_named_so
+    }
+
+    fn conf_files(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(&self.conf_dir).into_iter().flatten().flatten();
+        let files = entries.map(|entry| entry.path()).filter(|path| self.is_conf_file(path));
+        let mut files = files.take(CONF_FILES_MAX).collect::<Vec<_>>();
+        files.sort();
+        files
+    }
+}
+
+/// Reads multipath's files, if there are any.
+pub fn load_multipath(settings: &mut Settings) {
+    if let Some(files) = MultipathFiles::of(settings) {
+        files.load(&mut settings.multipath);
+    }
+}
+
 fn lay_over<'a>(conf: &mut Section<'a>, text: Option<&'a [u8]>, path: &Path) -> Result<(), Error> {
     match text.map(text::parse) {
         None => Ok(()),
@@ -128,4 +218,56 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, Error> {
 
 fn hostname() -> String {
     nix::sys::utsname::uname().map_or_else(|_| String::new(), |name| name.nodename().to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn multipaths_files_are_read_in_order() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        let files =
+            MultipathFiles { conf: path("multipath.conf"), conf_dir: path("conf.d"), wwids: Some(path("wwids")) };
+        let load = || {
+            let mut multipath = Multipath::default();
+            files.load(&mut multipath);
+            multipath
+        };
+        assert_eq!(load(), Multipath::default());
+        assert!(!load().is_configured());
+        fs::write(path("wwids"), "/3600/\n").unwrap();
+        assert!(load().is_configured());
+        fs::remove_file(path("wwids")).unwrap();
+        fs::create_dir(path("conf.d")).unwrap();
+        let defaults = |value: &str| format!("defaults {{\nfind_multipaths {value}\n}}\n");
+        let expected = |value: &str| {
+            let mut multipath = Multipath::default();
+            multipath.add_conf(defaults(value).as_bytes());
+            multipath
+        };
+        fs::write(path("multipath.conf"), defaults("strict")).unwrap();
+        assert_eq!(load(), expected("strict"));
+        fs::write(path("conf.d/20.conf"), defaults("yes")).unwrap();
+        fs::write(path("conf.d/10.conf"), defaults("strict")).unwrap();
+        fs::write(path("conf.d/30.other"), defaults("strict")).unwrap();
+        assert_eq!(load(), expected("yes"));
+        for (name, expected) in [
+            ("multipath.conf", true),
+            ("wwids", true),
+            ("conf.d/20.conf", true),
+            ("conf.d/30.other", false),
+            ("x.conf", false),
+        ] {
+            assert_eq!(files.contains(&path(name)), expected, "{name}");
+        }
+        assert_eq!(files.directories(), [directory.path(), directory.path(), &path("conf.d")]);
+        // What cannot be read is there all the same.
+        fs::remove_dir_all(path("conf.d")).unwrap();
+        fs::remove_file(path("multipath.conf")).unwrap();
+        nix::unistd::mkfifo(&path("multipath.conf"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(load().is_configured());
+    }
 }

@@ -6,6 +6,7 @@ mod stack;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use nix::libc;
@@ -63,6 +64,20 @@ impl Sysfs {
         let entries = fs::read_dir(&directory).into_iter().flatten().flatten();
         let partitions = entries.map(|entry| entry.path()).filter(|path| is_partition(path));
         partitions.filter_map(|path| number(&path)).collect()
+    }
+
+    /// The disk of a partition that is to be read as well, and where the disk's partitions are.
+    pub fn disk_of(&mut self, facts: &Facts) -> io::Result<Option<(Present, Vec<Range<u64>>)>> {
+        let Some(devno) = facts.stack.disk else { return Ok(None) };
+        let directory = self.sys.join(format!("dev/block/{devno}"));
+        let Some(present) = self.look(&directory)? else { return Ok(None) };
+        let mut places = Vec::new();
+        for partition in self.relatives(devno) {
+            if let Some(facts) = self.facts(partition)? {
+                places.push(facts.stack.start..facts.stack.start.saturating_add(facts.size));
+            }
+        }
+        Ok(Some((present, places)))
     }
 
     /// Every block device that has a number. One that cannot be looked at is left out.
@@ -547,5 +562,20 @@ mod tests {
         let facts = sysfs.facts(device.devno()).unwrap().unwrap();
         assert_eq!((facts.size, facts.loop_backed), (0, Some(false)));
         assert_eq!(sysfs.facts(DevNo::new(7, 1_000_000)).unwrap(), None);
+    }
+
+    #[test]
+    fn a_real_partition_has_its_disk() {
+        let Some(device) = needs("a_real_partition_has_its_disk", LoopDevice::create(69)) else { return };
+        let add = std::process::Command::new("addpart").arg(device.node()).args(["1", "64", "128"]).output();
+        if !add.is_ok_and(|output| output.status.success()) {
+            println!("skipped: a_real_partition_has_its_disk: addpart");
+            return;
+        }
+        let found = Sysfs::new().enumerate().unwrap();
+        let partition = found.iter().find(|present| present.facts.name == "loop69p1");
+        let stack = partition.map(|present| *present.facts.stack.clone());
+        assert!(std::process::Command::new("delpart").arg(device.node()).arg("1").status().unwrap().success());
+        assert_eq!(stack, Some(Stack { disk: Some(device.devno()), start: 64 * 512, ..Stack::default() }));
     }
 }

@@ -35,6 +35,8 @@ pub enum Cause {
     DiskRead,
     /// It was not to be read for one of its partitions.
     PartitionRead,
+    /// Another partition of its disk has come.
+    Partition,
     /// A map might have taken it meanwhile.
     Waited,
     /// A `change` event that udevd makes when a writer has closed a node.
@@ -59,6 +61,7 @@ impl fmt::Display for Cause {
             Cause::Stacked => f.write_str("a change of what is stacked on it"),
             Cause::DiskRead => f.write_str("its disk could be read"),
             Cause::PartitionRead => f.write_str("it could not be read for a partition"),
+            Cause::Partition => f.write_str("another partition of its disk"),
             Cause::Waited => f.write_str("the wait for a multipath map"),
             Cause::Echo => f.write_str("uevent change, after a writer"),
         }

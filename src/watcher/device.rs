@@ -1,6 +1,7 @@
 //! What is known of one device.
 
 use crate::device::Facts;
+use crate::dm::Unusable;
 use crate::filter::Rule;
 use crate::id::Id;
 use crate::scan::{Finding, Pv, ReadError};
@@ -22,6 +23,8 @@ pub enum Reason {
     Suspended,
     /// Its target answers no reads on this path.
     Passive,
+    /// By what device-mapper says of its targets.
+    Unusable(Unusable),
     /// A reader still hangs on what was behind the number before.
     ReaderStuck,
     /// The kernel says one `diskseq`, and who opens the device finds another.
@@ -46,6 +49,7 @@ impl fmt::Display for Reason {
             Reason::Facts(errno) => write!(f, "what the kernel says of it cannot be read: {}", error(errno)),
             Reason::Suspended => f.write_str("the device-mapper device is suspended"),
             Reason::Passive => f.write_str("it is a passive path"),
+            Reason::Unusable(why) => write!(f, "{why}"),
             Reason::NoReader(errno) => write!(f, "no process to read it could be started: {}", error(errno)),
         }
     }

@@ -3,6 +3,7 @@
 use super::{Cause, JobId, Report, SettleId};
 use crate::device::{Facts, Present, Usage};
 use crate::devno::DevNo;
+use crate::dm::Unusable;
 use crate::online::{Change, Hints, Listing};
 use crate::scan::ByteRange;
 
@@ -32,6 +33,11 @@ pub enum Event {
     Opened {
         job: JobId,
         result: Result<Opened, i32>,
+    },
+    /// It was not opened: reading it would lead to nothing.
+    Unusable {
+        job: JobId,
+        why: Unusable,
     },
     Data {
         job: JobId,

@@ -4,9 +4,11 @@ use super::device::{Content, Device, Reason, Seen};
 use super::duplicates::differ_in;
 use super::{Cause, Effect, JOBS_MAX, Opened, Report, Watcher};
 use crate::devno::DevNo;
+use crate::dm::Unusable;
 use crate::filter::Rule;
-use crate::scan::{Code, Finding, HEAD, Pv, ReadError, Scan, Step, Verdict};
-use crate::signature::{Medium, Member, When};
+use crate::scan::{HEAD, Pv, ReadError, Scan, Step, Verdict, on_partition};
+use crate::signature::{Medium, When};
+use std::ops::Range;
 use std::time::Duration;
 
 pub type JobId = u64;
@@ -80,10 +82,10 @@ impl Watcher {
         let opened = match result {
             Ok(opened) => opened,
             Err(errno) => {
-                if let Some(pv) = job.on_partition.take() {
-                    return self.disk_unread(now, id, pv, ReadError::Io(errno));
-                }
                 let devno = job.devno;
+                if let Some(pv) = job.on_partition.take() {
+                    return self.conclude_on_partition(now, id, pv, Err(ReadError::Io(errno)));
+                }
                 self.fail(now, id, Reason::Open(errno));
                 // It may have gone just now.
                 return self.touch(devno, Cause::OpenFailed);
@@ -93,10 +95,13 @@ impl Watcher {
             return self.read_another_incarnation(id, opened.diskseq);
         }
         job.diskseq = opened.diskseq.or(job.diskseq);
-        let medium = Medium { size: opened.size, is_partition: job.is_partition };
-        let look = if job.on_partition.is_some() { When::Labelled } else { When::Always };
-        let (scan, step) = Scan::begin(medium, look);
-        job.scan = Some(scan);
+        let (devno, is_partition, is_disk) = (job.devno, job.is_partition, job.on_partition.is_some());
+        let (scan, step) = if is_disk {
+            Scan::begin_disk(opened.size, &self.partitions_beside(devno))
+        } else {
+            Scan::begin(Medium { size: opened.size, is_partition }, When::Always)
+        };
+        self.jobs.get_mut(&id).expect("found above").scan = Some(scan);
         match step {
             Step::Read(range) if range.offset == 0 && range.length <= opened.head.len() => {
                 let head = &opened.head[..range.length];
@@ -104,6 +109,13 @@ impl Watcher {
             }
             Step::Read(_) => self.advance(now, id, Err(ReadError::Short)),
             Step::Done(verdict) => self.conclude(now, id, verdict),
+        }
+    }
+
+    /// What changes its targets brings a `change` event; what changes below it is found by trying again.
+    pub(super) fn unusable(&mut self, now: Duration, id: JobId, why: Unusable) {
+        if self.jobs.contains_key(&id) {
+            self.fail(now, id, Reason::Unusable(why));
         }
     }
 
@@ -127,11 +139,7 @@ impl Watcher {
     fn conclude(&mut self, now: Duration, id: JobId, verdict: Verdict) {
         let job = self.jobs.get_mut(&id).expect("the caller has it");
         match (job.on_partition.take(), verdict) {
-            (Some(_), Verdict::Member { member, findings }) if self.is_of_disk(id, &member) => {
-                self.conclude_own(now, id, Verdict::Member { member, findings });
-            }
-            (Some(pv), Verdict::Unreadable { error, .. }) => self.disk_unread(now, id, pv, error),
-            (Some(pv), _) => self.conclude_own(now, id, Verdict::Pv(pv)),
+            (Some(pv), verdict) => self.conclude_on_partition(now, id, pv, Ok(verdict)),
             (None, Verdict::Pv(pv)) => match self.disk_of(id) {
                 Some(disk) if self.is_readable_disk(disk) => self.read_disk(id, disk, pv),
                 disk => {
@@ -152,8 +160,7 @@ impl Watcher {
         self.devices.get(&disk).is_some_and(|disk| disk.may_be_read() && disk.quarantine.is_none())
     }
 
-    /// The label may be that of an array whose members have their superblocks at the end of the
-    /// disk. The kernel looks for partitions on those, too.
+    /// Goes on with what is at the end of the disk.
     fn read_disk(&mut self, id: JobId, disk: DevNo, pv: Box<Pv>) {
         let job = self.jobs.get_mut(&id).expect("the caller has it");
         job.on_partition = Some(pv);
@@ -164,20 +171,15 @@ impl Watcher {
         self.effects.push_back(Effect::Open { job: id, devno: disk, path, length: HEAD });
     }
 
-    /// Whether a superblock on the disk is the disk's, and not in one of its partitions.
-    fn is_of_disk(&self, id: JobId, member: &Member) -> bool {
-        let disk = self.disk_of(id);
-        let partitions = self.devices.values().map(|device| &device.facts).filter(|facts| facts.stack.disk == disk);
-        let mut places = partitions.map(|facts| facts.stack.start..facts.stack.start.saturating_add(facts.size));
-        !places.any(|place| place.contains(&member.offset))
-    }
-
-    fn disk_unread(&mut self, now: Duration, id: JobId, pv: Box<Pv>, error: ReadError) {
-        let disk = self.disk_of(id);
-        self.jobs.get_mut(&id).expect("the caller has it").disk_unread = true;
-        self.conclude_own(now, id, unread_disk(pv, error));
-        // When it can be read, so is the partition.
-        if let Some(disk) = disk {
+    fn conclude_on_partition(&mut self, now: Duration, id: JobId, pv: Box<Pv>, disk: Result<Verdict, ReadError>) {
+        let job = self.jobs.get_mut(&id).expect("the caller has it");
+        job.disk_unread = matches!(disk, Err(_) | Ok(Verdict::Unreadable { .. }));
+        let (partition, is_unread) = (job.devno, job.disk_unread);
+        let places = self.partitions_beside(partition);
+        let unread = self.disk_of(id).filter(|_| is_unread);
+        self.conclude_own(now, id, on_partition(pv, disk, &places));
+        // When it can be read, the partition is read again.
+        if let Some(disk) = unread {
             self.want_again(disk, Cause::PartitionRead);
         }
     }
@@ -189,6 +191,13 @@ impl Watcher {
         for partition in waiting.collect::<Vec<_>>() {
             self.touch(partition, Cause::DiskRead);
         }
+    }
+
+    /// Where the partitions of this one's disk are, in bytes.
+    fn partitions_beside(&self, devno: DevNo) -> Vec<Range<u64>> {
+        let disk = self.devices.get(&devno).and_then(|device| device.facts.stack.disk);
+        let beside = self.devices.values().map(|device| &device.facts).filter(|facts| facts.stack.disk == disk);
+        beside.map(|facts| facts.stack.start..facts.stack.start.saturating_add(facts.size)).collect()
     }
 
     fn conclude_own(&mut self, now: Duration, id: JobId, verdict: Verdict) {
@@ -414,13 +423,6 @@ impl Watcher {
         }
         is_new
     }
-}
-
-/// The PV on a partition whose disk could not be read.
-fn unread_disk(mut pv: Box<Pv>, error: ReadError) -> Verdict {
-    pv.findings.push(Finding::new(Code::EndUnread, format_args!("the partition's disk: {error}")));
-    pv.end_error = pv.end_error.or(Some(error));
-    Verdict::Pv(pv)
 }
 
 /// Numbers that are not known prove nothing.

@@ -391,6 +391,7 @@ impl Watcher {
                 self.enumerate = true;
             }
             Event::Opened { job, result } => self.opened(now, job, result),
+            Event::Unusable { job, why } => self.unusable(now, job, why),
             Event::Data { job, diskseq, result } => self.data(now, job, diskseq, result),
             Event::ReaderDied(job) => self.reader_died(now, job),
             Event::ReaderReleased(job) => self.reader_released(now, job),
@@ -426,6 +427,7 @@ impl Watcher {
     fn learn(&mut self, now: Duration, devno: DevNo, found: Option<(Facts, Vec<String>)>, cause: Cause) {
         let Some((facts, names)) = found else { return self.forget_device(now, devno, cause) };
         self.look_below(devno, &facts);
+        self.look_beside(devno, &facts);
         let rule = self.settings.filter.rejects(&facts, names.iter().map(String::as_str));
         let not_ready = facts.not_ready();
         let suspended = facts.dm_suspended;

@@ -6,7 +6,7 @@
 //! | its target answers no reads now | what is known of it stays; it is looked at again |
 //! | a map may be about to take it | it is no PV yet, and not read, for `multipath_wait` |
 
-use super::device::{HeldBack, Reason};
+use super::device::{Device, HeldBack, Reason};
 use super::{Cause, Effect, Watcher};
 use crate::device::Facts;
 use crate::devno::DevNo;
@@ -42,6 +42,19 @@ impl Watcher {
             for partition in partitions.collect::<Vec<_>>() {
                 self.touch(partition, Cause::Stacked);
             }
+        }
+    }
+
+    /// A new partition may be what holds a superblock that was taken for the disk's.
+    pub(super) fn look_beside(&mut self, devno: DevNo, facts: &Facts) {
+        if facts.stack.disk.is_none() || self.devices.contains_key(&devno) {
+            return;
+        }
+        let is_member = |device: &Device| device.seen.as_ref().is_some_and(|seen| seen.content.member().is_some());
+        let beside = |device: &Device| device.facts.stack.disk == facts.stack.disk && is_member(device);
+        let others = self.devices.iter().filter(|(_, device)| beside(device)).map(|(devno, _)| *devno);
+        for other in others.collect::<Vec<_>>() {
+            self.touch(other, Cause::Partition);
         }
     }
 

@@ -16,8 +16,10 @@ use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal, sigprocma
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::sys::uio::pread;
 
+use super::device_mapper;
 use super::{ARGUMENT, Answer, Expect, MAX_REQUEST, Open, Opened, Reply, Request, frame_length};
 use crate::devno::DevNo;
+use crate::dm::Unusable;
 use crate::sys::descriptors;
 
 /// Logical blocks are never larger on x86, and a page everywhere is at least this.
@@ -73,13 +75,18 @@ fn serve(mut socket: UnixStream) -> io::Result<()> {
             Request::Open(open) => {
                 // Before the new one: a reader never has two devices open.
                 drop(source.take());
-                let result = Source::open(&open).and_then(|mut opened| {
-                    let head = opened.read(&mut buffer, 0, open.first)?.to_vec();
-                    let reply = Opened { size: opened.size, diskseq: opened.diskseq(), head };
-                    source = Some(opened);
-                    Ok(reply)
-                });
-                Answer::Reply(Reply::Opened(result.map_err(|error| errno(&error))))
+                Answer::Reply(match unusable(&open) {
+                    Some(why) => Reply::Unusable(why),
+                    None => {
+                        let result = Source::open(&open).and_then(|mut opened| {
+                            let head = opened.read(&mut buffer, 0, open.first)?.to_vec();
+                            let reply = Opened { size: opened.size, diskseq: opened.diskseq(), head };
+                            source = Some(opened);
+                            Ok(reply)
+                        });
+                        Reply::Opened(result.map_err(|error| errno(&error)))
+                    }
+                })
             }
             Request::Read { offset, length } => {
                 let bytes = match &mut source {
@@ -98,6 +105,13 @@ fn serve(mut socket: UnixStream) -> io::Result<()> {
         buffer.shrink()?;
     }
     Ok(())
+}
+
+fn unusable(open: &Open) -> Option<Unusable> {
+    match open.expect {
+        Expect::Device(devno) if open.is_dm => device_mapper::unusable(devno),
+        Expect::Device(_) | Expect::File => None,
+    }
 }
 
 /// `None` when the daemon has closed its end.

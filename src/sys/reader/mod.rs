@@ -10,6 +10,7 @@
 //! takes no longer reply than the request it sent allows.
 
 mod child;
+mod device_mapper;
 mod pool;
 
 use std::ffi::OsStr;
@@ -18,6 +19,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::devno::DevNo;
+use crate::dm::Unusable;
 
 pub use child::run_if_reader;
 pub use pool::{Counts, Happening, IDLE_READERS, JobId, Pool};
@@ -47,6 +49,8 @@ pub struct Open {
     pub expect: Expect,
     /// How many bytes at offset 0 to send with the answer.
     pub first: usize,
+    /// It is a device-mapper device: ask about its targets first, since opening it may wait for them.
+    pub is_dm: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +74,8 @@ pub struct Opened {
 pub enum Reply {
     /// `Err` has errno. Nothing is open then, but the job still has its reader.
     Opened(Result<Opened, i32>),
+    /// Nor then.
+    Unusable(Unusable),
     /// Fewer bytes than asked for at the end of the device. `diskseq` was read after them.
     Data { offset: u64, diskseq: Option<u64>, bytes: Result<Vec<u8>, i32> },
 }
@@ -103,6 +109,7 @@ impl Request {
                 frame(1, |out| {
                     put_option(out, device);
                     put_length(out, open.first);
+                    out.push(u8::from(open.is_dm));
                     out.extend_from_slice(open.path.as_os_str().as_bytes());
                 })
             }
@@ -123,7 +130,13 @@ impl Request {
                     None => Expect::File,
                 };
                 let first = fields.length()?;
-                Request::Open(Open { path: Path::new(OsStr::from_bytes(fields.rest())).to_owned(), expect, first })
+                let is_dm = match fields.u8()? {
+                    0 => false,
+                    1 => true,
+                    _ => return Err(Garbage),
+                };
+                let path = Path::new(OsStr::from_bytes(fields.rest())).to_owned();
+                Request::Open(Open { path, expect, first, is_dm })
             }
             2 => Request::Read { offset: fields.u64()?, length: fields.length()? },
             3 => Request::Close,
@@ -154,6 +167,7 @@ impl Answer {
                 })
             }
             Answer::Closed => frame(5, |_| {}),
+            Answer::Reply(Reply::Unusable(why)) => frame(6, |out| out.push(*why as u8)),
         }
     }
 
@@ -171,6 +185,7 @@ impl Answer {
                 Answer::Reply(Reply::Data { offset, diskseq, bytes })
             }
             5 => Answer::Closed,
+            6 => Answer::Reply(Reply::Unusable(*Unusable::ALL.get(usize::from(fields.u8()?)).ok_or(Garbage)?)),
             _ => return Err(Garbage),
         };
         fields.end(answer)
@@ -251,10 +266,10 @@ mod tests {
     use super::*;
 
     fn requests() -> Vec<Request> {
-        let open = |expect| Open { path: "/dev/mapper/a b".into(), expect, first: 131_072 };
+        let open = |expect, is_dm| Open { path: "/dev/mapper/a b".into(), expect, first: 131_072, is_dm };
         vec![
-            Request::Open(open(Expect::Device(DevNo::new(259, 70_000)))),
-            Request::Open(open(Expect::File)),
+            Request::Open(open(Expect::Device(DevNo::new(259, 70_000)), true)),
+            Request::Open(open(Expect::File, false)),
             Request::Read { offset: u64::MAX - 5, length: MAX_READ },
             Request::Close,
         ]
@@ -269,6 +284,7 @@ mod tests {
             Answer::Reply(data(Ok(vec![1, 2, 3]))),
             Answer::Reply(data(Ok(vec![]))),
             Answer::Reply(data(Err(5))),
+            Answer::Reply(Reply::Unusable(Unusable::ThinPool)),
             Answer::Closed,
         ]
     }
@@ -306,7 +322,7 @@ mod tests {
         }
         for request in requests() {
             let frame = request.encode();
-            let fixed = if matches!(request, Request::Open(_)) { 4 + 1 + 9 + 8 } else { frame.len() };
+            let fixed = if matches!(request, Request::Open(_)) { 4 + 1 + 9 + 8 + 1 } else { frame.len() };
             for end in 4..fixed {
                 assert_eq!(Request::decode(&frame[4..end]), Err(Garbage), "{end} bytes of {request:?}");
             }
@@ -319,7 +335,8 @@ mod tests {
         closed.push(0);
         assert_eq!(Answer::decode(&closed[4..]), Err(Garbage));
         assert_eq!(Answer::decode(&[0]), Err(Garbage));
-        assert_eq!(Answer::decode(&[6]), Err(Garbage));
+        assert_eq!(Answer::decode(&[7]), Err(Garbage));
+        assert_eq!(Answer::decode(&[6, 200]), Err(Garbage));
         let long = Request::Read { offset: 0, length: MAX_READ + 1 };
         assert_eq!(Request::decode(&long.encode()[4..]), Err(Garbage));
         // A flag that is neither 0 nor 1, and a value that is absent but not 0.

@@ -281,6 +281,7 @@ impl Reader {
                     Ok(opened) if opened.head.len() > length => return Err(Garbage),
                     _ => State::Ready(job),
                 },
+                (State::Opening(job, _), Answer::Reply(Reply::Unusable(_))) => State::Ready(job),
                 (State::Reading(job, asked, length), Answer::Reply(Reply::Data { offset, bytes, .. })) => match bytes {
                     Ok(bytes) if bytes.len() > length => return Err(Garbage),
                     _ if *offset != asked => return Err(Garbage),

@@ -3,6 +3,7 @@
 use super::read;
 use crate::device::Path;
 use crate::devno::DevNo;
+use crate::multipath::by_udev;
 use std::io;
 
 /// Which files a disk has.
@@ -59,16 +60,7 @@ pub(super) fn udev(disk: DevNo) -> Option<bool> {
     if !device.is_initialized() {
         return None;
     }
-    says_path(property("DM_MULTIPATH_DEVICE_PATH"), property("ID_FS_TYPE"))
-}
-
-fn says_path(device_path: Option<&str>, fs_type: Option<&str>) -> Option<bool> {
-    match device_path {
-        _ if fs_type == Some("mpath_member") => Some(true),
-        Some("1") => Some(true),
-        Some("0") => Some(false),
-        _ => None,
-    }
+    by_udev(property("DM_MULTIPATH_DEVICE_PATH"), property("ID_FS_TYPE"))
 }
 
 #[cfg(test)]
@@ -89,20 +81,5 @@ mod tests {
         check("loop", "loop0", false);
         check("device-mapper", "dm-0", false);
         assert!(kind(None, "sda").is_none());
-    }
-
-    #[test]
-    fn what_udev_says() {
-        for (device_path, fs_type, expected) in [
-            (None, None, None),
-            (Some("1"), None, Some(true)),
-            (Some("1"), Some("mpath_member"), Some(true)),
-            (None, Some("mpath_member"), Some(true)),
-            (Some("0"), Some("LVM2_member"), Some(false)),
-            (None, Some("LVM2_member"), None),
-            (Some(""), None, None),
-        ] {
-            assert_eq!(says_path(device_path, fs_type), expected, "{device_path:?} {fs_type:?}");
-        }
     }
 }
