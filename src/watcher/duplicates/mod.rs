@@ -224,6 +224,13 @@ impl Watcher {
         }
     }
 
+    /// New metadata names the devices of its PVs, which may decide between copies that have none.
+    pub(super) fn note_named(&mut self, text: &VgText) {
+        let has_copies = |pvid: &&Id| self.duplicates.copies.get(pvid).is_some_and(|copies| copies.devices.len() > 1);
+        let named = text.pvids.iter().filter(has_copies).copied().collect::<Vec<_>>();
+        self.duplicates.due.extend(named);
+    }
+
     /// Chooses a device for the PV: at once if there is one, else when it is known what uses them.
     pub(super) fn choose(&mut self, pvid: Id, changed: &mut Changed) {
         match self.duplicates.copies.get(&pvid).map(|copies| copies.devices.len()) {

@@ -53,6 +53,35 @@ fn a_disk_that_cannot_be_read_leaves_its_partition_a_pv() {
     assert_eq!(bench.watcher.devices()[&devno(PARTITION)].pv().unwrap().id, pvid(0));
 }
 
+#[test]
+fn a_disk_that_can_be_read_again_tells_of_its_partitions() {
+    let mut bench = Bench::unstarted(&[on_array(&zeros()), member(0, 1, &[0])]);
+    bench.disk(PARTITION).stack = Stack { disk: Some(devno(0)), start: u64::MAX / 2, ..Stack::default() };
+    bench.disk(PARTITION).diskseq = bench.disk(0).diskseq;
+    bench.disk(0).open_error = Some(5);
+    bench.run();
+    assert_eq!(bench.place(0), Some(PARTITION));
+    bench.disk(0).open_error = None;
+    bench.at(2_000);
+    assert_eq!(bench.place(0), None);
+}
+
+/// The disk is not known to be in trouble until the read for its partition fails.
+#[test]
+fn a_disk_that_fails_under_its_partition_is_tried_again() {
+    let mut bench = partition(on_array(&zeros()), u64::MAX / 2);
+    bench.disk(0).open_error = Some(5);
+    bench.remove(PARTITION);
+    bench.insert(PARTITION, member(0, 1, &[0]));
+    bench.disk(PARTITION).stack = Stack { disk: Some(devno(0)), start: u64::MAX / 2, ..Stack::default() };
+    bench.disk(PARTITION).diskseq = bench.disk(0).diskseq;
+    bench.touch(PARTITION, Cause::Uevent("add"));
+    assert_eq!((bench.place(0), bench.reason(0)), (Some(PARTITION), Some(Reason::Open(5))));
+    bench.disk(0).open_error = None;
+    bench.at(5_000);
+    assert_eq!(bench.place(0), None);
+}
+
 fn path(wwid: &str) -> Option<Box<Path>> {
     Some(Box::new(Path { wwid: Some(wwid.into()), ..Path::default() }))
 }
