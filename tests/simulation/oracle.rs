@@ -38,7 +38,8 @@ impl Choice {
 
 /// The best of the disks that hold the PV, by what a disk of this world can be better in.
 pub fn choose(world: &World, pv: u8) -> Choice {
-    let holds = |devno: &DevNo, disk: &Disk| disk.size >= SIZE && disk.content.pv() == Some(pv) && world.is_ours(*devno);
+    let holds =
+        |devno: &DevNo, disk: &Disk| disk.size >= SIZE && disk.content.pv() == Some(pv) && world.is_ours(*devno);
     let disks = world.disks.iter().filter(|(devno, disk)| holds(devno, disk));
     let texts = disks.clone().filter_map(|(_, disk)| disk.content.text());
     // Each text says where the PV was when it was written; if they disagree, none is believed.
@@ -55,7 +56,14 @@ pub fn choose(world: &World, pv: u8) -> Choice {
     let rank = |devno: &DevNo, disk: &Disk| {
         let is_named = said.len() == 1 && said.contains(&devno.minor);
         let is_dm = disk.dm_uuid(*devno).is_some();
-        (world.has_lvs(*devno), disk.fits_label(), is_named, disk.mounted, is_dm, !disk.on.is_empty() && !disk.is_partition())
+        (
+            world.has_lvs(*devno),
+            disk.fits_label(),
+            is_named,
+            disk.mounted,
+            is_dm,
+            !disk.on.is_empty() && !disk.is_partition(),
+        )
     };
     let best = disks.clone().map(|(devno, disk)| rank(devno, disk)).max();
     let best = disks.filter(|(devno, disk)| Some(rank(devno, disk)) == best).collect::<Vec<_>>();

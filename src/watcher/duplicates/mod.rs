@@ -228,7 +228,9 @@ impl Watcher {
     pub(super) fn note_named(&mut self, text: &VgText) {
         let has_copies = |pvid: &&Id| self.duplicates.copies.get(pvid).is_some_and(|copies| copies.devices.len() > 1);
         let named = text.pvids.iter().filter(has_copies).copied().collect::<Vec<_>>();
-        self.duplicates.due.extend(named);
+        for pvid in named {
+            self.duplicates.due.entry(pvid).or_insert(false);
+        }
     }
 
     /// Chooses a device for the PV: at once if there is one, else when it is known what uses them.

@@ -9,11 +9,15 @@ const PARTITION: u32 = 1;
 /// A PV on a partition of a disk with these bytes; the partition begins at this place.
 fn partition(disk: Vec<u8>, start: u64) -> Bench {
     let mut bench = Bench::unstarted(&[disk, member(0, 1, &[0])]);
-    let stack = Stack { disk: Some(devno(0)), start, ..Stack::default() };
-    let facts = &mut bench.disk(PARTITION).facts;
-    (facts.partition, facts.stack) = (true, Box::new(stack));
+    make_partition(&mut bench, start);
     bench.run();
     bench
+}
+
+fn make_partition(bench: &mut Bench, start: u64) {
+    let facts = &mut bench.disk(PARTITION).facts;
+    facts.partition = true;
+    *facts.stack = Stack { disk: Some(devno(0)), start, ..Stack::default() };
 }
 
 fn zeros() -> Vec<u8> {
@@ -56,8 +60,7 @@ fn a_disk_that_cannot_be_read_leaves_its_partition_a_pv() {
 #[test]
 fn a_disk_that_can_be_read_again_tells_of_its_partitions() {
     let mut bench = Bench::unstarted(&[on_array(&zeros()), member(0, 1, &[0])]);
-    bench.disk(PARTITION).stack = Stack { disk: Some(devno(0)), start: u64::MAX / 2, ..Stack::default() };
-    bench.disk(PARTITION).diskseq = bench.disk(0).diskseq;
+    make_partition(&mut bench, u64::MAX / 2);
     bench.disk(0).open_error = Some(5);
     bench.run();
     assert_eq!(bench.place(0), Some(PARTITION));
@@ -73,8 +76,7 @@ fn a_disk_that_fails_under_its_partition_is_tried_again() {
     bench.disk(0).open_error = Some(5);
     bench.remove(PARTITION);
     bench.insert(PARTITION, member(0, 1, &[0]));
-    bench.disk(PARTITION).stack = Stack { disk: Some(devno(0)), start: u64::MAX / 2, ..Stack::default() };
-    bench.disk(PARTITION).diskseq = bench.disk(0).diskseq;
+    make_partition(&mut bench, u64::MAX / 2);
     bench.touch(PARTITION, Cause::Uevent("add"));
     assert_eq!((bench.place(0), bench.reason(0)), (Some(PARTITION), Some(Reason::Open(5))));
     bench.disk(0).open_error = None;
