@@ -121,6 +121,7 @@ pub struct Sim {
     /// What commands take for the state of each VG.
     pub vgs: BTreeMap<u8, Rc<Vg>>,
     next_seqno: BTreeMap<u8, i64>,
+    commands: usize,
     pending: BTreeMap<(Duration, u64), Pending>,
     next_pending: u64,
     jobs: BTreeMap<JobId, Job>,
@@ -157,6 +158,7 @@ impl Sim {
             now: Duration::ZERO,
             vgs: BTreeMap::new(),
             next_seqno: BTreeMap::new(),
+            commands: 0,
             pending: BTreeMap::new(),
             next_pending: 0,
             jobs: BTreeMap::new(),
@@ -434,6 +436,7 @@ impl Sim {
 
     /// A command changes a VG, or makes one: each PV is written in turn, while the world goes on.
     fn command(&mut self, kind: Kind) {
+        self.commands += 1;
         let id = self.rng.small(4);
         let there = self.world.disks.values().filter(|disk| disk.size >= SIZE);
         let there = there.filter_map(|disk| disk.content.pv()).collect::<BTreeSet<_>>();
@@ -516,10 +519,11 @@ impl Sim {
         }
     }
 
-    /// Of duplicates, a command writes one.
+    /// Of copies, a command writes one, and the next command maybe another.
     fn disk_of(&self, pv: u8) -> Option<DevNo> {
-        let mut disks = self.world.disks.iter();
-        disks.find(|(_, disk)| disk.size >= SIZE && disk.content.pv() == Some(pv)).map(|(devno, _)| *devno)
+        let disks = self.world.disks.iter().filter(|(_, disk)| disk.size >= SIZE && disk.content.pv() == Some(pv));
+        let copies = disks.map(|(devno, _)| *devno).collect::<Vec<_>>();
+        (!copies.is_empty()).then(|| copies[self.commands % copies.len()])
     }
 
     fn gap(&mut self) -> Duration {
