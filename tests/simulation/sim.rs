@@ -146,6 +146,7 @@ pub struct Sim {
     /// What commands take for the state of each VG.
     pub vgs: BTreeMap<u8, Rc<Vg>>,
     next_seqno: BTreeMap<u8, i64>,
+    commands: usize,
     pending: BTreeMap<(Duration, u64), Pending>,
     next_pending: u64,
     jobs: BTreeMap<JobId, Job>,
@@ -186,6 +187,7 @@ impl Sim {
             now: Duration::ZERO,
             vgs: BTreeMap::new(),
             next_seqno: BTreeMap::new(),
+            commands: 0,
             pending: BTreeMap::new(),
             next_pending: 0,
             jobs: BTreeMap::new(),
@@ -499,6 +501,7 @@ impl Sim {
 
     /// A command changes a VG, or makes one: each PV is written in turn, while the world goes on.
     fn command(&mut self, kind: Kind) {
+        self.commands += 1;
         let id = self.rng.small(4);
         let there = self.world.disks.values().filter(|disk| disk.size >= SIZE);
         let there = there.filter_map(|disk| disk.content.pv()).collect::<BTreeSet<_>>();
@@ -581,9 +584,11 @@ impl Sim {
         }
     }
 
-    /// Of duplicates, a command writes one.
+    /// Of copies, a command writes one, and the next command maybe another.
     fn disk_of(&self, pv: u8) -> Option<DevNo> {
-        choose(&self.world, pv).devnos().first().copied()
+        let choice = choose(&self.world, pv);
+        let copies = choice.devnos();
+        (!copies.is_empty()).then(|| copies[self.commands % copies.len()])
     }
 
     fn gap(&mut self) -> Duration {
