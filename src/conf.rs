@@ -303,6 +303,22 @@ mod tests {
         assert_eq!(settings.filter.pv_min_size, 2 << 20);
         assert_eq!((settings.read_deadline.as_secs(), settings.reread_interval), (10, None));
         assert!(settings.filter.global.is_none());
+        assert_eq!(settings.multipath_wait.as_secs(), 10);
+        assert_eq!(settings.multipath_wwids.as_deref(), Some("/etc/multipath/wwids".as_ref()));
+        assert!(settings.multipath.has_detection());
+    }
+
+    #[test]
+    fn what_concerns_multipath() {
+        assert!(!settings("devices/multipath_component_detection=0").unwrap().multipath.has_detection());
+        assert!(settings("pvwatch/multipath_wait=0").unwrap().multipath_wait.is_zero());
+        let file = |path: &str| settings(&format!("devices/multipath_wwids_file={path}")).unwrap().multipath_wwids;
+        assert_eq!(file("\"/x/y\""), Some("/x/y".into()));
+        for path in ["\"\"", "\"x\"", "1", "[]"] {
+            assert_eq!(file(path), None, "{path}");
+        }
+        let expected = Error::Value { setting: "pvwatch/multipath_wait", expected: "a number of seconds" };
+        assert_eq!(settings("pvwatch/multipath_wait=-1").unwrap_err(), expected);
     }
 
     #[test]

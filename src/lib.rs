@@ -16,7 +16,7 @@
 //! | [`text`] | LVM's text format: metadata, `lvm.conf`, and lvmetad's messages |
 //! | [`ondisk`] | label, PV header and metadata area: bytes to structs |
 //! | [`metadata`] | the text of a VG, checked |
-//! | [`signature`] | who else may own a device: members of arrays |
+//! | [`signature`] | who else may own a device |
 //! | [`dm`] | the state of device-mapper's targets: what cannot be read |
 //! | [`multipath`] | which devices are paths to a disk that has others |
 //! | [`scan`] | one device: which bytes next, and at the end a verdict |

@@ -221,12 +221,13 @@ impl Prober {
             }
             Reply::Opened(opened) => {
                 let opened = opened.map_err(io::Error::from_raw_os_error)?;
-                let is_disk = running.on_partition.is_some();
-                if !is_disk {
-                    running.size = opened.size;
-                }
-                let medium = Medium { size: opened.size, is_partition: running.is_partition && !is_disk };
-                let (begun, step) = Scan::begin(medium, if is_disk { When::Labelled } else { self.look });
+                let (begun, step) = match &running.on_partition {
+                    Some((_, partitions)) => Scan::begin_disk(opened.size, partitions),
+                    None => {
+                        running.size = opened.size;
+                        Scan::begin(Medium { size: opened.size, is_partition: running.is_partition }, self.look)
+                    }
+                };
                 let begun = running.scan.insert(begun);
                 match step {
                     Step::Read(range) => {

@@ -273,7 +273,7 @@ fn copies(out: &mut String, pv: &Value) {
     match pv["duplicate_of"].as_str() {
         Some(other) if pv["is_path"] == true => line!(out, "  it is another path to {other}, which is used"),
         Some(other) => line!(out, "  it is a duplicate: the PV is on {other}, because {}", str(pv, "because")),
-        None if !copies.is_empty() => line!(out, "  {copies} hold the same PV"),
+        None if !copies.is_empty() => line!(out, "  the same PV is also on {copies}"),
         None => {}
     }
 }

@@ -175,7 +175,7 @@ fn the_state_of_the_daemon() {
     }
     let status = machine.run(0, &["status", "--json"]).json();
     let expected = "version pid uptime state ready token counts flags events losses resyncs scans unwatched_nodes \
-                    readers run_files quarantined";
+                    readers run_files quarantined ambiguous";
     assert_eq!(keys(&status), expected.split_whitespace().collect());
     assert_eq!(status["pid"], machine.daemon.pid().as_raw());
     assert_eq!(status["quarantined"][0]["device"], machine.path("hangs"));
@@ -212,6 +212,37 @@ fn the_state_of_one_thing() {
         assert!(machine.run(3, &["status", name]).stderr.contains(name));
         machine.run(3, &["status", "--json", name]);
     }
+}
+
+#[test]
+fn copies_of_a_pv_say_so() {
+    let world = World::new();
+    let (one, two) = (world.path("one"), world.path("two"));
+    for image in [&one, &two] {
+        write_pv(image, "a", Some(vg("vg0", 7, &["a"])));
+    }
+    let daemon = world.watch(&[&one, &two]);
+    let said = |thing: &str| run(&world, 0, ["status", thing]).stdout;
+    let (first, second, pv) = (one.to_str().unwrap(), two.to_str().unwrap(), hyphenated("a"));
+    let duplicate = format!("it is a duplicate: the PV is on {first}, because it was seen first\n");
+    assert!(said(second).contains(&duplicate), "{}", said(second));
+    assert!(said(first).contains(&format!("the same PV is also on {second}\n")), "{}", said(first));
+    assert!(run(&world, 0, ["status"]).stdout.contains(" 1 duplicate,"));
+    let json = run(&world, 0, ["status", "--json", second]).json()[0]["pv"].take();
+    assert_eq!(
+        (&json["duplicate_of"], &json["is_path"], &json["copies"]),
+        (&json!(first), &json!(false), &json!([first]))
+    );
+
+    write_pv(&two, "a", Some(vg("vg0", 8, &["a"])));
+    daemon.settle();
+    let ambiguous =
+        format!("ambiguous: PV {pv} is on {first} and {second}, which differ: seqno 7 and 8; none of them is used\n");
+    for thing in [first, second, "vg0", &pv] {
+        assert!(said(thing).contains(&ambiguous), "{thing}: {}", said(thing));
+    }
+    assert!(run(&world, 0, ["status"]).stdout.contains(&ambiguous));
+    assert!(said("vg0").contains("seqno 8: partial"), "{}", said("vg0"));
 }
 
 #[test]

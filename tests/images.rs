@@ -113,7 +113,7 @@ fn the_layout_is_read_as_it_is() {
         }
         let Verdict::Pv(pv) = scan(&image.file, image.size) else {
             // The label on an array's member is the array's.
-            assert!(format_of_blkid(&image).is_some(), "{}", image.file);
+            assert!(is_array_member(&image), "{}", image.file);
             continue;
         };
         compare_layout(&pv, layout, &image.file);
@@ -260,6 +260,18 @@ fn damage_is_called_by_its_name() {
     }
 }
 
+/// What blkid calls it.
+fn blkid_type(format: &str) -> &str {
+    match format {
+        "md" => "linux_raid_member",
+        "ddf" => "ddf_raid_member",
+        "imsm" => "isw_raid_member",
+        "asr" => "adaptec_raid_member",
+        "lvm1" => "LVM1_member",
+        other => other,
+    }
+}
+
 /// The images that nobody damaged.
 #[test]
 fn good_images_have_nothing_to_be_found() {
@@ -272,23 +284,17 @@ fn good_images_have_nothing_to_be_found() {
             }
             Verdict::Member { member, findings } => {
                 assert_eq!(codes(&findings), [""; 0], "{}", image.file);
-                assert_eq!(format_of_blkid(image), Some(member.format), "{}", image.file);
+                assert_eq!(image.about["facts"]["blkid"]["TYPE"], blkid_type(member.format), "{}", image.file);
             }
             Verdict::Unreadable { error, .. } => panic!("{}: {error}", image.file),
         }
     }
 }
 
-/// The formats of what blkid knows as members of arrays.
-fn format_of_blkid(image: &Described) -> Option<&'static str> {
-    let known = image.about["facts"]["blkid"]["TYPE"].as_str()?;
-    let formats = [
-        ("linux_raid_member", "md"),
-        ("ddf_raid_member", "ddf"),
-        ("isw_raid_member", "imsm"),
-        ("adaptec_raid_member", "asr"),
-    ];
-    formats.iter().find(|(name, _)| *name == known).map(|(_, format)| *format)
+/// Whether blkid knows it as a member of an array that mdadm or dmraid can examine.
+fn is_array_member(image: &Described) -> bool {
+    let known = image.about["facts"]["blkid"]["TYPE"].as_str();
+    ["md", "ddf", "imsm", "asr"].iter().any(|format| known == Some(blkid_type(format)))
 }
 
 /// What `mdadm --examine` and `blkid -p` say of members; of a member, `pvs` lists no PV.
@@ -298,13 +304,13 @@ fn members_are_those_that_mdadm_and_blkid_know() {
     for image in described() {
         let facts = &image.about["facts"];
         let member = match scan(&image.file, image.size) {
-            Verdict::Member { member, .. } => member,
+            Verdict::Member { member, .. } if is_array_member(&image) => member,
             other => {
-                assert_eq!(format_of_blkid(&image), None, "{}: {other:?}", image.file);
+                assert!(!is_array_member(&image), "{}: {other:?}", image.file);
                 continue;
             }
         };
-        assert_eq!(format_of_blkid(&image), Some(member.format), "{}", image.file);
+        assert_eq!(facts["blkid"]["TYPE"], blkid_type(member.format), "{}", image.file);
         let lines = rows(&facts["mdadm_examine"]).iter().filter_map(Value::as_str).collect::<Vec<_>>();
         match member.format {
             "md" => {
@@ -359,6 +365,21 @@ fn compare_md(member: &Member, lines: &[&str], file: &str) {
         |role| role.to_lowercase(),
     );
     assert_eq!(role, member.role.unwrap().to_string(), "{file}");
+}
+
+#[test]
+fn a_pv_of_lvm1_is_what_blkid_says_and_no_pv_to_lvm() {
+    let images = described();
+    for image in images.iter().filter(|image| image.about["facts"]["blkid"]["TYPE"] == "LVM1_member") {
+        let Verdict::Member { member, .. } = scan(&image.file, image.size) else { panic!("{}", image.file) };
+        assert_eq!((member.format, &*member.version), ("lvm1", "1"));
+        assert_eq!(image.about["facts"]["blkid"]["UUID"].as_str(), member.uuid.as_deref());
+        assert_eq!(member.name.as_deref(), Some(&b"vg_lvm1"[..]));
+        assert!(rows(&image.lvm["pvs"]).is_empty());
+        let said = image.about["facts"]["pvck_headers_stderr"][0].as_str().unwrap();
+        assert!(said.contains("device has a signature") && member.why_no_pv().contains("device has a signature"));
+    }
+    assert!(folder().is_none() || images.iter().any(|image| image.set == "lvm1"));
 }
 
 #[test]

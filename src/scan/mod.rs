@@ -154,6 +154,8 @@ pub fn on_partition(mut pv: Box<Pv>, disk: Result<Verdict, ReadError>, partition
 pub struct Scan {
     medium: Medium,
     look: When,
+    /// Of a disk that is read for the sake of a partition: the end of the last one.
+    partitioned: Option<u64>,
     max_text: u64,
     /// What has been read for the sake of signatures.
     known: Known,
@@ -194,12 +196,20 @@ impl Scan {
         Scan::begin_with(medium, look, MAX_TEXT)
     }
 
+    /// Begins the scan of a disk for the sake of a partition that holds a PV. What lies before the
+    /// end of the last partition is not the disk's.
+    pub fn begin_disk(size: u64, partitions: &[Range<u64>]) -> (Scan, Step) {
+        let (mut scan, step) = Scan::begin(Medium { size, is_partition: false }, When::Labelled);
+        scan.partitioned = partitions.iter().map(|place| place.end.min(size)).max();
+        (scan, step)
+    }
+
     /// Like [`Scan::begin`], with another limit for the size of a metadata text.
     pub fn begin_with(medium: Medium, look: When, max_text: u64) -> (Scan, Step) {
         let length = usize::try_from(medium.size).map_or(HEAD, |size| size.min(HEAD));
         let head = ByteRange { offset: 0, length };
         let known = Known::new(medium);
-        let mut scan = Scan { medium, look, max_text, known, asked: head, state: State::Head };
+        let mut scan = Scan { medium, look, partitioned: None, max_text, known, asked: head, state: State::Head };
         if length == 0 {
             scan.state = State::Done;
             return (scan, Step::Done(Verdict::NotAPv { findings: Vec::new() }));
@@ -244,10 +254,13 @@ impl Scan {
         let mut findings = label_findings(&search);
         self.known = Known::new(self.medium);
         self.known.put(self.asked, Ok(head));
+        if let Some(end) = self.partitioned {
+            self.known.set_data_end(end);
+        }
         // Their places are in the head, or not on the device.
         let owners = signature::search(OVER_LVM, When::Always, &self.known).unwrap_or_default();
         let damaged = owners.damaged.iter().map(|(_, what)| Finding::new(Code::MemberDamaged, what));
-        if self.look == When::Always && !owners.members.is_empty() {
+        if self.look == When::Always && owners.members.iter().any(|member| !member.is_weak) {
             findings.extend(damaged);
             return member(owners.members, findings);
         }
@@ -308,7 +321,7 @@ impl Scan {
     ) -> Step {
         let when = if label.is_some() { self.look.max(When::Labelled) } else { self.look };
         if let Some(Labelled { pv, .. }) = &label {
-            self.known.set_label(pv.dev_size);
+            self.known.set_data_end(pv.dev_size);
         }
         let searched = signature::search(OVER_LVM, when, &self.known).and_then(|owners| {
             // These are not worth a read where there is a label.

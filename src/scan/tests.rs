@@ -4,7 +4,7 @@ use crate::ondisk::mda::{MdaHeader, RawLocation};
 use crate::ondisk::{SECTOR, crc};
 use crate::signature::firmware_image::{self, asr, ddf, imsm};
 use crate::signature::image::superblock;
-use crate::signature::{Medium, When};
+use crate::signature::{Medium, When, bcache_image};
 use crate::text::{Section, write_nodes};
 
 const PV: Id = Id(*b"PVPVPVPVPVPVPVPVPVPVPVPVPVPVPVPV");
@@ -570,6 +570,89 @@ fn damage_to_a_superblock_of_firmware() {
     }
 }
 
+fn put(image: &mut [u8], place: usize, bytes: &[u8]) {
+    image[place..place + bytes.len()].copy_from_slice(bytes);
+}
+
+/// DRBD's, as it is at the end of what it replicates.
+fn put_drbd(image: &mut [u8]) {
+    let place = image.len() - 4096 + 60;
+    put(image, place, &[0x83, 0x74, 0x02, 0x6d]);
+}
+
+fn put_swap(image: &mut [u8]) {
+    put(image, 1024, &[1, 0, 0, 0, 1]);
+    put(image, 4086, b"SWAPSPACE2");
+}
+
+/// A PV without metadata areas, which would be where some superblocks are.
+fn bare() -> PvSpec {
+    PvSpec { mdas: 0, ..PvSpec::orphan(PV) }
+}
+
+type Put<'a> = &'a dyn Fn(&mut [u8]);
+
+/// What an image is taken for, and then whoever else claims it.
+fn claims(image: &[u8], look: When) -> Vec<String> {
+    let (mut scan, mut step) = Scan::begin(medium(image.len()), look);
+    let mut texts = TextCache::new();
+    while let Step::Read(range) = step {
+        step = scan.handle_read(&mut texts, Ok(&part(image, range)));
+    }
+    let told = |findings: Vec<Finding>| {
+        findings.into_iter().filter(|finding| finding.code == Code::OtherClaim).map(|finding| finding.detail)
+    };
+    match step {
+        Step::Done(Verdict::Member { member, findings }) => {
+            [member.to_string()].into_iter().chain(told(findings)).collect()
+        }
+        Step::Done(Verdict::Pv(pv)) => ["PV".to_string()].into_iter().chain(told(pv.findings)).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_label_left_over_in_a_members_data_is_not_reported() {
+    let bcache = |image: &mut [u8]| put(image, 4096, &bcache_image::block());
+    let lvm1 = |image: &mut [u8]| put(image, 0, b"HM\x01\0");
+    let pool = |image: &mut [u8]| put(image, 0, &[0, 0, 0, 0, 0, 1, 0x16, 0x70]);
+    let puts: [(&str, Put); 3] = [("bcache", &bcache), ("lvm1", &lvm1), ("gfs_pool", &pool)];
+    for (format, put) in puts {
+        let image = changed(&bare(), put);
+        check(&image, "member", None, &[]);
+        assert_eq!(scan(&image).1.len(), 1, "{format}");
+        for look in [When::Labelled, When::Asked] {
+            let claims = claims(&image, look);
+            assert!(claims.len() == 1 && claims[0].starts_with(format), "{claims:?}");
+        }
+    }
+    for version in ["1.1", "1.2"] {
+        let claims = claims(&array_member(version, &bare()), When::Asked);
+        assert!(claims.len() == 1 && claims[0].contains("of md"), "{claims:?}");
+    }
+}
+
+#[test]
+fn what_proves_nothing_counts_only_where_a_pv_leaves_room() {
+    let jmicron = |image: &mut [u8]| {
+        let place = image.len() - 512;
+        put(image, place, b"JM\0\0\xb6\xb2");
+    };
+    let puts: [(&str, Put, u64); 2] = [("drbd", &put_drbd, 4096), ("jmicron", &jmicron, 512)];
+    for (format, put, length) in puts {
+        let with = |dev_size| changed(&PvSpec { dev_size: Some(dev_size), ..member() }, put);
+        let size = 256 << 10;
+        for look in [When::Labelled, When::Asked] {
+            assert!(claims(&with(size - length), look)[0].contains(format), "the PV is on what is replicated");
+            for dev_size in [size - length + 1, size] {
+                let claims = claims(&with(dev_size), look);
+                assert!(claims[0] == "PV" && claims[1].contains(format), "an LV of it is: {claims:?}");
+            }
+            assert!(claims(&with(size + 1), look)[0].contains(format), "the PV is larger than the device");
+        }
+    }
+}
+
 /// A reserved block without a table proves nothing where a PV reaches over it.
 #[test]
 fn a_weak_claim_is_less_than_a_pv_that_reaches_over_it() {
@@ -600,4 +683,59 @@ fn a_member_whose_sections_cannot_be_read_is_one() {
     };
     assert_eq!(read(false), (Some(b"mirror".to_vec()), 2 + 5));
     assert_eq!(read(true), (None, 2 + 2));
+}
+
+#[test]
+fn what_proves_nothing_counts_as_little_in_the_head() {
+    let bcachefs = changed(&bare(), |image| {
+        let magic = [0xc6, 0x85, 0x73, 0xf6, 0x66, 0xce, 0x90, 0xa9, 0xd9, 0x6a, 0x60, 0xcf, 0x80, 0x3d, 0xf7, 0xef];
+        put(image, 4096 + 24, &magic);
+        put(image, 4096 + 104, &[8]);
+        put(image, 4096 + 123, &[1]);
+    });
+    for look in [When::Labelled, When::Asked] {
+        assert_eq!(claims(&bcachefs, look), ["PV", "1 of bcachefs 0"]);
+    }
+    let no_label = [&[0; 4096][..], &bcachefs[4096..]].concat();
+    assert_eq!(claims(&no_label, When::Labelled), ["1 of bcachefs 0"]);
+}
+
+#[test]
+fn lvm_takes_a_device_with_a_label_whatever_else_is_there() {
+    let image = changed(&bare(), put_swap);
+    check(&image, "pv", None, &[Code::OtherClaim]);
+    for look in [When::Labelled, When::Asked] {
+        assert_eq!(claims(&image, look), ["PV", "swap 1"]);
+    }
+    let mut no_label = image;
+    no_label[512..1024].fill(0);
+    assert_eq!(claims(&no_label, When::Labelled), ["swap 1"]);
+}
+
+/// The order is that of the signatures: arrays, caches and replicas, what LVM rejects, the rest.
+#[test]
+fn who_comes_first_of_two_and_both_are_told() {
+    let md = "active device 0 of 2 of md 1.0 array host:array (11111111:11111111:11111111:11111111), raid1";
+    let bcache = "bcache 1 label (11111111-1111-1111-1111-111111111111)";
+    let image = changed(&bare(), |image| {
+        put(image, 4096, &bcache_image::block());
+        put(image, 0, b"HM\x01\0");
+    });
+    for look in [When::Labelled, When::Asked] {
+        assert_eq!(claims(&image, look), [bcache, "lvm1 1"]);
+    }
+    let (place, superblock) = superblock("1.0", 256 << 10).unwrap();
+    let image = changed(&PvSpec { dev_size: Some(128 << 10), ..bare() }, |image| {
+        put(image, place.try_into().unwrap(), &superblock);
+        put_drbd(image);
+        put_swap(image);
+    });
+    for look in [When::Labelled, When::Asked] {
+        assert_eq!(claims(&image, look), [md, "drbd v09", "swap 1"]);
+    }
+    let filling = changed(&bare(), |image| {
+        put(image, place.try_into().unwrap(), &superblock);
+        put_drbd(image);
+    });
+    assert_eq!(claims(&filling, When::Labelled), [md, "drbd v09"], "what is strong counts all the same");
 }

@@ -27,6 +27,9 @@ pub(super) const SIGNATURE: Signature = Signature {
 const BLOCK: usize = 4096;
 const MAGIC: u32 = 0xa92b_4efc;
 const KIB: u64 = 1 << 10;
+/// As large as chunks are made. A superblock of version 0.90 with more before it than that may be of
+/// an array in an LV that ends where the PV does: nothing in it says where it is.
+const CHUNK_MAX: u64 = 1 << 20;
 const SECTOR: u64 = 512;
 
 fn version_0_90(known: &Known) -> Result<Option<Member>, Trouble> {
@@ -230,6 +233,8 @@ fn decode_0_90(block: &[u8; BLOCK], place: u64) -> Result<Option<Member>, Damage
     if u64::from(size) * KIB > place {
         return Err(Damage(format!("its data are said to be {size} KiB")));
     }
+    // That of a member lies right behind its data, but for a part of a chunk.
+    let gap = place - u64::from(size) * KIB;
     let state = word(996);
     Ok(Some(Member {
         format: SIGNATURE.format,
@@ -245,7 +250,7 @@ fn decode_0_90(block: &[u8; BLOCK], place: u64) -> Result<Option<Member>, Damage
         }),
         level: Some(level_text(word(7).cast_signed())),
         members: Some(word(10)),
-        is_weak: false,
+        is_weak: gap >= CHUNK_MAX,
     }))
 }
 
@@ -415,6 +420,19 @@ mod tests {
         not("1.2", 128, &[8]);
         not("0.90", 32, &193_u32.to_le_bytes());
         not("0.90", 32, &[0xff; 4]);
+    }
+
+    #[test]
+    fn what_lies_far_behind_its_data_proves_nothing() {
+        let size = 4 << 20;
+        let is_weak = |kibibytes: u32| {
+            let (place, mut block) = superblock("0.90", size).unwrap();
+            block[32..36].copy_from_slice(&kibibytes.to_le_bytes());
+            put_sum(&mut block);
+            look(size, &[(place, block)]).members[0].is_weak
+        };
+        let place = (4 << 10) - 64;
+        assert_eq!([place, place - 1023, place - 1024, 0].map(is_weak), [false, false, true, true]);
     }
 
     #[test]

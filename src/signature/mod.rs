@@ -10,19 +10,47 @@
 //! called again.
 
 mod asr;
+mod bcache;
+mod bcachefs;
+mod bitlocker;
+mod bluestore;
 mod ddf;
+mod drbd;
 mod fields_at;
 #[doc(hidden)]
 pub mod firmware_image;
+mod gfs_pool;
+mod highpoint;
 mod imsm;
+mod integrity;
+mod jmicron;
+mod lsi;
+mod luks;
+mod lvm1;
 mod md;
+mod nvidia;
+mod promise;
+mod silicon_image;
+mod snapshot;
+mod stratis;
+mod sums;
+mod swap;
+#[cfg(test)]
+mod testing;
+mod vdo;
+mod verity;
+mod via;
+mod vmfs;
 #[cfg(test)]
 mod whole;
+mod zfs;
 
 use crate::device::{Holder, Stack};
-use crate::ondisk::{ByteRange, ReadError};
+use crate::ondisk::{ByteRange, ReadError, SECTOR};
 use std::fmt;
 
+#[cfg(test)]
+pub(crate) use bcache::image as bcache_image;
 #[doc(hidden)]
 pub use md::image;
 
@@ -51,12 +79,42 @@ pub enum When {
 }
 
 /// Whose word counts for more than a label, the first's for most. The order is blkid's, which
-/// probes all kinds of RAID before LVM.
-pub const OVER_LVM: &[&Signature] = &[&md::SIGNATURE, &ddf::SIGNATURE, &imsm::SIGNATURE, &asr::SIGNATURE];
+/// probes all kinds of RAID before LVM. It does so on media of more than 1440 KiB only; here the
+/// size does not matter, since a member of an array that is taken for a PV costs data.
+pub const OVER_LVM: &[&Signature] = &[
+    &md::SIGNATURE,
+    &ddf::SIGNATURE,
+    &imsm::SIGNATURE,
+    &asr::SIGNATURE,
+    &nvidia::SIGNATURE,
+    &promise::SIGNATURE,
+    &silicon_image::SIGNATURE,
+    &jmicron::SIGNATURE,
+    &via::SIGNATURE,
+    &lsi::SIGNATURE,
+    &highpoint::SIGNATURE,
+    &bcache::SIGNATURE,
+    &bcachefs::SIGNATURE,
+    &drbd::SIGNATURE,
+    &lvm1::SIGNATURE,
+    &gfs_pool::SIGNATURE,
+];
 
 /// Whose word counts where there is no label: LVM takes a device with a label and with one of
 /// these for a PV.
-pub const UNDER_LVM: &[&Signature] = &[];
+pub const UNDER_LVM: &[&Signature] = &[
+    &luks::SIGNATURE,
+    &snapshot::SIGNATURE,
+    &integrity::SIGNATURE,
+    &verity::SIGNATURE,
+    &stratis::SIGNATURE,
+    &vdo::SIGNATURE,
+    &vmfs::SIGNATURE,
+    &zfs::SIGNATURE,
+    &swap::SIGNATURE,
+    &bitlocker::SIGNATURE,
+    &bluestore::SIGNATURE,
+];
 
 /// What a superblock says of the device it is on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -122,6 +180,9 @@ impl Member {
             Class::Md => "device is an md component".into(),
             Class::FirmwareRaid => "device is a firmware raid component".into(),
             Class::Multipath => "device is a multipath component".into(),
+            Class::Other if self.format == lvm1::SIGNATURE.format => {
+                "device has a signature of LVM1, which LVM 2.02.178 and later do not support".into()
+            }
             Class::Other => "device has a signature".into(),
         }
     }
@@ -201,8 +262,9 @@ pub struct Medium {
 #[derive(Debug)]
 pub struct Known {
     medium: Medium,
-    /// What the label says of the size of the device that it was made for.
-    label_size: Option<u64>,
+    /// Where the data end that are known, which may be more than there is: those of a PV, by what its
+    /// label says of the size of the device that it was made for, or those of a disk's partitions.
+    data_end: Option<u64>,
     pieces: Vec<(ByteRange, Result<Vec<u8>, ReadError>)>,
 }
 
@@ -259,16 +321,16 @@ fn if_readable(known: &Known, range: ByteRange) -> Result<Option<&[u8]>, Trouble
 
 impl Known {
     pub fn new(medium: Medium) -> Known {
-        Known { medium, label_size: None, pieces: Vec::new() }
+        Known { medium, data_end: None, pieces: Vec::new() }
     }
 
     pub fn put(&mut self, range: ByteRange, read: Result<&[u8], ReadError>) {
         self.pieces.push((range, read.map(<[u8]>::to_vec)));
     }
 
-    /// There is a label, made for a device of this size.
-    pub fn set_label(&mut self, size: u64) {
-        self.label_size = Some(size);
+    /// There is a label, made for a device of this size, or the last partition of a disk ends here.
+    pub fn set_data_end(&mut self, size: u64) {
+        self.data_end = Some(size);
     }
 
     /// Has everything but the first piece read again.
@@ -279,7 +341,7 @@ impl Known {
     /// Whether the PV, if there is a label, reaches over this place: then what is there is the PV's.
     /// An array ends before the superblocks of its members, unless it is larger than a member.
     pub fn is_in_pv(&self, place: u64) -> bool {
-        self.label_size.is_some_and(|size| place < size && size <= self.medium.size)
+        self.data_end.is_some_and(|size| place < size && size <= self.medium.size)
     }
 
     /// These bytes, if they have been read.
@@ -295,6 +357,42 @@ impl Known {
     }
 
     /// `None` if they are not all on the device.
+    fn block<const N: usize>(&self, offset: u64) -> Result<Option<&[u8; N]>, Trouble> {
+        Ok(self.bytes(ByteRange { offset, length: N })?.and_then(|bytes| bytes.first_chunk()))
+    }
+
+    /// Where this many sectors from the end are, of a disk that firmware may know of.
+    fn firmware_place(&self, sectors_from_end: u64) -> Option<u64> {
+        let is_disk = !self.medium.is_partition && self.size() >= FIRMWARE_MIN;
+        let sector = (self.size() / SECTOR_SIZE).checked_sub(sectors_from_end).filter(|_| is_disk)?;
+        Some(sector * SECTOR_SIZE).filter(|place| self.is_worth_a_read(*place))
+    }
+
+    /// If the end cannot be read at once, each of its places is a read, and a sick disk takes its
+    /// time for each. Where the PV is, whoever is rare there is not worth it.
+    fn is_worth_a_read(&self, place: u64) -> bool {
+        let tail = self.tail();
+        let is_unread = self.pieces.iter().any(|(piece, read)| *piece == tail && read.is_err());
+        !(is_unread && self.is_in_pv(place))
+    }
+
+    /// The sector there, and where it is.
+    fn firmware_sector(&self, sectors_from_end: u64) -> Result<Option<(u64, &[u8; SECTOR])>, Trouble> {
+        let Some(place) = self.firmware_place(sectors_from_end) else { return Ok(None) };
+        Ok(self.block(place)?.map(|sector| (place, sector)))
+    }
+
+    /// All that a look may want of the end, which is read at once: of a disk with a PV that leaves
+    /// room for more of firmware's places, more.
+    fn tail(&self) -> ByteRange {
+        let end = self.size() & !0x1ff;
+        let wide = end.saturating_sub(WIDE_TAIL);
+        let offset = if self.medium.is_partition || self.is_in_pv(wide) { end.saturating_sub(TAIL) } else { wide };
+        let length = usize::try_from(self.size() - offset).expect("it is less than 256 KiB");
+        ByteRange { offset, length }
+    }
+
+    /// `None` if they are not all on the device.
     fn bytes(&self, range: ByteRange) -> Result<Option<&[u8]>, Trouble> {
         if range.end_within(self.size()).is_none() {
             return Ok(None);
@@ -305,7 +403,7 @@ impl Known {
         let read = |wanted: ByteRange| self.pieces.iter().find(|(piece, _)| *piece == wanted);
         // All that a look may want of the end lies together. If that cannot be read, the rest of
         // it is nobody's concern.
-        let tail = tail(self.size());
+        let tail = self.tail();
         if range.offset >= tail.offset && read(tail).is_none() {
             return Err(Trouble::Wanted(tail));
         }
@@ -317,12 +415,32 @@ impl Known {
 }
 
 /// DDF's second place is further from the end than any other that every PV is asked for.
-const TAIL: u64 = 257 * 512;
+const TAIL: u64 = 257 * SECTOR_SIZE;
 
-/// The end of a device, which is read at once.
-fn tail(device_size: u64) -> ByteRange {
-    let offset = (device_size & !0x1ff).saturating_sub(TAIL);
-    ByteRange { offset, length: usize::try_from(device_size - offset).expect("it is a little more than 128 KiB") }
+/// The next of Promise's places.
+const WIDE_TAIL: u64 = 399 * SECTOR_SIZE;
+
+const SECTOR_SIZE: u64 = 512;
+
+/// blkid knows of no smaller disks with RAID of a controller's firmware.
+const FIRMWARE_MIN: u64 = 64 << 10;
+
+/// The bytes of a field, at a place that its structure always has.
+fn field<const N: usize>(structure: &[u8], at: usize) -> [u8; N] {
+    *structure[at..].first_chunk().expect("a structure has room for its fields")
+}
+
+/// Up to the first NUL, without the spaces that pad it; `None` if that is nothing.
+fn padded(bytes: &[u8]) -> Option<Vec<u8>> {
+    let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default().trim_ascii_end();
+    (!text.is_empty()).then(|| text.to_vec())
+}
+
+/// In the usual groups; `None` if there is none.
+fn uuid_text(uuid: [u8; 16]) -> Option<String> {
+    let hex = format!("{:032x}", u128::from_be_bytes(uuid));
+    let groups = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]];
+    (uuid != [0; 16]).then(|| groups.join("-"))
 }
 
 #[cfg(test)]
@@ -345,9 +463,9 @@ mod tests {
         let want = |offset, length| Some(ByteRange { offset, length });
         let search = |pieces: &[(u64, usize, bool)]| search(&[&md::SIGNATURE], When::Labelled, &known(SIZE, pieces));
         let next = |pieces: &[(u64, usize, bool)]| search(&[&[(0, 8192, true)], pieces].concat()).err();
-        let tail = (SIZE - 131_584, 131_584, false);
-        assert_eq!(next(&[]), want(SIZE - 131_584, 131_584));
-        assert_eq!(next(&[(SIZE - 131_584, 131_584, true)]), None);
+        let tail = (SIZE - 204_288, 204_288, false);
+        assert_eq!(next(&[]), want(SIZE - 204_288, 204_288));
+        assert_eq!(next(&[(SIZE - 204_288, 204_288, true)]), None);
         assert_eq!(next(&[tail]), want(end, 4096));
         assert_eq!(next(&[tail, (end, 4096, true)]), want(SIZE - 8192, 4096));
         let head = (0, 8192, true);
@@ -386,6 +504,105 @@ mod tests {
                 assert_eq!(member.holder(stack).map(Holder::node).as_deref(), expected, "{class:?} {stack:?}");
             }
         }
+    }
+
+    #[test]
+    fn of_the_end_only_a_disk_that_a_pv_leaves_room_on_has_more_read() {
+        const SIZE: u64 = 20 << 20;
+        let tail = |is_partition, label: Option<u64>| {
+            let mut known = Known::new(Medium { size: SIZE, is_partition });
+            label.into_iter().for_each(|size| known.set_data_end(size));
+            SIZE - known.tail().offset
+        };
+        assert_eq!(tail(false, None), 399 * 512);
+        assert_eq!(tail(false, Some(SIZE)), 257 * 512);
+        assert_eq!(tail(false, Some(SIZE - 399 * 512 + 1)), 257 * 512);
+        assert_eq!(tail(false, Some(SIZE - 399 * 512)), 399 * 512);
+        assert_eq!(tail(false, Some(SIZE + 1)), 399 * 512, "the PV is larger than the disk");
+        assert_eq!(tail(true, None), 257 * 512);
+    }
+
+    /// A label made for a device of any size, on one of any size.
+    #[test]
+    fn a_pv_costs_three_reads_of_its_end_at_most() {
+        for size in [1 << 20, (1 << 20) + 511, 20 << 20, 1 << 40] {
+            for label in [0, 1 << 19, size - (1 << 20), size - 399 * 512, size - 1, size, size + 1] {
+                let mut known = Known::new(Medium { size, is_partition: false });
+                known.put(ByteRange { offset: 0, length: 16 << 10 }, Ok(&[0; 16 << 10]));
+                known.set_data_end(label);
+                let mut reads = 0;
+                while let Err(range) = search(OVER_LVM, When::Labelled, &known) {
+                    known.put(range, Ok(&vec![0; range.length]));
+                    reads += 1;
+                }
+                assert!(search(UNDER_LVM, When::Always, &known).is_ok());
+                assert!(reads <= 3 && (reads == 1 || label != size), "{size} {label}: {reads}");
+            }
+        }
+    }
+
+    #[test]
+    fn of_an_end_that_cannot_be_read_the_rare_are_not_asked_piece_by_piece() {
+        const SIZE: u64 = 20 << 20;
+        let reads = |label: u64| {
+            let mut known = Known::new(Medium { size: SIZE, is_partition: false });
+            known.put(ByteRange { offset: 0, length: 16 << 10 }, Ok(&[0; 16 << 10]));
+            known.set_data_end(label);
+            let rare =
+                [&nvidia::SIGNATURE, &promise::SIGNATURE, &via::SIGNATURE, &highpoint::SIGNATURE, &drbd::SIGNATURE];
+            let mut reads = 0;
+            loop {
+                match search(&rare, When::Labelled, &known) {
+                    Ok(found) => return (reads, found.unread.len()),
+                    Err(range) => known.put(range, Err(ReadError::Io(5))),
+                }
+                reads += 1;
+            }
+        };
+        assert_eq!(reads(SIZE), (1, 0));
+        let (count, unread) = reads(SIZE - (2 << 20));
+        assert!(count > 5 && unread > 5, "a PV that leaves room may be on any of them: {count}, {unread}");
+    }
+
+    /// All that is looked for without a label, at most, is in the first 16 KiB.
+    #[test]
+    fn what_is_always_looked_for_is_in_the_head() {
+        for size in [1, 5000, 16 << 10, 1 << 20, u64::MAX] {
+            let mut known = Known::new(Medium { size, is_partition: false });
+            let length = usize::try_from(size.min(16 << 10)).unwrap();
+            known.put(ByteRange { offset: 0, length }, Ok(&vec![0xff; length]));
+            assert!(search(&[OVER_LVM, UNDER_LVM].concat(), When::Always, &known).is_ok(), "{size}");
+        }
+    }
+
+    #[test]
+    fn noise_belongs_to_nobody() {
+        let signatures = [OVER_LVM, UNDER_LVM].concat();
+        for seed in 0..40 {
+            let mut noise = testing::Noise(seed);
+            let mut known = Known::new(Medium { size: 80 << 20, is_partition: false });
+            let found = loop {
+                match search(&signatures, When::Asked, &known) {
+                    Ok(found) => break found,
+                    Err(range) => {
+                        let mut bytes = vec![0; range.length];
+                        noise.fill(&mut bytes);
+                        known.put(range, Ok(&bytes));
+                    }
+                }
+            };
+            assert!(found.members.is_empty() && found.damaged.is_empty(), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn texts() {
+        assert_eq!(padded(b"a b  \0c").as_deref(), Some(&b"a b"[..]));
+        assert_eq!(padded(b"  \0c"), None);
+        assert_eq!(padded(b""), None);
+        let uuid = std::array::from_fn(|number| u8::try_from(number).unwrap());
+        assert_eq!(uuid_text(uuid).as_deref(), Some("00010203-0405-0607-0809-0a0b0c0d0e0f"));
+        assert_eq!(uuid_text([0; 16]), None);
     }
 
     #[test]

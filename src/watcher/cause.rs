@@ -31,6 +31,10 @@ pub enum Cause {
     OpenFailed,
     /// A device that is stacked on it has come, changed or gone.
     Stacked,
+    /// The disk of this partition could be read, which could not be before.
+    DiskRead,
+    /// It was not to be read for one of its partitions.
+    PartitionRead,
     /// Another partition of its disk has come.
     Partition,
     /// A map might have taken it meanwhile.
@@ -55,6 +59,8 @@ impl fmt::Display for Cause {
             Cause::Periodic => f.write_str("the periodic re-read"),
             Cause::OpenFailed => f.write_str("it could not be opened"),
             Cause::Stacked => f.write_str("a change of what is stacked on it"),
+            Cause::DiskRead => f.write_str("its disk could be read"),
+            Cause::PartitionRead => f.write_str("it could not be read for a partition"),
             Cause::Partition => f.write_str("another partition of its disk"),
             Cause::Waited => f.write_str("the wait for a multipath map"),
             Cause::Echo => f.write_str("uevent change, after a writer"),

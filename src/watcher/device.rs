@@ -166,6 +166,8 @@ pub struct Device {
     pub(super) look_at: Option<Duration>,
     /// No map has taken it in time.
     pub(super) waited_for_map: bool,
+    /// The disk of this partition could not be read when a PV was found here.
+    pub(super) disk_unread: bool,
     pub seen: Option<Seen>,
     pub quarantine: Option<Quarantine>,
     wanted: u64,
@@ -199,6 +201,7 @@ impl Device {
             held_back: None,
             look_at: None,
             waited_for_map: false,
+            disk_unread: false,
             seen: None,
             quarantine: None,
             wanted: 0,

@@ -8,6 +8,7 @@ use crate::dm::Unusable;
 use crate::filter::Rule;
 use crate::scan::{HEAD, Pv, ReadError, Scan, Step, Verdict, on_partition};
 use crate::signature::{Medium, When};
+use std::ops::Range;
 use std::time::Duration;
 
 pub type JobId = u64;
@@ -24,6 +25,8 @@ pub(super) struct Job {
     is_partition: bool,
     /// The PV that the partition holds, while it is its disk that is read.
     on_partition: Option<Box<Pv>>,
+    /// The disk of the partition could not be read.
+    disk_unread: bool,
     /// `None` until the device is open.
     scan: Option<Scan>,
     /// The reader died over it once.
@@ -64,6 +67,7 @@ impl Watcher {
             diskseq: device.facts.diskseq,
             is_partition: device.facts.partition,
             on_partition: None,
+            disk_unread: false,
             scan: None,
             second_try,
         };
@@ -91,10 +95,13 @@ impl Watcher {
             return self.read_another_incarnation(id, opened.diskseq);
         }
         job.diskseq = opened.diskseq.or(job.diskseq);
-        let medium = Medium { size: opened.size, is_partition: job.is_partition };
-        let look = if job.on_partition.is_some() { When::Labelled } else { When::Always };
-        let (scan, step) = Scan::begin(medium, look);
-        job.scan = Some(scan);
+        let (devno, is_partition, is_disk) = (job.devno, job.is_partition, job.on_partition.is_some());
+        let (scan, step) = if is_disk {
+            Scan::begin_disk(opened.size, &self.partitions_beside(devno))
+        } else {
+            Scan::begin(Medium { size: opened.size, is_partition }, When::Always)
+        };
+        self.jobs.get_mut(&id).expect("found above").scan = Some(scan);
         match step {
             Step::Read(range) if range.offset == 0 && range.length <= opened.head.len() => {
                 let head = &opened.head[..range.length];
@@ -133,20 +140,24 @@ impl Watcher {
         let job = self.jobs.get_mut(&id).expect("the caller has it");
         match (job.on_partition.take(), verdict) {
             (Some(pv), verdict) => self.conclude_on_partition(now, id, pv, Ok(verdict)),
-            (None, Verdict::Pv(pv)) => match self.disk_to_read(id) {
-                Some(disk) => self.read_disk(id, disk, pv),
-                None => self.conclude_own(now, id, Verdict::Pv(pv)),
+            (None, Verdict::Pv(pv)) => match self.disk_of(id) {
+                Some(disk) if self.is_readable_disk(disk) => self.read_disk(id, disk, pv),
+                disk => {
+                    self.jobs.get_mut(&id).expect("the caller has it").disk_unread = disk.is_some();
+                    self.conclude_own(now, id, Verdict::Pv(pv));
+                }
             },
             (None, verdict) => self.conclude_own(now, id, verdict),
         }
     }
 
-    /// The disk of the partition that the job is about, if that may be read.
-    fn disk_to_read(&self, id: JobId) -> Option<DevNo> {
-        let device = self.devices.get(&self.jobs.get(&id)?.devno)?;
-        let disk = device.facts.stack.disk?;
-        let readable = |disk: &Device| disk.may_be_read() && disk.quarantine.is_none();
-        self.devices.get(&disk).is_some_and(readable).then_some(disk)
+    /// The disk of the partition that the job is about.
+    fn disk_of(&self, id: JobId) -> Option<DevNo> {
+        self.devices.get(&self.jobs.get(&id)?.devno)?.facts.stack.disk
+    }
+
+    fn is_readable_disk(&self, disk: DevNo) -> bool {
+        self.devices.get(&disk).is_some_and(|disk| disk.may_be_read() && disk.quarantine.is_none())
     }
 
     /// Goes on with what is at the end of the disk.
@@ -161,12 +172,32 @@ impl Watcher {
     }
 
     fn conclude_on_partition(&mut self, now: Duration, id: JobId, pv: Box<Pv>, disk: Result<Verdict, ReadError>) {
-        let number = self.jobs.get(&id).and_then(|job| self.devices.get(&job.devno)?.facts.stack.disk);
-        let partitions = self.devices.values().map(|device| &device.facts).filter(|facts| facts.stack.disk == number);
-        let places = partitions.map(|facts| facts.stack.start..facts.stack.start.saturating_add(facts.size));
-        // Without a member, none of them counts.
-        let places = if matches!(disk, Ok(Verdict::Member { .. })) { places.collect() } else { Vec::new() };
+        let job = self.jobs.get_mut(&id).expect("the caller has it");
+        job.disk_unread = matches!(disk, Err(_) | Ok(Verdict::Unreadable { .. }));
+        let (partition, is_unread) = (job.devno, job.disk_unread);
+        let places = self.partitions_beside(partition);
+        let unread = self.disk_of(id).filter(|_| is_unread);
         self.conclude_own(now, id, on_partition(pv, disk, &places));
+        // When it can be read, the partition is read again.
+        if let Some(disk) = unread {
+            self.want_again(disk, Cause::PartitionRead);
+        }
+    }
+
+    /// The disk can be read: it may say more of the PVs on its partitions than was known.
+    fn read_partitions(&mut self, disk: DevNo) {
+        let waits = |device: &Device| device.disk_unread && device.facts.stack.disk == Some(disk);
+        let waiting = self.devices.iter().filter(|(_, device)| waits(device)).map(|(devno, _)| *devno);
+        for partition in waiting.collect::<Vec<_>>() {
+            self.touch(partition, Cause::DiskRead);
+        }
+    }
+
+    /// Where the partitions of this one's disk are, in bytes.
+    fn partitions_beside(&self, devno: DevNo) -> Vec<Range<u64>> {
+        let disk = self.devices.get(&devno).and_then(|device| device.facts.stack.disk);
+        let beside = self.devices.values().map(|device| &device.facts).filter(|facts| facts.stack.disk == disk);
+        beside.map(|facts| facts.stack.start..facts.stack.start.saturating_add(facts.size)).collect()
     }
 
     fn conclude_own(&mut self, now: Duration, id: JobId, verdict: Verdict) {
@@ -365,6 +396,7 @@ impl Watcher {
         self.drop_retry(job.devno);
         let device = self.devices.get_mut(&job.devno).expect("its job has just ended");
         let recovered = device.quarantine.take().is_some();
+        device.disk_unread = job.disk_unread;
         let before = device.seen.as_ref();
         let same = before.filter(|seen| is_same(&seen.content, &content) && seen.diskseq == job.diskseq);
         let known = before.map_or(&[][..], |seen| seen.content.findings());
@@ -379,7 +411,9 @@ impl Watcher {
             ended: now,
             reported_outdated: false,
         });
+        self.read_partitions(job.devno);
         if recovered {
+            self.note_readable(job.devno);
             let (device, pvid) = self.name_of(job.devno);
             self.report(Report::Recovered { device, pvid });
         }

@@ -1,6 +1,8 @@
+mod duplicates;
+
 use super::*;
 use crate::cache::{FoundPv, NewBody, NewMetadata};
-use crate::device::{Path, Stack};
+use crate::device::{Facts, Usage};
 use crate::filter::{DevicesFile, Rule};
 use crate::metadata::VgText;
 use crate::ondisk::image::{PvSpec, put_partition_table, pv_image, vg_text};
@@ -62,7 +64,6 @@ fn orphan_of(number: u8) -> Vec<u8> {
     pv_image(&PvSpec::orphan(Id(id)))
 }
 
-#[derive(Default)]
 pub(super) struct Disk {
     pub(super) image: Vec<u8>,
     pub(super) diskseq: u64,
@@ -71,11 +72,7 @@ pub(super) struct Disk {
     pub(super) open_error: Option<i32>,
     /// Of reads behind the head.
     read_error: Option<i32>,
-    /// Of what the kernel says of it.
-    pub(super) stack: Stack,
-    pub(super) path: Option<Box<Path>>,
-    pub(super) dm_uuid: Option<String>,
-    pub(super) dm_name: Option<String>,
+    pub(super) facts: Facts,
 }
 
 enum Ask {
@@ -104,6 +101,10 @@ pub(super) struct Bench {
     hints: Vec<Duration>,
     hints_lock: Hints,
     ready_at: Option<Duration>,
+    usage: Usage,
+    reports: Vec<String>,
+    /// A PV that no client may miss for a moment.
+    kept: Option<u8>,
 }
 
 impl Bench {
@@ -129,6 +130,9 @@ impl Bench {
             hints: Vec::new(),
             hints_lock: Hints::Invalidated,
             ready_at: None,
+            usage: Usage::default(),
+            reports: Vec::new(),
+            kept: None,
         };
         for (minor, image) in (0..).zip(images) {
             bench.insert(minor, image.clone());
@@ -138,7 +142,9 @@ impl Bench {
 
     pub(super) fn insert(&mut self, minor: u32, image: Vec<u8>) {
         let diskseq = 1 + self.disks.get(&minor).map_or(0, |disk| disk.diskseq);
-        let disk = Disk { image, diskseq, held: false, open_error: None, read_error: None, ..Disk::default() };
+        let driver = Some("sd".into());
+        let facts = Facts { name: format!("d{minor}"), size: SIZE, diskseq: Some(diskseq), driver, ..Facts::default() };
+        let disk = Disk { image, diskseq, held: false, open_error: None, read_error: None, facts };
         self.disks.insert(minor, disk);
     }
 
@@ -187,7 +193,8 @@ impl Bench {
         for _ in 0..limit {
             let Some(effect) = self.watcher.poll_effect(self.now) else { return true };
             match effect {
-                Effect::ReadUsage => self.watcher.handle(self.now, Event::Usage(crate::device::Usage::default())),
+                Effect::ReadUsage => self.watcher.handle(self.now, Event::Usage(self.usage.clone())),
+                Effect::Report(report) => self.reports.push(report.to_string()),
                 Effect::Enumerate => {
                     let present = self.disks.iter();
                     let present = present.map(|(minor, disk)| Present { devno: devno(*minor), facts: facts(disk) });
@@ -207,7 +214,8 @@ impl Bench {
                 }
                 Effect::Awaited(id) => self.settled.push(id),
                 Effect::Examine(devno) => {
-                    let found = self.disks.get(&devno.minor).map(|disk| (facts(disk), Vec::new()));
+                    let names = |disk: &Disk| vec![format!("/dev/{}", disk.facts.name)];
+                    let found = self.disks.get(&devno.minor).map(|disk| (facts(disk), names(disk)));
                     self.watcher.handle(self.now, Event::Facts { devno, found });
                 }
                 Effect::Open { job, devno, length, .. } => {
@@ -226,8 +234,9 @@ impl Bench {
                 }
                 Effect::Settled { id, .. } => self.settled.push(id),
                 Effect::Ready => self.ready_at = Some(self.now),
-                Effect::Watch { .. } | Effect::Unwatch(_) | Effect::Close(_) | Effect::Report(_) => {}
+                Effect::Watch { .. } | Effect::Unwatch(_) | Effect::Close(_) => {}
             }
+            assert!(self.kept.is_none_or(|pv| self.place(pv).is_some()), "the PV is missing");
         }
         false
     }
@@ -295,20 +304,7 @@ pub(super) fn devno(minor: u32) -> DevNo {
 }
 
 fn facts(disk: &Disk) -> Facts {
-    let driver = Some("sd".into());
-    let Disk { stack, path, dm_uuid, dm_name, .. } = disk;
-    Facts {
-        name: "d".into(),
-        size: SIZE,
-        diskseq: Some(disk.diskseq),
-        driver,
-        partition: stack.disk.is_some(),
-        stack: Box::new(stack.clone()),
-        path: path.clone(),
-        dm_uuid: dm_uuid.clone(),
-        dm_name: dm_name.clone(),
-        ..Facts::default()
-    }
+    disk.facts.clone()
 }
 
 /// What a cache that believes each read makes of them.

@@ -2,6 +2,7 @@
 //! the kernel's events and Debian's LVM where there are any.
 
 mod clients;
+mod duplicates;
 mod images;
 mod loops;
 mod lvm;

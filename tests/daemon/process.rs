@@ -305,6 +305,30 @@ fn sighup_reads_the_configuration_again() {
 }
 
 #[test]
+fn multipaths_list_is_read_again_when_it_says_something_else() {
+    let world = World::new();
+    let (image, list) = (world.path("image"), world.path("multipath/wwids"));
+    write_pv(&image, "a", None);
+    fs::create_dir(list.parent().unwrap()).unwrap();
+    fs::write(&list, "# Multipath wwids\n").unwrap();
+    world.configure(&format!("devices {{ multipath_wwids_file=\"{}\" }}", list.display()));
+    let daemon = world.watch(&[&image]);
+    let reloads = || world.log().matches("configuration read").count();
+    assert_eq!(reloads(), 0);
+    for (round, wwids) in ["/3600/\n", "/3600/\n/3601/\n"].into_iter().enumerate() {
+        fs::write(&list, wwids).unwrap();
+        wait_until("the list to be read", || reloads() == round + 1);
+    }
+    // The same again is no news; one that cannot be read is no reason to end.
+    fs::write(&list, "# again\n/3601/\n/3600/\n").unwrap();
+    fs::remove_file(&list).unwrap();
+    mkfifo(&list, Mode::S_IRWXU).unwrap();
+    daemon.signal(Signal::SIGHUP);
+    wait_until("the warning", || world.log().contains("wwids: not a regular file"));
+    assert_eq!(daemon.pvs().len(), 1);
+}
+
+#[test]
 fn nobody_has_to_read_the_log() {
     let world = World::new();
     let mut command = world.command_of(Path::new("sh"));

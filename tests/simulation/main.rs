@@ -10,6 +10,8 @@ mod requests;
 mod rng;
 mod run_files;
 mod sim;
+mod stack;
+mod stacking;
 mod world;
 
 use sim::Sim;

@@ -38,18 +38,46 @@ impl Choice {
 
 /// The best of the disks that hold the PV, by what a disk of this world can be better in.
 pub fn choose(world: &World, pv: u8) -> Choice {
-    let holds = |disk: &&Disk| disk.size >= SIZE && disk.content.pv() == Some(pv);
-    let disks = world.disks.iter().filter(|(_, disk)| holds(disk));
+    let holds =
+        |devno: &DevNo, disk: &Disk| disk.size >= SIZE && disk.content.pv() == Some(pv) && world.is_ours(*devno);
+    let disks = world.disks.iter().filter(|(devno, disk)| holds(devno, disk));
     let texts = disks.clone().filter_map(|(_, disk)| disk.content.text());
     // Each text says where the PV was when it was written; if they disagree, none is believed.
-    let said = texts.filter_map(|text| Some(text.on[text.pvs.iter().position(|other| *other == pv)?]));
-    let said = said.collect::<BTreeSet<_>>();
-    let rank = |devno: &DevNo, disk: &Disk| (disk.fits_label(), said.len() == 1 && said.contains(&devno.minor));
+    let on = |text: &Rc<Vg>| Some(text.on[text.pvs.iter().position(|other| *other == pv)?]);
+    let mut said = texts.clone().filter_map(on).collect::<BTreeSet<_>>();
+    if texts.count() == 0 {
+        // Where no copy says anything, its VG does.
+        let listing = newest_texts(world).into_iter().filter(|text| text.pvs.contains(&pv));
+        let hints = listing.map(|text| (text.id, on(text))).collect::<BTreeSet<_>>();
+        if hints.len() == 1 {
+            said.extend(hints.into_iter().filter_map(|(_, on)| on));
+        }
+    }
+    let rank = |devno: &DevNo, disk: &Disk| {
+        let is_named = said.len() == 1 && said.contains(&devno.minor);
+        let is_dm = disk.dm_uuid(*devno).is_some();
+        (
+            world.has_lvs(*devno),
+            disk.fits_label(),
+            is_named,
+            disk.mounted,
+            is_dm,
+            !disk.on.is_empty() && !disk.is_partition(),
+        )
+    };
     let best = disks.clone().map(|(devno, disk)| rank(devno, disk)).max();
     let best = disks.filter(|(devno, disk)| Some(rank(devno, disk)) == best).collect::<Vec<_>>();
     let devnos = best.iter().map(|(devno, _)| **devno).collect();
     let same = best.iter().all(|(_, disk)| disk.content.shows() == best[0].1.content.shows());
     if same { Choice::Any(devnos) } else { Choice::Ambiguous(devnos) }
+}
+
+/// Of each VG.
+fn newest_texts(world: &World) -> Vec<&Rc<Vg>> {
+    let ours = world.disks.iter().filter(|(devno, _)| world.is_ours(**devno));
+    let texts = ours.filter_map(|(_, disk)| disk.content.text()).collect::<Vec<_>>();
+    let is_newest = |text: &&Rc<Vg>| !texts.iter().any(|other| other.id == text.id && other.seqno > text.seqno);
+    texts.iter().copied().filter(is_newest).collect()
 }
 
 /// Every copy says of which device it is one.
@@ -79,8 +107,8 @@ pub struct Expect {
 
 /// Compares; the error says the first thing that is wrong.
 pub fn check(watcher: &mut Watcher, now: Duration, world: &World, expect: &Expect) -> Result<(), String> {
-    let readable = |disk: &Disk| disk.size >= SIZE && disk.fault.is_none() && !disk.suspended;
-    let on_disk = world.disks.iter().filter(|(_, disk)| readable(disk));
+    let readable = |devno: &DevNo, disk: &Disk| disk.is_readable() && world.is_ours(*devno);
+    let on_disk = world.disks.iter().filter(|(devno, disk)| readable(devno, disk));
     let mut copies: BTreeMap<u8, Vec<(DevNo, &Content)>> = BTreeMap::new();
     for (devno, disk) in on_disk {
         if let Some(pv) = disk.content.pv() {

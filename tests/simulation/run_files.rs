@@ -2,7 +2,7 @@
 
 use crate::oracle::{Choice, choose};
 use crate::rng::Rng;
-use crate::world::{Disk, SIZE, World, name, pvid, vgid};
+use crate::world::{Disk, World, name, pvid, vgid};
 use pvwatch::devno::DevNo;
 use pvwatch::id::Id;
 use pvwatch::online::{Claim, Hints, Lookup, PvOnline, RunFiles};
@@ -134,14 +134,14 @@ impl RunFiles for Files {
 /// Compares what is there with what a naive look at the disks says; the error says the first thing
 /// that is wrong.
 pub fn check(watcher: &Watcher, world: &World, files: &Files) -> Result<(), String> {
-    let readable = |disk: &Disk| disk.size >= SIZE && disk.fault.is_none() && !disk.suspended;
+    let readable = |devno: &DevNo, disk: &Disk| disk.is_readable() && world.is_ours(*devno);
     let mut pvs = BTreeMap::new();
     // Of copies, the one that the watcher chose.
     let chosen = |devno: &DevNo, pv: u8| {
         watcher.cache().device_of(&pvid(pv).hyphenated()) == Some(devno.to_dev_t().cast_signed())
     };
     let mut holders = Vec::new();
-    for (devno, disk) in world.disks.iter().filter(|(_, disk)| readable(disk)) {
+    for (devno, disk) in world.disks.iter().filter(|(devno, disk)| readable(devno, disk)) {
         let Some(pv) = disk.content.pv() else { continue };
         let text = disk.content.text();
         if let Choice::Ambiguous(devnos) = choose(world, pv)

@@ -1,10 +1,12 @@
 //! Drives the watcher as the daemon does, and the world under it.
 
+use crate::oracle::choose;
 use crate::rng::Rng;
 use crate::run_files::Files;
-use crate::world::{Area, Content, Fault, SIZE, Shown, Vg, World, pvid, size_of};
-use pvwatch::conf::Settings;
-use pvwatch::device::{Present, Usage};
+use crate::stack::{MULTIPATHING, Sort};
+use crate::stacking::Told;
+use crate::world::{Area, Content, Disk, Fault, SIZE, Shown, Vg, World, pvid, size_of};
+use pvwatch::device::Present;
 use pvwatch::devno::DevNo;
 use pvwatch::id::Id;
 use pvwatch::online::{Listing, RunFiles};
@@ -46,13 +48,24 @@ pub enum Kind {
     Slow,
     TwoAreas,
     Udevd,
-    /// Disks that are members of arrays.
+    /// Disks that are members of arrays, and the arrays.
     Arrays,
     /// Others change the run files.
     Meddle,
+    /// Several paths to one disk, and the maps that multipath makes of them.
+    Paths,
+    Partitions,
+    /// LVs become active.
+    Lvs,
+    /// Snapshots, and other devices that show a disk again.
+    Copies,
+    Mounts,
 }
 
-const STEPS: [Kind; 22] = [
+/// What happens to devices that lie on each other.
+const STACKING: [Kind; 6] = [Kind::Paths, Kind::Partitions, Kind::Arrays, Kind::Lvs, Kind::Copies, Kind::Mounts];
+
+const STEPS: [Kind; 29] = [
     Kind::Add,
     Kind::Remove,
     Kind::Overwrite,
@@ -75,6 +88,13 @@ const STEPS: [Kind; 22] = [
     Kind::Refill,
     Kind::Jump,
     Kind::Enumerate,
+    Kind::Paths,
+    Kind::Paths,
+    Kind::Partitions,
+    Kind::Arrays,
+    Kind::Lvs,
+    Kind::Copies,
+    Kind::Mounts,
 ];
 
 /// What a reader got: the diskseq, and bytes or an errno.
@@ -84,6 +104,11 @@ pub enum Pending {
     Event(Event),
     Answer(JobId, Option<Bytes>),
     Release(JobId),
+    /// udev has looked at a path.
+    Udev {
+        devno: DevNo,
+        diskseq: u64,
+    },
     /// One area of a PV that a command writes; the last one closes the device.
     Write {
         devno: DevNo,
@@ -121,13 +146,17 @@ pub struct Sim {
     /// What commands take for the state of each VG.
     pub vgs: BTreeMap<u8, Rc<Vg>>,
     next_seqno: BTreeMap<u8, i64>,
+    commands: usize,
     pending: BTreeMap<(Duration, u64), Pending>,
     next_pending: u64,
     jobs: BTreeMap<JobId, Job>,
     hung: Vec<(JobId, DevNo)>,
     kinds: u64,
     pub schedule: Vec<String>,
-    lost: bool,
+    pub lost: bool,
+    /// Where the bytes of each LUN are.
+    pub luns: BTreeMap<u8, u32>,
+    pub told: Told,
     pub cleared_outdated: bool,
     settled: BTreeSet<u64>,
     pub reasons: u64,
@@ -139,8 +168,9 @@ impl Sim {
     pub fn new(seed: u64) -> Sim {
         let mut rng = Rng::new(seed);
         let kinds = rng.next() | rng.next();
-        let settings = Settings { read_deadline: Duration::from_secs(10), ..Settings::default() };
-        let mut watcher = Watcher::new(settings, 1, Duration::ZERO);
+        let mut world = World::default();
+        world.multipath = *rng.pick(&MULTIPATHING);
+        let mut watcher = Watcher::new(world.multipath.settings(), 1, Duration::ZERO);
         watcher.set_publish(Publish::Everything);
         let mut files_rng = Rng::new(!seed);
         let mut files = Files::default();
@@ -150,13 +180,14 @@ impl Sim {
         Sim {
             rng,
             watcher,
-            world: World::default(),
+            world,
             files,
             files_rng,
             meddled: false,
             now: Duration::ZERO,
             vgs: BTreeMap::new(),
             next_seqno: BTreeMap::new(),
+            commands: 0,
             pending: BTreeMap::new(),
             next_pending: 0,
             jobs: BTreeMap::new(),
@@ -164,6 +195,8 @@ impl Sim {
             kinds,
             schedule: Vec::new(),
             lost: false,
+            luns: BTreeMap::new(),
+            told: Told::default(),
             cleared_outdated: false,
             settled: BTreeSet::new(),
             reasons: 0,
@@ -181,7 +214,7 @@ impl Sim {
         self.allowed(Kind::Push)
     }
 
-    fn clients_meddle(&self) -> bool {
+    pub fn clients_meddle(&self) -> bool {
         self.allowed(Kind::Say) || self.allowed(Kind::Refill) || self.clients_push()
     }
 
@@ -194,13 +227,13 @@ impl Sim {
         self.next_pending += 1;
     }
 
-    fn soon(&mut self, max_ms: u64) -> Duration {
+    pub fn soon(&mut self, max_ms: u64) -> Duration {
         self.now + Duration::from_micros(self.rng.below(max_ms * 1000))
     }
 
     // Events of the kernel and of inotify.
 
-    fn uevent(&mut self, devno: DevNo, action: &'static str) {
+    pub fn uevent(&mut self, devno: DevNo, action: &'static str) {
         self.announce(devno, Cause::Uevent(action));
     }
 
@@ -221,9 +254,22 @@ impl Sim {
     }
 
     /// A writer has closed the device.
-    fn closed(&mut self, devno: DevNo) {
+    pub fn closed(&mut self, devno: DevNo) {
+        let written = self.world.disks.get(&devno).map(|disk| (disk.store, disk.content.pv()));
+        let is_news = |(other, disk): (&DevNo, &Disk)| {
+            *other != devno
+                && written.is_some_and(|(store, _)| disk.store == store)
+                && written.map(|(_, pv)| pv.map(pvid))
+                    != self.watcher.devices().get(other).map(|device| device.pv().map(|pv| pv.id))
+        };
+        // Whoever knows of a PV looks for it on other devices, but what else has become one is not known.
+        self.lost |= self.world.disks.iter().any(is_news);
         if self.world.disks.get(&devno).is_some_and(|disk| disk.watched) {
-            self.announce(devno, Cause::Written);
+            let partitions = self.world.partitions(devno).map(|(partition, _)| partition);
+            let disk = self.world.disks[&devno].on.first().filter(|_| self.world.disks[&devno].is_partition());
+            for devno in partitions.chain(disk.copied()).chain([devno]).collect::<Vec<_>>() {
+                self.announce(devno, Cause::Written);
+            }
             if self.allowed(Kind::Udevd) {
                 let at = self.soon(1200);
                 self.schedule(at, Pending::Event(Event::Touched { devno, cause: Cause::Echo }));
@@ -246,11 +292,18 @@ impl Sim {
         for minor in 0..self.rng.small(6) {
             self.add(DevNo::new(8, minor.into()));
         }
+        let stacking = STACKING.into_iter().filter(|kind| self.allowed(*kind)).collect::<Vec<_>>();
+        for _ in 0..self.rng.below(8) {
+            if !stacking.is_empty() {
+                let kind = *self.rng.pick(&stacking);
+                self.stack_step(kind);
+            }
+        }
         for _ in 0..self.rng.below(4) {
             self.command(Kind::Commit);
         }
         while let Some((_, pending)) = self.pending.pop_first() {
-            if let Pending::Write { .. } = pending {
+            if let Pending::Write { .. } | Pending::Udev { .. } = pending {
                 self.deliver(pending);
             }
         }
@@ -266,8 +319,18 @@ impl Sim {
         let devno = self.some_devno();
         let there = self.world.disks.keys().copied().collect::<Vec<_>>();
         let present = if there.is_empty() { devno } else { *self.rng.pick(&there) };
+        let is_writable = |devno: &DevNo| self.world.disks.get(devno).is_some_and(Disk::is_writable);
+        // What something lies on does not go away under it here.
+        let is_alone = |devno: &DevNo| {
+            let sort = self.world.disks.get(devno).map(|disk| disk.sort);
+            sort == Some(Sort::Disk) && is_writable(devno) && self.world.holders(*devno).next().is_none()
+        };
         match kind {
             Kind::Add => self.add(devno),
+            Kind::Remove | Kind::Detach if !is_alone(&present) => {}
+            Kind::Reuse if !is_alone(&devno) => {}
+            Kind::Overwrite | Kind::Copy if !is_writable(&present) => {}
+            Kind::Swap if !is_writable(&present) || !is_writable(&devno) => {}
             Kind::Remove => self.remove(present),
             Kind::Overwrite => {
                 let content = self.fresh_content();
@@ -315,6 +378,7 @@ impl Sim {
                 self.log("everything is asked for");
                 self.watcher.rescan_all();
             }
+            kind if STACKING.contains(&kind) => self.stack_step(kind),
             _ => self.client(),
         }
         self.meddle();
@@ -397,7 +461,7 @@ impl Sim {
         }
     }
 
-    fn fresh_content(&mut self) -> Content {
+    pub fn fresh_content(&mut self) -> Content {
         if self.rng.one_in(4) {
             return Content::Blank;
         }
@@ -437,6 +501,7 @@ impl Sim {
 
     /// A command changes a VG, or makes one: each PV is written in turn, while the world goes on.
     fn command(&mut self, kind: Kind) {
+        self.commands += 1;
         let id = self.rng.small(4);
         let there = self.world.disks.values().filter(|disk| disk.size >= SIZE);
         let there = there.filter_map(|disk| disk.content.pv()).collect::<BTreeSet<_>>();
@@ -519,10 +584,11 @@ impl Sim {
         }
     }
 
-    /// Of duplicates, a command writes one.
+    /// Of copies, a command writes one, and the next command maybe another.
     fn disk_of(&self, pv: u8) -> Option<DevNo> {
-        let mut disks = self.world.disks.iter();
-        disks.find(|(_, disk)| disk.size >= SIZE && disk.content.pv() == Some(pv)).map(|(devno, _)| *devno)
+        let choice = choose(&self.world, pv);
+        let copies = choice.devnos();
+        (!copies.is_empty()).then(|| copies[self.commands % copies.len()])
     }
 
     fn gap(&mut self) -> Duration {
@@ -563,7 +629,7 @@ impl Sim {
     }
 
     /// Readers that hung on a disk that hangs no more, or is gone, come back.
-    fn let_go(&mut self) {
+    pub fn let_go(&mut self) {
         let hangs = |devno: &DevNo| self.world.disks.get(devno).is_some_and(|disk| disk.fault == Some(Fault::Hangs));
         let (still, free): (Vec<_>, Vec<_>) = self.hung.iter().copied().partition(|(_, devno)| hangs(devno));
         let jobs = self.jobs.iter().filter(|(_, job)| job.asked.is_some() && !hangs(&job.devno)).map(|(id, _)| *id);
@@ -612,6 +678,7 @@ impl Sim {
         match pending {
             Pending::Event(event) => self.handle(event),
             Pending::Answer(job, captured) => self.answer(job, captured),
+            Pending::Udev { devno, diskseq } => self.udev_says(devno, diskseq),
             Pending::Release(job) => self.handle(Event::ReaderReleased(job)),
             Pending::Request(request) => {
                 self.log(&format!("later: {}", request.replace('\n', " ")));
@@ -650,7 +717,10 @@ impl Sim {
         for _ in 0..EFFECTS_MAX {
             match self.watcher.poll_effect(self.now) {
                 Some(effect) => self.carry_out(effect),
-                None => return self.check_seqnos(),
+                None => {
+                    self.check_served();
+                    return self.check_seqnos();
+                }
             }
         }
         panic!("there is no end of effects at {:?}", self.now);
@@ -658,21 +728,24 @@ impl Sim {
 
     fn carry_out(&mut self, effect: Effect) {
         match effect {
-            Effect::ReadUsage => self.watcher.handle(self.now, Event::Usage(Usage::default())),
+            Effect::ReadUsage => self.watcher.handle(self.now, Event::Usage(self.world.usage())),
             Effect::Enumerate => {
-                let present = self.world.disks.iter();
-                let present = present.map(|(devno, disk)| Present { devno: *devno, facts: disk.facts(*devno) });
+                let present = self.world.disks.keys();
+                let present =
+                    present.filter_map(|devno| Some(Present { devno: *devno, facts: self.world.facts(*devno)? }));
                 let present = present.collect();
                 self.handle(Event::Resync(present));
             }
             Effect::Examine(devno) => {
-                let facts = self.world.disks.get(&devno).map(|disk| disk.facts(devno));
+                let facts = self.world.facts(devno);
+                self.tell(devno, facts.as_ref());
                 let found = facts.map(|facts| (facts, vec![format!("/dev/d{}", devno.minor)]));
                 self.watcher.handle(self.now, Event::Facts { devno, found });
             }
             Effect::Watch { devno, .. } => self.set_watched(devno, true),
             Effect::Unwatch(devno) => self.set_watched(devno, false),
             Effect::Open { job, devno, length, .. } => {
+                self.check_open(devno);
                 self.jobs.insert(job, Job { devno, asked: Some((0, length)), opened: false });
                 self.ask_reader(job);
             }
@@ -711,9 +784,10 @@ impl Sim {
                 if let Report::Outdated { pvid, vgid, .. } = &report {
                     self.check_outdated(pvid, *vgid);
                 }
-                // What a client says changes no disk.
-                if let Report::Found { .. } | Report::Gone { .. } = &report {
-                    self.files.hints_wrong |= !self.clients_meddle();
+                // What a client says changes no disk, and of copies commands make no hints.
+                if let Report::Found { pvid, .. } | Report::Gone { pvid, .. } = &report {
+                    let pvid = Id::from_hyphenated(pvid).expect("one of ours");
+                    self.files.hints_wrong |= !self.clients_meddle() && self.watcher.copies(pvid).count() < 2;
                 }
                 self.log(&format!("    {report}"));
             }
@@ -745,7 +819,7 @@ impl Sim {
         match self.world.disks.get(&job.devno) {
             None => (None, Err(ENXIO)),
             Some(disk) if !job.opened && disk.fault == Some(Fault::OpenFails) => (None, Err(ENXIO)),
-            Some(disk) => (Some(disk.diskseq), disk.read(offset, length)),
+            Some(disk) => (self.world.diskseq(disk), disk.read(offset, length)),
         }
     }
 
@@ -840,7 +914,8 @@ impl Sim {
             let copies = self.world.disks.values().filter(|other| other.content.pv() == disk.content.pv()).count();
             let all_steady = self.world.disks.values().all(|disk| disk.since + steady <= self.now);
             // One that is detached holds nothing.
-            let readable = disk.size >= SIZE && disk.fault.is_none() && !disk.suspended;
+            let readable = disk.size >= SIZE && disk.fault.is_none() && !disk.suspended && !disk.passive;
+            let readable = readable && self.world.is_ours(*devno);
             text.is_some() && copies == 1 && readable && all_steady && !self.is_under_way(*devno)
         };
         self.world.disks.keys().copied().find(holds)
@@ -871,6 +946,7 @@ impl Sim {
             }
         }
         self.let_go();
+        self.wake_paths();
         let events = self.now + Duration::from_secs(40);
         self.run_until(events);
         if self.meddled {
@@ -895,6 +971,7 @@ impl Sim {
         let quarantined = self.watcher.devices().values().filter(|device| device.quarantine.is_some()).count();
         assert_eq!(quarantined, 0, "nothing is wrong with any device");
         assert!(self.jobs.is_empty(), "a job was left open");
+        self.check_rest();
         let reasons = self.reasons + 1;
         assert!(scans <= 3 * reasons, "{scans} scans for {reasons} reasons");
     }

@@ -1,6 +1,6 @@
 //! The model: disks and what is on them, as meaning first and as bytes only for the reader.
 
-use pvwatch::device::Facts;
+use crate::stack::{Multipathing, Sort, View};
 use pvwatch::devno::DevNo;
 use pvwatch::id::Id;
 use pvwatch::ondisk::image::{self, PvSpec};
@@ -51,6 +51,8 @@ pub enum Content {
         pv: u8,
         areas: Vec<Area>,
     },
+    /// A disk with partitions, and with a superblock of this version at its end.
+    Table(Option<&'static str>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,10 +69,21 @@ pub enum Fault {
 pub struct Disk {
     pub size: u64,
     pub diskseq: u64,
+    pub sort: Sort,
+    /// What it lies on.
+    pub on: Vec<DevNo>,
+    /// Where its bytes are, and what it shows of them.
+    pub store: u32,
+    pub view: View,
     pub content: Content,
     image: Vec<u8>,
     pub fault: Option<Fault>,
     pub suspended: bool,
+    /// A path on which the target answers no reads.
+    pub passive: bool,
+    /// What udev says of a path.
+    pub udev: Option<bool>,
+    pub mounted: bool,
     /// Since when nothing about it has changed.
     pub since: Duration,
     pub watched: bool,
@@ -83,6 +96,8 @@ pub type Shown = Option<(u8, Option<(u8, i64)>)>;
 pub struct World {
     pub disks: BTreeMap<DevNo, Disk>,
     pub history: BTreeMap<DevNo, Vec<(Duration, Shown)>>,
+    pub multipath: Multipathing,
+    pub stores: BTreeMap<u32, Content>,
     next_diskseq: u64,
 }
 
@@ -135,7 +150,7 @@ impl Vg {
 impl Content {
     pub fn pv(&self) -> Option<u8> {
         match self {
-            Content::Blank | Content::Partitioned(_) | Content::Member { .. } => None,
+            Content::Blank | Content::Partitioned(_) | Content::Member { .. } | Content::Table(_) => None,
             Content::Pv { pv, .. } => Some(*pv),
         }
     }
@@ -171,6 +186,11 @@ impl Content {
             // Some PVs leave room at the end of their disk, as those on arrays do.
             Content::Pv { pv, areas } => (pv, areas, Some(SIZE).filter(|_| pv % 2 == 0)),
             Content::Member { pv, areas, .. } => (pv, areas, None),
+            Content::Table(_) => {
+                let mut image = vec![0; IMAGE];
+                image::put_partition_table(&mut image);
+                return image;
+            }
             Content::Partitioned(pv) => {
                 let mut image = image::pv_image(&PvSpec { size: IMAGE, mda_size: MDA, ..PvSpec::orphan(pvid(*pv)) });
                 image::put_partition_table(&mut image);
@@ -205,29 +225,19 @@ impl Disk {
         self.size == SIZE && self.content.pv().is_some_and(|pv| pv % 2 == 0)
     }
 
-    pub fn facts(&self, devno: DevNo) -> Facts {
-        Facts {
-            name: format!("d{}", devno.minor),
-            size: self.size,
-            diskseq: Some(self.diskseq),
-            driver: Some("sd".into()),
-            dm_suspended: self.suspended,
-            ..Facts::default()
-        }
-    }
-
     pub fn read(&self, offset: u64, length: usize) -> Result<Vec<u8>, i32> {
         const EIO: i32 = 5;
         match self.fault {
             Some(Fault::Eio) => return Err(EIO),
             Some(Fault::EioBehindHead) if offset > 0 => return Err(EIO),
+            _ if self.passive => return Err(EIO),
             _ => {}
         }
         let start = usize::try_from(offset.min(self.size)).expect("small");
         let end = (start + length).min(usize::try_from(self.size).expect("small"));
         let mut bytes = self.image.get(start..end.min(self.image.len())).unwrap_or_default().to_vec();
         bytes.resize(end - start, 0);
-        if let Content::Member { version, .. } = &self.content {
+        if let Content::Member { version, .. } | Content::Table(Some(version)) = &self.content {
             for (place, piece) in superblocks(version, self.size) {
                 let place = usize::try_from(place).expect("small");
                 for (at, byte) in (place..end).zip(piece).filter(|(at, _)| *at >= start) {
@@ -243,7 +253,7 @@ impl Disk {
 }
 
 /// What makes a disk a member of an array of MD, by its version, or of firmware.
-fn superblocks(version: &str, size: u64) -> firmware_image::Pieces {
+pub fn superblocks(version: &str, size: u64) -> firmware_image::Pieces {
     if firmware_image::FORMATS.contains(&version) {
         return firmware_image::mirror(version, size).unwrap_or_default();
     }
@@ -251,16 +261,46 @@ fn superblocks(version: &str, size: u64) -> firmware_image::Pieces {
 }
 
 impl World {
-    /// Another disk, with a diskseq of its own.
+    /// Another disk, with a diskseq and bytes of its own.
     pub fn insert(&mut self, now: Duration, devno: DevNo, size: u64, content: Content) {
+        let store = self.new_store(content);
+        self.insert_on(now, devno, size, Sort::Disk, View::Whole, store, &[]);
+    }
+
+    pub fn new_store(&mut self, content: Content) -> u32 {
+        let store = self.stores.last_key_value().map_or(0, |(store, _)| store + 1);
+        self.stores.insert(store, content);
+        store
+    }
+
+    /// Another device, that shows what is in a store.
+    #[allow(clippy::too_many_arguments)]
+    pub fn insert_on(
+        &mut self,
+        now: Duration,
+        devno: DevNo,
+        size: u64,
+        sort: Sort,
+        view: View,
+        store: u32,
+        on: &[DevNo],
+    ) {
         self.next_diskseq += 1;
+        let content = view.of(&self.stores[&store]);
         let disk = Disk {
             size,
             diskseq: self.next_diskseq,
+            sort,
+            on: on.to_vec(),
+            store,
+            view,
             image: content.image(),
             content,
             fault: None,
             suspended: false,
+            passive: false,
+            udev: None,
+            mounted: false,
             since: now,
             watched: false,
         };
@@ -270,15 +310,36 @@ impl World {
 
     pub fn remove(&mut self, now: Duration, devno: DevNo) {
         self.disks.remove(&devno);
+        self.disks.values_mut().for_each(|disk| disk.on.retain(|below| *below != devno));
         self.note(now, devno);
     }
 
+    /// Writes to the device, and so to all that show the same.
     pub fn write(&mut self, now: Duration, devno: DevNo, content: Content) {
-        let Some(disk) = self.disks.get_mut(&devno) else { return };
-        disk.image = content.image();
-        disk.content = content;
-        disk.since = now;
-        self.note(now, devno);
+        let Some(disk) = self.disks.get(&devno) else { return };
+        let store = disk.store;
+        self.stores.insert(store, content);
+        self.show(now, store);
+    }
+
+    fn show(&mut self, now: Duration, store: u32) {
+        let devnos = self.disks.iter().filter(|(_, disk)| disk.store == store).map(|(devno, _)| *devno);
+        for devno in devnos.collect::<Vec<_>>() {
+            let disk = self.disks.get_mut(&devno).expect("listed");
+            disk.content = disk.view.of(&self.stores[&store]);
+            disk.image = disk.content.image();
+            disk.since = now;
+            self.note(now, devno);
+        }
+    }
+
+    /// From now on the device has bytes of its own.
+    pub fn part(&mut self, now: Duration, devno: DevNo, view: View) {
+        let Some(disk) = self.disks.get(&devno) else { return };
+        let store = self.new_store(self.stores[&disk.store].clone());
+        let disk = self.disks.get_mut(&devno).expect("found above");
+        (disk.store, disk.view) = (store, view);
+        self.show(now, store);
     }
 
     fn note(&mut self, now: Duration, devno: DevNo) {

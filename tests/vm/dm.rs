@@ -1,7 +1,8 @@
 //! Devices of device-mapper itself: suspended ones, LVs that hold PVs, and what is internal.
 
+use crate::common::wait_until;
 use crate::guest::{Machine, device_number, run, settle};
-use crate::scene::{Opened, Scene};
+use crate::scene::{Opened, Scene, program};
 use nix::sys::signal::Signal;
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -139,5 +140,74 @@ fn pvs_inside_lvs_and_what_is_internal() {
     scene.step("vgremove -q -y vg1");
     scene.step("vgremove -q -y vg0");
     scene.daemon.signal(Signal::SIGHUP);
+    scene.end();
+}
+
+#[test]
+fn what_leads_to_nothing_is_not_opened() {
+    let machine = Machine::udev();
+    let disks = machine.disks(1, 64);
+    let disk = &disks[0];
+    let (mut scene, mut opened) = Opened::begin("");
+    let reason = |scene: &Scene, name: &str| -> serde_json::Value {
+        scene.daemon.settle();
+        scene.daemon.show_one(format!("/dev/mapper/{name}"))["quarantine"]["reason"].clone()
+    };
+    run("modprobe dm-mirror; modprobe dm-snapshot; modprobe dm-thin-pool; modprobe dm-zero 2>/dev/null || true");
+    scene.step(&format!("dmsetup create base --table '0 16384 linear {disk} 2048'"));
+    scene.step(&format!("dmsetup create cow --table '0 1024 linear {disk} 32768'"));
+    scene.step(&format!("dmsetup create meta --table '0 8192 linear {disk} 40960'"));
+    scene.step(&format!("dmsetup create data --table '0 16384 linear {disk} 65536'"));
+    run("dmsetup create dead --table '0 16384 error'; udevadm settle");
+    assert_eq!(reason(&scene, "dead"), "all its targets are error or zero");
+    run("printf '0 8192 error\n8192 8192 zero\n' | dmsetup create both; udevadm settle");
+    assert_eq!(reason(&scene, "both"), "all its targets are error or zero");
+
+    run("dmsetup create snap --table '0 16384 snapshot /dev/mapper/base /dev/mapper/cow P 8'; udevadm settle");
+    assert_eq!(reason(&scene, "snap"), json!(null));
+    run("dd if=/dev/zero of=/dev/mapper/snap bs=1M count=4 oflag=direct status=none 2>/dev/null || true");
+    run("echo change >/sys/block/$(dmsetup info -c --noheadings -o blkdevname snap)/uevent; udevadm settle");
+    assert_eq!(reason(&scene, "snap"), "it is an invalid snapshot");
+
+    run("dd if=/dev/zero of=/dev/mapper/meta bs=4k count=1 oflag=direct status=none
+        dmsetup create pool --table '0 16384 thin-pool /dev/mapper/meta /dev/mapper/data 128 0'
+        dmsetup message pool 0 'create_thin 0'
+        dmsetup create thin --table '0 16384 thin /dev/mapper/pool 0'; udevadm settle");
+    assert_eq!(reason(&scene, "thin"), json!(null));
+    run("dmsetup load pool --table '0 16384 thin-pool /dev/mapper/meta /dev/mapper/data 128 0 1 read_only'
+        dmsetup suspend --noflush pool; dmsetup resume pool
+        echo change >/sys/block/$(dmsetup info -c --noheadings -o blkdevname thin)/uevent; udevadm settle");
+    assert_eq!(reason(&scene, "thin"), "its thin pool is read-only, out of space or has failed");
+
+    run("dmsetup create mirror --table \
+        '0 16384 mirror core 1 1024 2 /dev/mapper/data 0 /dev/mapper/dead 0 1 handle_errors'; sleep 2
+        echo change >/sys/block/$(dmsetup info -c --noheadings -o blkdevname mirror)/uevent; udevadm settle");
+    assert_eq!(reason(&scene, "mirror"), "its mirror waits for a failed device to be replaced");
+
+    run(&format!(
+        "dmsetup create under --table '0 16384 linear {disk} 100000'
+        dmsetup create above --table '0 16384 linear /dev/mapper/under 0'; udevadm settle"
+    ));
+    assert_eq!(reason(&scene, "above"), json!(null));
+    opened.names();
+    run("dmsetup suspend under
+        echo change >/sys/block/$(dmsetup info -c --noheadings -o blkdevname above)/uevent");
+    wait_until("the one below to be noticed", || {
+        scene.daemon.show_one("/dev/mapper/above")["quarantine"]["reason"]
+            == "a device-mapper device below it is suspended"
+    });
+    let inspected = run(&format!("{} inspect --json /dev/mapper/above || true", program("pvwatch").display()));
+    assert!(inspected.contains("a device-mapper device below it is suspended"), "{inspected}");
+    scene.daemon.call("Rescan", &json!({}));
+    scene.daemon.settle();
+    let unusable = ["dead", "both", "snap", "thin", "mirror", "above", "under"].map(str::to_owned);
+    assert_eq!(opened.names().intersection(&names_of(&unusable)).collect::<Vec<_>>(), [""; 0]);
+    assert!(!states(&scene).contains(&'D'), "{:?}", states(&scene));
+    // It is tried again, without an event of its own.
+    run("dmsetup resume under");
+    wait_until("it to be read", || reason(&scene, "above") == json!(null));
+    run("for name in above under mirror thin pool snap both dead data meta cow base; do
+        dmsetup remove --retry $name
+    done; udevadm settle");
     scene.end();
 }

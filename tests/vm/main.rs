@@ -11,6 +11,7 @@ mod lvm_commands;
 mod machine;
 mod multipath;
 mod partitions;
+mod paths;
 mod pvwatchd;
 mod scene;
 mod vgchange;

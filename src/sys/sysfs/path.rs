@@ -32,36 +32,36 @@ pub(super) fn read_path(disk: &std::path::Path, kind: Kind) -> io::Result<Path> 
         Kind::Scsi => "device/wwid",
         Kind::Nvme => "wwid",
     };
-    let wwid = unless_refused(read(disk, wwid))?.filter(|wwid| !wwid.is_empty());
+    let wwid = if_any(read(disk, wwid))?.filter(|wwid| !wwid.is_empty());
     Ok(Path { wwid, passive: passive(disk, kind)?, udev: None })
+}
+
+/// A SCSI disk has the files of a WWID and of a state also where it has neither: they answer ENXIO
+/// without VPD page 0x83, and EINVAL with no name in it or without a device handler (drivers/scsi/scsi_lib.c,
+/// scsi_sysfs.c).
+fn if_any(read: io::Result<Option<String>>) -> io::Result<Option<String>> {
+    match read {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENXIO | libc::EINVAL)) => Ok(None),
+        read => read,
+    }
 }
 
 /// The state, if it is one in which the target answers no reads.
 ///
 /// | file | states | answer no reads |
 /// |---|---|---|
-/// | `device/access_state` (SCSI with a device handler) | `active/optimized`, `active/non-optimized`, `standby`, `unavailable`, `lba-dependent`, `offline`, `transitioning` | `standby`, `unavailable`, `offline`, `transitioning` |
-/// | `device/dh_state` (SCSI without a handler that knows) | a handler's name, `detached`; some handlers' state | `passive` |
+/// | `device/access_state` (SCSI, with a device handler) | `active/optimized`, `active/non-optimized`, `standby`, `unavailable`, `lba-dependent`, `offline`, `transitioning` | `standby`, `unavailable`, `offline`, `transitioning` |
+/// | `device/dh_state` (SCSI, without that) | a handler's name, `detached`; some handlers' state | `passive` |
 /// | `ana_state` (NVMe without native multipath) | `optimized`, `non-optimized`, `inaccessible`, `persistent-loss`, `change` | the last three |
 fn passive(disk: &std::path::Path, kind: Kind) -> io::Result<Option<String>> {
     let (state, passive): (_, &[&str]) = match kind {
-        Kind::Nvme => (read(disk, "ana_state")?, &["inaccessible", "persistent-loss", "change"]),
-        Kind::Scsi => match unless_refused(read(disk, "device/access_state"))? {
-            None => (read(disk, "device/dh_state")?, &["passive"]),
+        Kind::Nvme => (if_any(read(disk, "ana_state"))?, &["inaccessible", "persistent-loss", "change"]),
+        Kind::Scsi => match if_any(read(disk, "device/access_state"))? {
+            None => (if_any(read(disk, "device/dh_state"))?, &["passive"]),
             state => (state, &["standby", "unavailable", "offline", "transitioning"]),
         },
     };
     Ok(state.filter(|state| passive.contains(&state.as_str())))
-}
-
-/// Each SCSI disk has these files, and those that have nothing to say refuse to be read: the state
-/// without a handler with EINVAL, the WWID with ENXIO where the disk has no page of identifiers and
-/// with EINVAL where none of them will do (`drivers/scsi/scsi_sysfs.c` and `scsi_vpd_lun_id`).
-fn unless_refused(looked: io::Result<Option<String>>) -> io::Result<Option<String>> {
-    match looked {
-        Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENXIO)) => Ok(None),
-        looked => looked,
-    }
 }
 
 /// What udev's database says of the disk. `None` also where no rule of multipath has looked at it.
@@ -79,6 +79,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_a_disk_has_not_is_no_error() {
+        let error = |errno| Err(io::Error::from_raw_os_error(errno));
+        assert_eq!(if_any(error(libc::EINVAL)).unwrap(), None);
+        assert_eq!(if_any(error(libc::ENXIO)).unwrap(), None);
+        assert_eq!(if_any(error(libc::EMFILE)).unwrap_err().raw_os_error(), Some(libc::EMFILE));
+        assert_eq!(if_any(Ok(Some("naa.5".into()))).unwrap().as_deref(), Some("naa.5"));
+    }
+
+    #[test]
     fn which_disks_may_be_paths() {
         let check = |driver: &str, name: &str, expected: bool| {
             assert_eq!(kind(Some(driver), name).is_some(), expected, "{driver} {name}");
@@ -92,15 +101,5 @@ mod tests {
         check("loop", "loop0", false);
         check("device-mapper", "dm-0", false);
         assert!(kind(None, "sda").is_none());
-    }
-
-    #[test]
-    fn a_disk_that_has_nothing_to_say() {
-        let refused = |errno| unless_refused(Err(io::Error::from_raw_os_error(errno)));
-        for errno in [libc::EINVAL, libc::ENXIO] {
-            assert_eq!(refused(errno).unwrap(), None);
-        }
-        assert_eq!(refused(libc::EIO).unwrap_err().raw_os_error(), Some(libc::EIO));
-        assert_eq!(unless_refused(Ok(Some("naa.5".into()))).unwrap().unwrap(), "naa.5");
     }
 }

@@ -279,6 +279,14 @@ impl Watcher {
         }
     }
 
+    /// A device can be read again: commands may have made hints without the PV on it.
+    pub(super) fn note_readable(&mut self, devno: DevNo) {
+        if self.online.hinted.contains_key(&devno) {
+            self.online.hints_due = true;
+            self.online.hints_again = true;
+        }
+    }
+
     pub(super) fn hints_invalidated(&mut self, now: Duration, result: Result<Hints, String>) {
         let online = &mut self.online;
         match result {

@@ -9,10 +9,15 @@ const PARTITION: u32 = 1;
 /// A PV on a partition of a disk with these bytes; the partition begins at this place.
 fn partition(disk: Vec<u8>, start: u64) -> Bench {
     let mut bench = Bench::unstarted(&[disk, member(0, 1, &[0])]);
-    bench.disk(PARTITION).stack = Stack { disk: Some(devno(0)), start, ..Stack::default() };
-    bench.disk(PARTITION).diskseq = bench.disk(0).diskseq;
+    make_partition(&mut bench, start);
     bench.run();
     bench
+}
+
+fn make_partition(bench: &mut Bench, start: u64) {
+    let facts = &mut bench.disk(PARTITION).facts;
+    facts.partition = true;
+    *facts.stack = Stack { disk: Some(devno(0)), start, ..Stack::default() };
 }
 
 fn zeros() -> Vec<u8> {
@@ -52,6 +57,33 @@ fn a_disk_that_cannot_be_read_leaves_its_partition_a_pv() {
     assert_eq!(bench.watcher.devices()[&devno(PARTITION)].pv().unwrap().id, pvid(0));
 }
 
+#[test]
+fn a_disk_that_can_be_read_again_tells_of_its_partitions() {
+    let mut bench = Bench::unstarted(&[on_array(&zeros()), member(0, 1, &[0])]);
+    make_partition(&mut bench, u64::MAX / 2);
+    bench.disk(0).open_error = Some(5);
+    bench.run();
+    assert_eq!(bench.place(0), Some(PARTITION));
+    bench.disk(0).open_error = None;
+    bench.at(2_000);
+    assert_eq!(bench.place(0), None);
+}
+
+/// The disk is not known to be in trouble until the read for its partition fails.
+#[test]
+fn a_disk_that_fails_under_its_partition_is_tried_again() {
+    let mut bench = partition(on_array(&zeros()), u64::MAX / 2);
+    bench.disk(0).open_error = Some(5);
+    bench.remove(PARTITION);
+    bench.insert(PARTITION, member(0, 1, &[0]));
+    make_partition(&mut bench, u64::MAX / 2);
+    bench.touch(PARTITION, Cause::Uevent("add"));
+    assert_eq!((bench.place(0), bench.reason(0)), (Some(PARTITION), Some(Reason::Open(5))));
+    bench.disk(0).open_error = None;
+    bench.at(5_000);
+    assert_eq!(bench.place(0), None);
+}
+
 fn path(wwid: &str) -> Option<Box<Path>> {
     Some(Box::new(Path { wwid: Some(wwid.into()), ..Path::default() }))
 }
@@ -71,7 +103,7 @@ fn map() -> Holder {
 fn paths() -> Bench {
     let mut bench = Bench::unstarted(&[member(0, 1, &[0]), member(0, 1, &[0])]);
     for minor in [0, 1] {
-        bench.disk(minor).path = path("naa.5000");
+        bench.disk(minor).facts.path = path("naa.5000");
     }
     let mut settings = Settings::default();
     settings.multipath.add_conf(b"");
@@ -82,13 +114,13 @@ fn paths() -> Bench {
 /// The map comes over both paths, as its events tell.
 fn make_map(bench: &mut Bench) {
     for minor in [0, 1] {
-        bench.disk(minor).stack.holders = vec![map()];
+        bench.disk(minor).facts.stack.holders = vec![map()];
     }
     bench.insert(MAP, member(0, 1, &[0]));
-    let disk = bench.disk(MAP);
-    disk.stack.slaves = vec![devno(0), devno(1)];
-    disk.dm_uuid = map().dm_uuid;
-    disk.dm_name = map().dm_name;
+    let facts = &mut bench.disk(MAP).facts;
+    facts.stack.slaves = vec![devno(0), devno(1)];
+    facts.dm_uuid = map().dm_uuid;
+    facts.dm_name = map().dm_name;
     bench.touch(MAP, Cause::Uevent("change"));
 }
 
@@ -114,7 +146,7 @@ fn a_path_waits_for_its_map_unread() {
 fn a_map_is_found_by_looking_again_too() {
     let mut bench = paths();
     bench.run();
-    bench.disk(0).stack.holders = vec![map()];
+    bench.disk(0).facts.stack.holders = vec![map()];
     bench.at(200);
     assert_eq!(held_back(&bench, 0).as_deref(), Some("device is a multipath component"));
 }
@@ -130,7 +162,8 @@ fn the_wait_for_a_map_ends() {
     assert!(held_back(&bench, 0).is_none());
     assert_eq!(bench.opens[&0], 2);
     // Another disk may have a map.
-    bench.disk(0).diskseq += 1;
+    bench.insert(0, member(0, 1, &[0]));
+    bench.disk(0).facts.path = path("naa.5000");
     bench.touch(0, Cause::Uevent("add"));
     assert!(held_back(&bench, 0).is_some());
 }
@@ -157,7 +190,7 @@ fn a_pv_moves_to_the_map_and_back() {
     assert_eq!(bench.place(0), Some(MAP));
     let opens = bench.opens.clone();
     for minor in [0, 1] {
-        bench.disk(minor).stack.holders.clear();
+        bench.disk(minor).facts.stack.holders.clear();
     }
     bench.remove(MAP);
     assert_eq!(bench.place(0), Some(path));
@@ -168,12 +201,12 @@ fn a_pv_moves_to_the_map_and_back() {
 fn what_is_stacked_on_a_device_is_no_reason_to_read_it() {
     let mut bench = Bench::new(&[member(0, 1, &[0])]);
     let lv = Holder { dm_uuid: Some("LVM-".into()), ..map() };
-    bench.disk(0).stack.holders = vec![lv];
+    bench.disk(0).facts.stack.holders = vec![lv];
     bench.insert(MAP, vec![0; SIZE.try_into().unwrap()]);
-    bench.disk(MAP).stack.slaves = vec![devno(0)];
+    bench.disk(MAP).facts.stack.slaves = vec![devno(0)];
     bench.touch(MAP, Cause::Uevent("add"));
     assert_eq!(bench.watcher.devices()[&devno(0)].facts.stack.holders.len(), 1);
-    bench.disk(0).stack.holders.clear();
+    bench.disk(0).facts.stack.holders.clear();
     bench.remove(MAP);
     assert!(bench.watcher.devices()[&devno(0)].facts.stack.holders.is_empty());
     assert_eq!(bench.opens[&0], 1);
@@ -183,7 +216,7 @@ fn what_is_stacked_on_a_device_is_no_reason_to_read_it() {
 fn a_passive_path_is_not_read() {
     let passive = |bench: &mut Bench, passive: Option<&str>| {
         let path = Path { passive: passive.map(str::to_owned), ..Path::default() };
-        bench.disk(0).path = Some(Box::new(path));
+        bench.disk(0).facts.path = Some(Box::new(path));
     };
     let mut bench = Bench::unstarted(&[member(0, 1, &[0])]);
     passive(&mut bench, Some("standby"));
