@@ -64,8 +64,9 @@ pub struct Ambiguity {
 #[derive(Debug, Default)]
 pub(super) struct Duplicates {
     copies: BTreeMap<Id, Copies>,
-    /// PVs to choose a device for, once it is known what uses them.
-    due: BTreeSet<Id>,
+    /// PVs to choose a device for, once it is known what uses them; true if one was read again, so
+    /// that the cache has to be held to the choice even if that stays.
+    due: BTreeMap<Id, bool>,
     usage: Usage,
     usage_asked: bool,
 }
@@ -130,7 +131,8 @@ impl Watcher {
 
     /// Whether what it says of its VG can be acted on.
     pub(super) fn is_trusted(&self, devno: DevNo) -> bool {
-        self.pv_of(devno).is_some_and(|pvid| self.place(pvid) == Some(devno) && !self.duplicates.due.contains(&pvid))
+        self.pv_of(devno)
+            .is_some_and(|pvid| self.place(pvid) == Some(devno) && !self.duplicates.due.contains_key(&pvid))
     }
 
     pub(super) fn is_ambiguous(&self, pvid: Id) -> bool {
@@ -191,15 +193,15 @@ impl Watcher {
         }
     }
 
-    /// The content of the device has changed: another with its PV that was read before and shows
+    /// The content of the device has changed: another with its PV that was read no later and shows
     /// something else may have changed as well.
     pub(super) fn read_others(&mut self, devno: DevNo) {
         let Some(device) = self.devices.get(&devno) else { return };
         let (Some(pv), Some(seen)) = (device.pv(), &device.seen) else { return };
         let is_behind = |other: &DevNo| {
             let other = &self.devices[other];
-            let before = other.seen.as_ref().is_some_and(|other| other.started < seen.started);
-            before && other.pv().is_some_and(|other| difference(pv, other).is_some())
+            let no_later = other.seen.as_ref().is_some_and(|other| other.started <= seen.started);
+            no_later && other.pv().is_some_and(|other| difference(pv, other).is_some())
         };
         for other in self.copies(pv.id).filter(|other| *other != devno).filter(is_behind).collect::<Vec<_>>() {
             self.read_too(other, Cause::CopyChanged, devno);
@@ -218,25 +220,24 @@ impl Watcher {
         let Some(pvid) = self.devices.get(&devno).and_then(|device| device.copy_of) else { return };
         let is_open = |copies: &Copies| copies.devices.len() > 1 || !copies.unsure.is_empty();
         if self.duplicates.copies.get(&pvid).is_some_and(is_open) {
-            self.duplicates.due.insert(pvid);
+            self.duplicates.due.entry(pvid).or_insert(false);
         }
     }
 
     /// New metadata names the devices of its PVs, which may decide between copies that have none.
     pub(super) fn note_named(&mut self, text: &VgText) {
         let has_copies = |pvid: &&Id| self.duplicates.copies.get(pvid).is_some_and(|copies| copies.devices.len() > 1);
-        let named = text.pvids.iter().filter(has_copies).copied().collect::<Vec<_>>();
-        self.duplicates.due.extend(named);
+        for pvid in text.pvids.iter().filter(has_copies) {
+            self.duplicates.due.entry(*pvid).or_insert(false);
+        }
     }
 
     /// Chooses a device for the PV: at once if there is one, else when it is known what uses them.
     pub(super) fn choose(&mut self, pvid: Id, changed: &mut Changed) {
         match self.duplicates.copies.get(&pvid).map(|copies| copies.devices.len()) {
             None => self.cache.clear_outdated(&pvid.hyphenated(), None),
-            Some(1) => self.elect(pvid, changed),
-            Some(_) => {
-                self.duplicates.due.insert(pvid);
-            }
+            Some(1) => self.elect(pvid, true, changed),
+            Some(_) => drop(self.duplicates.due.insert(pvid, true)),
         }
     }
 
@@ -245,8 +246,8 @@ impl Watcher {
         self.duplicates.usage = usage;
         self.duplicates.usage_asked = false;
         let mut changed = Changed::default();
-        for pvid in std::mem::take(&mut self.duplicates.due) {
-            self.elect(pvid, &mut changed);
+        for (pvid, was_read) in std::mem::take(&mut self.duplicates.due) {
+            self.elect(pvid, was_read, &mut changed);
         }
         self.finish(now, changed);
     }
@@ -263,14 +264,17 @@ impl Watcher {
         }
     }
 
-    fn elect(&mut self, pvid: Id, changed: &mut Changed) {
+    fn elect(&mut self, pvid: Id, was_read: bool, changed: &mut Changed) {
         self.duplicates.due.remove(&pvid);
         let Some(copies) = self.duplicates.copies.get(&pvid) else { return };
         let choice = self.best(pvid, copies);
         let copies = self.duplicates.copies.get_mut(&pvid).expect("found above");
+        let is_new = copies.choice != choice;
         let before = std::mem::replace(&mut copies.choice, choice);
         self.report_choice(pvid, before.filter(|before| !before.waits).as_ref());
-        self.hold(pvid, changed);
+        if is_new || was_read {
+            self.hold(pvid, changed);
+        }
     }
 
     /// Whether the device was to be read again and will not be for now.
@@ -438,6 +442,3 @@ fn partition_number(facts: &Facts) -> Option<u32> {
     let digits = facts.name.len() - facts.name.trim_end_matches(|char: char| char.is_ascii_digit()).len();
     facts.name[facts.name.len() - digits..].parse().ok()
 }
-
-#[cfg(test)]
-mod tests;
