@@ -26,19 +26,22 @@ pub enum Choice {
     Any(Vec<DevNo>),
     /// On none, since these differ.
     Ambiguous(Vec<DevNo>),
+    /// On one of these or on none: which VG it is in decides.
+    Untold(Vec<DevNo>),
 }
 
 impl Choice {
     pub fn devnos(&self) -> &[DevNo] {
         match self {
-            Choice::Any(devnos) | Choice::Ambiguous(devnos) => devnos,
+            Choice::Any(devnos) | Choice::Ambiguous(devnos) | Choice::Untold(devnos) => devnos,
         }
     }
 }
 
 /// The best of the disks that hold the PV, by what a disk of this world can be better in.
 pub fn choose(world: &World, pv: u8) -> Choice {
-    let holds = |devno: &DevNo, disk: &Disk| disk.size >= SIZE && disk.content.pv() == Some(pv) && world.is_ours(*devno);
+    let holds =
+        |devno: &DevNo, disk: &Disk| disk.size >= SIZE && disk.content.pv() == Some(pv) && world.is_ours(*devno);
     let disks = world.disks.iter().filter(|(devno, disk)| holds(devno, disk));
     let texts = disks.clone().filter_map(|(_, disk)| disk.content.text());
     // Each text says where the PV was when it was written; if they disagree, none is believed.
@@ -65,10 +68,12 @@ pub fn choose(world: &World, pv: u8) -> Choice {
         let mut shown = best.values().map(|disk| disk.content.shows());
         shown.next().is_none_or(|first| shown.all(|other| other == first))
     };
-    if bests.iter().all(is_same) {
-        return Choice::Any(bests.iter().flat_map(BTreeMap::keys).map(|devno| **devno).collect());
+    let devnos = bests.iter().flat_map(BTreeMap::keys).map(|devno| **devno).collect();
+    match bests.iter().filter(|best| is_same(best)).count() {
+        0 => Choice::Ambiguous(devnos),
+        same if same == bests.len() => Choice::Any(devnos),
+        _ => Choice::Untold(devnos),
     }
-    Choice::Ambiguous(bests[0].keys().map(|devno| **devno).collect())
 }
 
 /// Every copy says of which device it is one.
@@ -117,6 +122,11 @@ pub fn check(watcher: &mut Watcher, now: Duration, world: &World, expect: &Expec
             if listed.contains_key(&key) {
                 return Err(format!("PV {pv} is listed, and nothing tells which of {copies:?} it is"));
             }
+            continue;
+        }
+        if !listed.contains_key(&key)
+            && let Choice::Untold(_) = choose(world, *pv)
+        {
             continue;
         }
         let shown = listed.get(&key).ok_or_else(|| format!("PV {pv} is not listed"))?;

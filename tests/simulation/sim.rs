@@ -63,8 +63,7 @@ pub enum Kind {
 }
 
 /// What happens to devices that lie on each other.
-const STACKING: [Kind; 6] =
-    [Kind::Paths, Kind::Partitions, Kind::Arrays, Kind::Lvs, Kind::Copies, Kind::Mounts];
+const STACKING: [Kind; 6] = [Kind::Paths, Kind::Partitions, Kind::Arrays, Kind::Lvs, Kind::Copies, Kind::Mounts];
 
 const STEPS: [Kind; 29] = [
     Kind::Add,
@@ -258,7 +257,8 @@ impl Sim {
         let is_news = |(other, disk): (&DevNo, &Disk)| {
             *other != devno
                 && written.is_some_and(|(store, _)| disk.store == store)
-                && written.map(|(_, pv)| pv.map(pvid)) != self.watcher.devices().get(other).map(|device| device.pv().map(|pv| pv.id))
+                && written.map(|(_, pv)| pv.map(pvid))
+                    != self.watcher.devices().get(other).map(|device| device.pv().map(|pv| pv.id))
         };
         // Whoever knows of a PV looks for it on other devices, but what else has become one is not known.
         self.lost |= self.world.disks.iter().any(is_news);
@@ -726,7 +726,8 @@ impl Sim {
             Effect::ReadUsage => self.watcher.handle(self.now, Event::Usage(self.world.usage())),
             Effect::Enumerate => {
                 let present = self.world.disks.keys();
-                let present = present.filter_map(|devno| Some(Present { devno: *devno, facts: self.world.facts(*devno)? }));
+                let present =
+                    present.filter_map(|devno| Some(Present { devno: *devno, facts: self.world.facts(*devno)? }));
                 let present = present.collect();
                 self.handle(Event::Resync(present));
             }
