@@ -41,7 +41,11 @@ impl Watcher {
         for pvid in [before, wrong, after].into_iter().flatten().collect::<BTreeSet<_>>() {
             self.choose(pvid, &mut changed);
         }
+        let vgids = changed.vgids.clone();
         self.finish(now, changed);
+        for vgid in vgids.into_iter().chain(self.text_of(devno).map(|text| text.vgid)) {
+            self.note_named(vgid);
+        }
     }
 
     /// The PV is on this device, and in the cache on no other.
@@ -187,7 +191,6 @@ impl Watcher {
                 if self.differs(&text, &key) {
                     // Metadata comes from a checked text with seqno > 0, or was refused before.
                     let _ = self.cache.vg_update(new);
-                    self.note_named(&text);
                 } else if self.cache.vg(&key).is_some_and(|vg| {
                     vg.invalid() && vg.external_version().is_some_and(|version| (1..=text.seqno).contains(&version))
                 }) {

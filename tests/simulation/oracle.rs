@@ -26,12 +26,14 @@ pub enum Choice {
     Any(Vec<DevNo>),
     /// On none, since these differ.
     Ambiguous(Vec<DevNo>),
+    /// On one of these or on none: which VG it is in decides.
+    Untold(Vec<DevNo>),
 }
 
 impl Choice {
     pub fn devnos(&self) -> &[DevNo] {
         match self {
-            Choice::Any(devnos) | Choice::Ambiguous(devnos) => devnos,
+            Choice::Any(devnos) | Choice::Ambiguous(devnos) | Choice::Untold(devnos) => devnos,
         }
     }
 }
@@ -45,39 +47,33 @@ pub fn choose(world: &World, pv: u8) -> Choice {
     // Each text says where the PV was when it was written; if they disagree, none is believed.
     let on = |text: &Rc<Vg>| Some(text.on[text.pvs.iter().position(|other| *other == pv)?]);
     let mut said = texts.clone().filter_map(on).collect::<BTreeSet<_>>();
+    let mut hints = vec![said.pop_first().filter(|_| said.is_empty())];
     if texts.count() == 0 {
-        // Where no copy says anything, its VG does.
-        let listing = newest_texts(world).into_iter().filter(|text| text.pvs.contains(&pv));
-        let hints = listing.map(|text| (text.id, on(text))).collect::<BTreeSet<_>>();
-        if hints.len() == 1 {
-            said.extend(hints.into_iter().filter_map(|(_, on)| on));
-        }
+        // Where no copy says anything, the VG that it is in does, whichever that is.
+        let listing = world.disks.values().filter_map(|disk| disk.content.text());
+        hints.extend(listing.filter(|text| text.pvs.contains(&pv)).map(on));
     }
-    let rank = |devno: &DevNo, disk: &Disk| {
-        let is_named = said.len() == 1 && said.contains(&devno.minor);
-        let is_dm = disk.dm_uuid(*devno).is_some();
-        (
-            world.has_lvs(*devno),
-            disk.fits_label(),
-            is_named,
-            disk.mounted,
-            is_dm,
-            !disk.on.is_empty() && !disk.is_partition(),
-        )
+    let best = |hint: Option<u32>| {
+        let rank = |devno: &DevNo, disk: &Disk| {
+            let is_named = hint == Some(devno.minor);
+            let is_dm = disk.dm_uuid(*devno).is_some();
+            let is_stacked = !disk.on.is_empty() && !disk.is_partition();
+            (world.has_lvs(*devno), disk.fits_label(), is_named, disk.mounted, is_dm, is_stacked)
+        };
+        let best = disks.clone().map(|(devno, disk)| rank(devno, disk)).max();
+        disks.clone().filter(move |(devno, disk)| Some(rank(devno, disk)) == best).collect::<BTreeMap<_, _>>()
     };
-    let best = disks.clone().map(|(devno, disk)| rank(devno, disk)).max();
-    let best = disks.filter(|(devno, disk)| Some(rank(devno, disk)) == best).collect::<Vec<_>>();
-    let devnos = best.iter().map(|(devno, _)| **devno).collect();
-    let same = best.iter().all(|(_, disk)| disk.content.shows() == best[0].1.content.shows());
-    if same { Choice::Any(devnos) } else { Choice::Ambiguous(devnos) }
-}
-
-/// Of each VG.
-fn newest_texts(world: &World) -> Vec<&Rc<Vg>> {
-    let ours = world.disks.iter().filter(|(devno, _)| world.is_ours(**devno));
-    let texts = ours.filter_map(|(_, disk)| disk.content.text()).collect::<Vec<_>>();
-    let is_newest = |text: &&Rc<Vg>| !texts.iter().any(|other| other.id == text.id && other.seqno > text.seqno);
-    texts.iter().copied().filter(is_newest).collect()
+    let bests = hints.into_iter().map(best).collect::<Vec<_>>();
+    let is_same = |best: &BTreeMap<&DevNo, &Disk>| {
+        let mut shown = best.values().map(|disk| disk.content.shows());
+        shown.next().is_none_or(|first| shown.all(|other| other == first))
+    };
+    let devnos = bests.iter().flat_map(BTreeMap::keys).map(|devno| **devno).collect();
+    match bests.iter().filter(|best| is_same(best)).count() {
+        0 => Choice::Ambiguous(devnos),
+        same if same == bests.len() => Choice::Any(devnos),
+        _ => Choice::Untold(devnos),
+    }
 }
 
 /// Every copy says of which device it is one.
@@ -126,6 +122,11 @@ pub fn check(watcher: &mut Watcher, now: Duration, world: &World, expect: &Expec
             if listed.contains_key(&key) {
                 return Err(format!("PV {pv} is listed, and nothing tells which of {copies:?} it is"));
             }
+            continue;
+        }
+        if !listed.contains_key(&key)
+            && let Choice::Untold(_) = choose(world, *pv)
+        {
             continue;
         }
         let shown = listed.get(&key).ok_or_else(|| format!("PV {pv} is not listed"))?;

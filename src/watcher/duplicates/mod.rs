@@ -224,8 +224,9 @@ impl Watcher {
         }
     }
 
-    /// New metadata names the devices of its PVs, which may decide between copies that have none.
-    pub(super) fn note_named(&mut self, text: &VgText) {
+    /// The metadata of a VG names the devices of its PVs, which may decide between copies that have none.
+    pub(super) fn note_named(&mut self, vgid: Id) {
+        let Some((_, text)) = self.newest(vgid) else { return };
         let has_copies = |pvid: &&Id| self.duplicates.copies.get(pvid).is_some_and(|copies| copies.devices.len() > 1);
         let named = text.pvids.iter().filter(has_copies).copied().collect::<Vec<_>>();
         for pvid in named {
