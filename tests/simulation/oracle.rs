@@ -46,7 +46,9 @@ pub fn choose(world: &World, pv: u8) -> Choice {
     let texts = disks.clone().filter_map(|(_, disk)| disk.content.text());
     // Each text says where the PV was when it was written; if they disagree, none is believed.
     let on = |text: &Rc<Vg>| Some(text.on[text.pvs.iter().position(|other| *other == pv)?]);
+    // Nor is what comes after the name: the choice may be between a snapshot and its origin.
     let mut said = texts.clone().filter_map(on).collect::<BTreeSet<_>>();
+    let counts = said.len() < 2;
     let mut hints = vec![said.pop_first().filter(|_| said.is_empty())];
     if texts.count() == 0 {
         // Where no copy says anything, the VG that it is in does, whichever that is.
@@ -58,7 +60,8 @@ pub fn choose(world: &World, pv: u8) -> Choice {
             let is_named = hint == Some(devno.minor);
             let is_dm = disk.dm_uuid(*devno).is_some();
             let is_stacked = !disk.on.is_empty() && !disk.is_partition();
-            (world.has_lvs(*devno), disk.fits_label(), is_named, disk.mounted, is_dm, is_stacked)
+            let rest = (is_named, disk.mounted, is_dm, is_stacked);
+            (world.has_lvs(*devno), disk.fits_label(), Some(rest).filter(|_| counts))
         };
         let best = disks.clone().map(|(devno, disk)| rank(devno, disk)).max();
         disks.clone().filter(move |(devno, disk)| Some(rank(devno, disk)) == best).collect::<BTreeMap<_, _>>()

@@ -18,7 +18,7 @@ use crate::device::{Facts, Usage, Use};
 use crate::devno::DevNo;
 use crate::id::Id;
 use crate::metadata::VgText;
-use rank::{Rank, difference};
+use rank::{Names, Rank, difference};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
@@ -290,18 +290,28 @@ impl Watcher {
     }
 
     fn best(&self, pvid: Id, copies: &Copies) -> Option<Choice> {
-        let hint = if copies.devices.len() > 1 { self.hint(pvid, copies) } else { None };
+        let (hint, names) = if copies.devices.len() > 1 { self.hint(pvid, copies) } else { (None, Names::Agree) };
         let current = copies.choice.as_ref().filter(|choice| self.ready && !choice.waits).map(|choice| choice.device);
         let ranks = copies.devices.iter().map(|devno| (*devno, self.rank(*devno, hint.as_deref(), current)));
         let ranks = ranks.collect::<BTreeMap<_, _>>();
         let eligible = ranks.iter().filter(|(devno, _)| !self.has_failed(copies, **devno));
-        let (mut device, rank) = eligible.max_by_key(|(_, rank)| **rank).map(|(devno, rank)| (*devno, *rank))?;
-        let equals = ranks.iter().filter(|(_, other)| !other.is_below(&rank)).map(|(devno, _)| *devno);
+        let (mut device, rank) =
+            eligible.clone().max_by_key(|(_, rank)| **rank).map(|(devno, rank)| (*devno, *rank))?;
+        let equals = ranks.iter().filter(|(_, other)| !other.is_below(&rank, names)).map(|(devno, _)| *devno);
         let equals = equals.collect::<BTreeSet<_>>();
-        let differs = equals.iter().find_map(|other| self.differ(device, *other));
+        // In the order in which they will be named.
+        let first = *equals.first()?;
+        let differs = equals.iter().find_map(|other| self.differ(first, *other));
         let ambiguity = differs.map(|differs| Ambiguity { devices: equals.clone(), differs });
         if ambiguity.is_some() {
             device = current.filter(|current| equals.contains(current)).unwrap_or(device);
+        } else if !self.devices[&device].can_be_read() {
+            // One that shows the same is as good, and what is written there then counts.
+            let is_as_good = |devno: &DevNo| {
+                self.devices[devno].can_be_read() && (current == Some(*devno) || self.differ(device, *devno).is_none())
+            };
+            let readable = eligible.filter(|(devno, _)| is_as_good(devno)).max_by_key(|(_, rank)| **rank);
+            device = readable.map_or(device, |(devno, _)| *devno);
         }
         let rank = ranks[&device];
         let others = ranks.iter().filter(|(other, _)| **other != device).map(|(other, lower)| {
@@ -337,7 +347,7 @@ impl Watcher {
 
     /// The name that the device of the PV had when the metadata was written. Where the copies say
     /// different things, each says what it was itself, and that proves nothing.
-    fn hint(&self, pvid: Id, copies: &Copies) -> Option<String> {
+    fn hint(&self, pvid: Id, copies: &Copies) -> (Option<String>, Names) {
         let mut texts = Vec::<Rc<VgText>>::new();
         for text in copies.devices.iter().filter_map(|devno| self.text_of(*devno)) {
             if !texts.iter().any(|other| Rc::ptr_eq(other, text)) {
@@ -349,8 +359,11 @@ impl Watcher {
             texts.extend(vgid.and_then(|vgid| self.newest(vgid)).map(|(_, text)| text));
         }
         let mut said = texts.iter().filter_map(|text| text.device_hint(pvid)).collect::<BTreeSet<_>>();
-        let only = said.pop_first().filter(|_| said.is_empty())?;
-        String::from_utf8(only).ok()
+        match said.pop_first() {
+            Some(only) if said.is_empty() => (String::from_utf8(only).ok(), Names::Agree),
+            Some(_) => (None, Names::Differ),
+            None => (None, Names::Agree),
+        }
     }
 
     fn differ(&self, one: DevNo, other: DevNo) -> Option<String> {

@@ -321,3 +321,40 @@ fn a_client_is_told_of_a_duplicate_and_the_cache_stays_enabled() {
     assert_eq!(bench.request(&push).matches("OK").count(), 1);
     assert_eq!(bench.place(0), Some(0));
 }
+
+/// A snapshot was written to: its metadata name it, and those of its origin the origin.
+#[test]
+fn of_two_that_name_themselves_a_dm_device_is_no_better() {
+    let named = |name: &str, seqno: i64| {
+        let text = vg_text("vg", vgid(), seqno, &[(pvid(0), SIZE)]);
+        let text = String::from_utf8(text).unwrap().replace("/dev/pv0", name);
+        pv_image(&PvSpec { dev_size: Some(SIZE), ..PvSpec::member(pvid(0), text.into_bytes()) })
+    };
+    let mut bench = Bench::unstarted(&[named("/dev/d0", 1), named("/dev/d0", 1)]);
+    bench.disk(1).facts.dm_uuid = Some("SNAP-x".into());
+    bench.run();
+    assert_eq!((bench.place(0), bench.because(1)), (Some(0), Some(Because::Name)));
+    bench.write(1, named("/dev/d1", 2));
+    assert_eq!((bench.place(0), bench.differs().as_deref()), (None, Some("seqno 1 and 2")));
+    // That LVs are active on one of them proves something.
+    bench.disk(0).facts.stack.holders = vec![lv()];
+    bench.touch(0, Cause::Uevent("change"));
+    assert_eq!((bench.place(0), bench.because(1)), (Some(0), Some(Because::ActiveLv)));
+}
+
+#[test]
+fn one_that_can_be_read_is_better_than_a_better_one_that_cannot_if_they_are_the_same() {
+    let mut bench = Bench::unstarted(&[member(0, 1, &[0]), member(0, 1, &[0])]);
+    bench.disk(1).facts.dm_uuid = Some("x".into());
+    bench.run();
+    assert_eq!((bench.place(0), bench.because(0)), (Some(1), Some(Because::DeviceMapper)));
+    bench.disk(1).open_error = Some(EIO);
+    bench.touch(1, Cause::Uevent("change"));
+    assert_eq!((bench.place(0), bench.because(1)), (Some(0), Some(Because::Readable)));
+    bench.write(0, member(0, 2, &[0]));
+    assert_eq!((bench.place(0), bench.seqno()), (Some(0), Some(2)));
+    bench.disk(1).open_error = None;
+    bench.disk(1).image = member(0, 2, &[0]);
+    bench.touch(1, Cause::Uevent("change"));
+    assert_eq!((bench.place(0), bench.seqno()), (Some(1), Some(2)));
+}
