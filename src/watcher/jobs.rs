@@ -27,6 +27,8 @@ pub(super) struct Job {
     on_partition: Option<Box<Pv>>,
     /// The disk of the partition could not be read.
     disk_unread: bool,
+    /// It could, but not its end.
+    end_unread: bool,
     /// `None` until the device is open.
     scan: Option<Scan>,
     /// The reader died over it once.
@@ -68,6 +70,7 @@ impl Watcher {
             is_partition: device.facts.partition,
             on_partition: None,
             disk_unread: false,
+            end_unread: false,
             scan: None,
             second_try,
         };
@@ -173,7 +176,9 @@ impl Watcher {
 
     fn conclude_on_partition(&mut self, now: Duration, id: JobId, pv: Box<Pv>, disk: Result<Verdict, ReadError>) {
         let job = self.jobs.get_mut(&id).expect("the caller has it");
-        job.disk_unread = matches!(disk, Err(_) | Ok(Verdict::Unreadable { .. }));
+        let has_head = job.scan.as_ref().is_some_and(Scan::has_head);
+        let is_unread = matches!(disk, Err(_) | Ok(Verdict::Unreadable { .. }));
+        (job.disk_unread, job.end_unread) = (is_unread && !has_head, is_unread && has_head);
         let (partition, is_unread) = (job.devno, job.disk_unread);
         let places = self.partitions_beside(partition);
         let unread = self.disk_of(id).filter(|_| is_unread);
@@ -207,6 +212,8 @@ impl Watcher {
             }
             Verdict::Pv(pv) => match pv.read_error.or(pv.end_error) {
                 Some(error) if self.knows_more(id, &pv) => return self.fail(now, id, Reason::Read(error)),
+                // The disk shows itself well, so nothing but another try will tell.
+                Some(error) if self.jobs[&id].end_unread => (Content::Pv(pv), Some(error)),
                 // A PV, but not all of it could be read.
                 Some(error) if pv.read_error.is_some() && pv.vg.is_none() => (Content::Pv(pv), Some(error)),
                 _ => (Content::Pv(pv), None),
