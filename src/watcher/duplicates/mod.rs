@@ -356,7 +356,8 @@ impl Watcher {
         if one == other || self.is_one_disk(one, other) {
             return None;
         }
-        difference(self.devices[&one].pv()?, self.devices[&other].pv()?)
+        let (one, other) = (&self.devices[&one.min(other)], &self.devices[&one.max(other)]);
+        Some(difference(one.pv()?, other.pv()?)?.between(&one.path(), &other.path()))
     }
 
     /// Whether these are paths to one disk.
