@@ -140,7 +140,7 @@ impl Watcher {
     }
 
     /// A good read has shown this device anew.
-    pub(super) fn is_sure(&mut self, devno: DevNo) {
+    pub(super) fn note_sure(&mut self, devno: DevNo) {
         if let Some(pvid) = self.devices.get(&devno).and_then(|device| device.copy_of)
             && let Some(copies) = self.duplicates.copies.get_mut(&pvid)
         {
