@@ -16,6 +16,7 @@ mod bitlocker;
 mod bluestore;
 mod ddf;
 mod drbd;
+mod drbdproxy;
 mod fields_at;
 #[doc(hidden)]
 pub mod firmware_image;
@@ -119,6 +120,7 @@ pub const UNDER_LVM: &[&Signature] = &[
     &swap::SIGNATURE,
     &bitlocker::SIGNATURE,
     &bluestore::SIGNATURE,
+    &drbdproxy::SIGNATURE,
 ];
 
 /// What ends a look early.
