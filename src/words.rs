@@ -129,7 +129,8 @@ fn run_files(out: &mut String, files: &Value) {
 fn ambiguous(out: &mut String, indent: &str, pv: &Value) {
     let devices = list(pv, "devices").iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" and ");
     let (pvid, differs) = (str(pv, "pvid"), str(pv, "differs"));
-    line!(out, "{indent}ambiguous: PV {pvid} is on {devices}, which differ: {differs}; none of them is used");
+    let until = "until the others are detached or filtered out";
+    line!(out, "{indent}ambiguous: PV {pvid} is on {devices}, which differ: {differs}; none of them is used {until}");
 }
 
 fn quarantine(out: &mut String, quarantine: &Value) {

@@ -218,6 +218,7 @@ fn others() {
     check(&[(0, b"\xeb\x52\x90-FVE-FS-"), (510, &[0x55, 0xaa])], "bitlocker", "BitLocker", "");
     let bluestore = b"bluestore block device\n331e7ad1-a8bb-4bef-aeae-60856be7525e\n";
     check(&[(0, bluestore)], "bluestore", "ceph_bluestore", "");
+    check(&[(0, b"DRBDdlh*\x02"), (16, &[0x22; 16])], "drbdproxy", "drbdproxy_datalog", "UUID");
     let volume = (1 << 20, &b"\x0d\xd0\x01\xc0\x04"[..]);
     check(&[volume, ((1 << 20) + 532, b"4cc6e7d5-11223344-5566-778899aabbcc")], "vmfs", "VMFS_volume_member", "UUID");
     let stratis = block(512, &[(4, b"!Stra0tis\x86\xff\x02^\x41rh"), (32, &[b'a'; 64])]);

@@ -236,8 +236,10 @@ fn copies_of_a_pv_say_so() {
 
     write_pv(&two, "a", Some(vg("vg0", 8, &["a"])));
     daemon.settle();
-    let ambiguous =
-        format!("ambiguous: PV {pv} is on {first} and {second}, which differ: seqno 7 and 8; none of them is used\n");
+    let ambiguous = format!(
+        "ambiguous: PV {pv} is on {first} and {second}, which differ: seqno 7 on {first}, seqno 8 on {second}; \
+        none of them is used until the others are detached or filtered out\n"
+    );
     for thing in [first, second, "vg0", &pv] {
         assert!(said(thing).contains(&ambiguous), "{thing}: {}", said(thing));
     }

@@ -307,9 +307,8 @@ fn show_device(watcher: &Watcher, process: &Process, devno: DevNo, device: &Devi
 
 /// Whoever has the device in use: what is stacked on it, and what else the kernel knows of.
 fn used_by(facts: &Facts, usage: Option<&Vec<Use>>) -> Vec<Value> {
-    let holders = facts.stack.holders.iter().map(
-        |Holder { name, dm_name, .. }| json!({ "kind": "device", "name": format!("/dev/{name}"), "dm_name": dm_name }),
-    );
+    let holder = |holder: &Holder| json!({ "kind": "device", "name": holder.node(), "dm_name": holder.dm_name });
+    let holders = facts.stack.holders.iter().map(holder);
     let others = usage.into_iter().flatten().map(|used| match used {
         Use::Mounted(place) => json!({ "kind": "mount", "name": place }),
         Use::Swap => json!({ "kind": "swap", "name": null }),

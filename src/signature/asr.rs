@@ -31,7 +31,7 @@ const ENTRY: usize = 64;
 /// | 256 | 4 | magic | `DPTM` |
 /// | 260 | 4 | table | its sector |
 fn at_end(known: &Known) -> Result<Option<Member>, Trouble> {
-    let Some(sector) = (known.size() / 512).checked_sub(1).filter(|_| !known.medium.is_partition) else {
+    let Some(sector) = (known.size() / 512).checked_sub(1).filter(|_| !known.is_partition()) else {
         return Ok(None);
     };
     let place = sector * 512;
@@ -169,7 +169,7 @@ impl Entry {
             kind: fields.u8(8)?,
             level: fields.u8(9)?,
             state: fields.u8(10)?,
-            name: padded(fields.array::<16>(48)?).map(<[u8]>::to_vec),
+            name: padded(fields.array::<16>(48)?),
         })
     }
 }

@@ -33,7 +33,7 @@ const MAX_NAMES: usize = 32;
 const ENTRY: usize = 64;
 
 fn at_end(known: &Known) -> Result<Option<Member>, Trouble> {
-    if known.medium.is_partition {
+    if known.is_partition() {
         return Ok(None);
     }
     let sectors = known.size() / 512;
@@ -50,7 +50,7 @@ fn at_anchor(known: &Known, place: u64) -> Result<Option<Member>, Trouble> {
     let member = Member {
         format: SIGNATURE.format,
         class: Class::FirmwareRaid,
-        version: String::from_utf8_lossy(padded(&anchor.revision).unwrap_or_default()).into_owned(),
+        version: String::from_utf8_lossy(&padded(&anchor.revision).unwrap_or_default()).into_owned(),
         offset: place,
         uuid: Some(guid_text(&anchor.guid)),
         // Who writes the wrong byte order may sum up in another way, too.
@@ -284,7 +284,7 @@ fn disk(disks: FieldsAt, reference: u32) -> Option<(u16, u16)> {
 /// | 24 | 24 | unit, type, state | |
 /// | 48 | 16 | name | padded |
 fn names(disks: FieldsAt) -> Vec<([u8; 24], Option<Vec<u8>>)> {
-    let name = |entry: FieldsAt| Some((*entry.array(0)?, padded(entry.array::<16>(48)?).map(<[u8]>::to_vec)));
+    let name = |entry: FieldsAt| Some((*entry.array(0)?, padded(entry.array::<16>(48)?)));
     entries(disks).filter_map(name).collect()
 }
 

@@ -45,14 +45,41 @@ impl<'a> FieldsAt<'a> {
     }
 }
 
-/// A name padded with spaces or NUL; `None` if there is nothing else.
-pub(super) fn padded(name: &[u8]) -> Option<&[u8]> {
-    let name = name.split(|byte| *byte == 0).next()?.trim_ascii_end();
-    (!name.is_empty()).then_some(name)
+/// The bytes of a field, at a place that its structure always has.
+pub(super) fn field<const N: usize>(structure: &[u8], at: usize) -> [u8; N] {
+    *structure[at..].first_chunk().expect("a structure has room for its fields")
+}
+
+/// Up to the first NUL, without the spaces that pad it; `None` if that is nothing.
+pub(super) fn padded(bytes: &[u8]) -> Option<Vec<u8>> {
+    let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default().trim_ascii_end();
+    (!text.is_empty()).then(|| text.to_vec())
+}
+
+/// In the usual groups; `None` if there is none.
+pub(super) fn uuid_text(uuid: [u8; 16]) -> Option<String> {
+    let hex = format!("{:032x}", u128::from_be_bytes(uuid));
+    let groups = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]];
+    (uuid != [0; 16]).then(|| groups.join("-"))
 }
 
 /// What several volumes say, if they all say the same.
 pub(super) fn same<T: PartialEq>(mut said: impl Iterator<Item = T>) -> Option<T> {
     let first = said.next()?;
     said.all(|other| other == first).then_some(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts() {
+        assert_eq!(padded(b"a b  \0c").as_deref(), Some(&b"a b"[..]));
+        assert_eq!(padded(b"  \0c"), None);
+        assert_eq!(padded(b""), None);
+        let uuid = std::array::from_fn(|number| u8::try_from(number).unwrap());
+        assert_eq!(uuid_text(uuid).as_deref(), Some("00010203-0405-0607-0809-0a0b0c0d0e0f"));
+        assert_eq!(uuid_text([0; 16]), None);
+    }
 }

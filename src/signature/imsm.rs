@@ -20,7 +20,7 @@ const DISK: usize = 48;
 const MAX_SIZE: usize = 64 << 10;
 
 fn at_end(known: &Known) -> Result<Option<Member>, Trouble> {
-    if known.medium.is_partition {
+    if known.is_partition() {
         return Ok(None);
     }
     first_good([512, 4096].into_iter(), |sector| at_anchor(known, sector))
@@ -90,13 +90,13 @@ fn describe(fields: FieldsAt, place: u64) -> Member {
         volumes.push(volume);
     }
     let is_spare = |disk: usize| fields.u32(HEAD + disk * DISK + 24).is_some_and(|status| status & 1 != 0);
-    let names = volumes.iter().filter_map(|volume| volume.name).collect::<Vec<_>>();
+    let names = volumes.iter().filter_map(|volume| volume.name.as_deref()).collect::<Vec<_>>();
     let levels = volumes.iter().map(|volume| &*volume.level).collect::<Vec<_>>();
     let version = fields.array::<8>(24).and_then(|version| padded(version)).unwrap_or_default();
     Member {
         format: SIGNATURE.format,
         class: Class::FirmwareRaid,
-        version: String::from_utf8_lossy(version).into_owned(),
+        version: String::from_utf8_lossy(&version).into_owned(),
         offset: place,
         uuid: fields.u32(40).map(|family| format!("{family:08x}")),
         name: (!names.is_empty()).then(|| names.join(&b", "[..])),
@@ -107,8 +107,8 @@ fn describe(fields: FieldsAt, place: u64) -> Member {
     }
 }
 
-struct Volume<'a> {
-    name: Option<&'a [u8]>,
+struct Volume {
+    name: Option<Vec<u8>>,
     level: String,
     members: u32,
     /// In bytes.

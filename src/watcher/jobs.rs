@@ -230,7 +230,7 @@ impl Watcher {
         } else if counts {
             self.done(job.devno, job.read);
             let is_new = self.store_seen(now, &job, content);
-            self.is_sure(job.devno);
+            self.note_sure(job.devno);
             self.apply(now, job.devno);
             if is_new {
                 self.read_others(job.devno);

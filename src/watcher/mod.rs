@@ -455,7 +455,7 @@ impl Watcher {
             self.let_go(devno);
             self.devices.get_mut(&devno).expect("inserted above").waited_for_map = false;
         }
-        if self.is_held_back(now, devno) {
+        if self.hold_back(now, devno) {
             return;
         }
         self.note_choice_due(devno);

@@ -130,7 +130,7 @@ impl fmt::Display for Report {
             }
             Report::Gone { device, pvid } => write!(f, "{device} {}: PV gone", pvid.escape_ascii()),
             Report::Duplicate { device, pvid, other, because } => {
-                write!(f, "{device} {}: duplicate, the PV is on {other}: {because}", pvid.escape_ascii())
+                write!(f, "{device} {}: duplicate, the PV is on {other}, because {because}", pvid.escape_ascii())
             }
             Report::OtherPath { device, pvid, other } => {
                 write!(f, "{device} {}: another path to {other}", pvid.escape_ascii())

@@ -58,8 +58,8 @@ impl Watcher {
         }
     }
 
-    /// Whether multipath keeps the device from being read, now that its facts are known.
-    pub(super) fn is_held_back(&mut self, now: Duration, devno: DevNo) -> bool {
+    /// Keeps the device from being read if multipath does, now that its facts are known. Whether so.
+    pub(super) fn hold_back(&mut self, now: Duration, devno: DevNo) -> bool {
         let standing = self.settings.multipath.standing(&self.devices[&devno].facts);
         let before = self.let_go(devno);
         let known_free = self.no_paths.remove(&devno);
@@ -115,7 +115,7 @@ impl Watcher {
         self.looks.insert((at, devno));
     }
 
-    /// Takes back what is known of a path, for the time being.
+    /// Holds the device back no more, and does not look at it again for that. How it was held back.
     pub(super) fn let_go(&mut self, devno: DevNo) -> Option<HeldBack> {
         let device = self.devices.get_mut(&devno)?;
         if let Some(at) = device.look_at.take() {

@@ -114,7 +114,7 @@ fn a_cloned_disk_and_three_copies() {
     assert_eq!(scene.missing().len(), 1);
     let ambiguous = scene.daemon.status()["ambiguous"].take();
     assert_eq!(ambiguous[0]["devices"], serde_json::json!([a, b, c]));
-    assert_eq!(ambiguous[0]["differs"], "seqno 1 and 2");
+    assert_eq!(ambiguous[0]["differs"], format!("seqno 1 on {a}, seqno 2 on {b}"));
     assert_eq!(
         run("pvs --noheadings -o pv_name,vg_seqno 2>/dev/null").split_whitespace().collect::<Vec<_>>(),
         [a, "1"]

@@ -153,7 +153,7 @@ impl<F: RunFiles<Error: Display>> Decision<'_, F> {
 
     /// Of all devices, one that nobody can use is in nobody's way.
     fn ambiguous(&mut self, name: &Operand, reason: &str) {
-        let text = format!("Not using device {name}, whose PV may be on another: {reason}.");
+        let text = format!("Not using device {name}: {reason}.");
         if self.request.all {
             self.outcome.lines.push(Line::Warning(text));
         } else {

@@ -140,7 +140,7 @@ impl Watcher {
     }
 
     /// A good read has shown this device anew.
-    pub(super) fn is_sure(&mut self, devno: DevNo) {
+    pub(super) fn note_sure(&mut self, devno: DevNo) {
         if let Some(pvid) = self.devices.get(&devno).and_then(|device| device.copy_of)
             && let Some(copies) = self.duplicates.copies.get_mut(&pvid)
         {
@@ -370,7 +370,8 @@ impl Watcher {
         if one == other || self.is_one_disk(one, other) {
             return None;
         }
-        difference(self.devices[&one].pv()?, self.devices[&other].pv()?)
+        let (one, other) = (&self.devices[&one.min(other)], &self.devices[&one.max(other)]);
+        Some(difference(one.pv()?, other.pv()?)?.between(&one.path(), &other.path()))
     }
 
     /// Whether these are paths to one disk.

@@ -2,6 +2,7 @@
 //! (`_choose_duplicates` of lvm2's `lib/cache/lvmcache.c`), and what makes two of them different.
 
 use crate::devno::DevNo;
+use crate::metadata::VgText;
 use crate::scan::Pv;
 use std::cmp::Reverse;
 use std::fmt;
@@ -107,35 +108,51 @@ impl Rank {
     }
 }
 
-/// In what two devices that hold the same PV differ; `None` if whoever uses the one or the other
-/// finds the same.
-pub(super) fn difference(one: &Pv, other: &Pv) -> Option<String> {
+/// In what two devices that hold the same PV differ.
+#[derive(Debug)]
+pub(in crate::watcher) enum Difference {
+    /// What the one has, and what the other.
+    Each(String, String),
+    Both(String),
+}
+
+impl Difference {
+    /// In words, with the names of the devices.
+    pub(super) fn between(&self, one: &str, other: &str) -> String {
+        match self {
+            Difference::Each(on_one, on_other) => format!("{on_one} on {one}, {on_other} on {other}"),
+            Difference::Both(what) => what.clone(),
+        }
+    }
+}
+
+/// `None` if whoever uses the one or the other finds the same.
+pub(super) fn difference(one: &Pv, other: &Pv) -> Option<Difference> {
     if one.read_error.is_some() || other.read_error.is_some() {
-        return Some("not all of it can be read on each".to_owned());
+        return Some(Difference::Both("not all of it can be read on each".to_owned()));
     }
     differ_in(one, other)
 }
 
 /// In what their headers or the metadata on them differ, as far as they were read.
-pub(in crate::watcher) fn differ_in(one: &Pv, other: &Pv) -> Option<String> {
+pub(in crate::watcher) fn differ_in(one: &Pv, other: &Pv) -> Option<Difference> {
+    let text = |pv: &Pv| match &pv.vg {
+        Some(vg) => format!("seqno {} of VG {}", vg.seqno, shown(&vg.name)),
+        None => "no metadata".to_owned(),
+    };
     match (&one.vg, &other.vg) {
         (Some(one), Some(other)) if Rc::ptr_eq(one, other) || one.text() == other.text() => {}
         (Some(one), Some(other)) if one.vgid != other.vgid => {
-            return Some(format!(
-                "VGs {} ({}) and {} ({})",
-                shown(&one.name),
-                one.vgid,
-                shown(&other.name),
-                other.vgid
-            ));
+            let vg = |vg: &VgText| format!("VG {} ({})", shown(&vg.name), vg.vgid);
+            return Some(Difference::Each(vg(one), vg(other)));
         }
         (Some(one), Some(other)) if one.seqno != other.seqno => {
-            return Some(format!("seqno {} and {}", one.seqno, other.seqno));
+            return Some(Difference::Each(format!("seqno {}", one.seqno), format!("seqno {}", other.seqno)));
         }
-        (Some(one), Some(_)) => return Some(format!("metadata that is not the same, both of seqno {}", one.seqno)),
-        (Some(vg), None) | (None, Some(vg)) => {
-            return Some(format!("metadata of VG {}, seqno {}, and none", shown(&vg.name), vg.seqno));
+        (Some(one), Some(_)) => {
+            return Some(Difference::Both(format!("metadata that is not the same, both of seqno {}", one.seqno)));
         }
+        (Some(_), None) | (None, Some(_)) => return Some(Difference::Each(text(one), text(other))),
         (None, None) => {}
     }
     let header = |pv: &Pv| {
@@ -143,7 +160,7 @@ pub(in crate::watcher) fn differ_in(one: &Pv, other: &Pv) -> Option<String> {
         let areas = (pv.data_areas.clone(), pv.bootloader_areas.clone());
         (pv.label_sector, pv.dev_size, pv.ext_version, pv.ext_flags, areas, mdas)
     };
-    (header(one) != header(other)).then(|| "the PV header".to_owned())
+    (header(one) != header(other)).then(|| Difference::Both("the PV header".to_owned()))
 }
 
 fn shown(name: &[u8]) -> impl fmt::Display + '_ {

@@ -226,7 +226,8 @@ impl Watcher {
         }
         if let Some(ambiguity) = self.choice(pv.id).and_then(|choice| choice.ambiguity.as_ref()) {
             let names = ambiguity.devices.iter().map(|devno| self.name_of(*devno).0).collect::<Vec<_>>();
-            return Found::Ambiguous(format!("{} differ: {}", names.join(" and "), ambiguity.differs));
+            let (pvid, names) = (pv.id, names.join(" and "));
+            return Found::Ambiguous(format!("PV {pvid} is on {names}, which differ: {}", ambiguity.differs));
         }
         let mut found = pvscan::Pv::of_scan(pv, devno, device.node(), lvs);
         match self.duplicate_of(devno) {

@@ -102,14 +102,14 @@ fn copies_that_differ_are_used_on_no_device() {
     bench.published.clear();
     bench.write(2, member(0, 5, &[0, 1]));
     assert_eq!((bench.place(0), bench.place(1), bench.seqno()), (None, Some(1), Some(5)));
-    assert_eq!(bench.differs().as_deref(), Some("seqno 4 and 5"));
+    assert_eq!(bench.differs().as_deref(), Some("seqno 4 on /dev/d0, seqno 5 on /dev/d2"));
     assert!(bench.has_report("/dev/d0 and /dev/d2"), "{:?}", bench.reports);
     let vg = b"vg".to_vec();
     assert!(bench.published.contains(&Change::PvGone(pvid(0))), "{:?}", bench.published);
     assert!(bench.published.contains(&Change::VgOffline(vg)), "{:?}", bench.published);
     for minor in [0, 2] {
         let Found::Ambiguous(reason) = bench.found(minor) else { panic!("{:?}", bench.found(minor)) };
-        assert_eq!(reason, "/dev/d0 and /dev/d2 differ: seqno 4 and 5");
+        assert!(reason.ends_with("is on /dev/d0 and /dev/d2, which differ: seqno 4 on /dev/d0, seqno 5 on /dev/d2"));
         assert_eq!(bench.watcher.duplicate_of(devno(minor)), None);
     }
     assert!(bench.request("request=\"vg_lookup\"\nname=\"vg\"\n").contains("MISSING"));
@@ -144,9 +144,9 @@ fn what_makes_copies_different() {
     for (one, other, differs) in [
         (member(0, 1, &[0]), member(0, 1, &[0]), None),
         (member(0, 1, &[0]), member(0, 1, &[0, 1]), Some("metadata that is not the same, both of seqno 1")),
-        (member(0, 2, &[0]), member(0, 1, &[0]), Some("seqno 2 and 1")),
-        (member(0, 1, &[0]), orphan(0), Some("metadata of VG vg, seqno 1, and none")),
-        (member(0, 1, &[0]), other_vg, Some("VGs vg (")),
+        (member(0, 2, &[0]), member(0, 1, &[0]), Some("seqno 2 on /dev/d0, seqno 1 on /dev/d1")),
+        (member(0, 1, &[0]), orphan(0), Some("seqno 1 of VG vg on /dev/d0, no metadata on /dev/d1")),
+        (member(0, 1, &[0]), other_vg, Some("VG vg (")),
         (
             orphan(0),
             pv_image(&PvSpec { dev_size: Some(SIZE), in_use: true, ..PvSpec::orphan(pvid(0)) }),
