@@ -101,7 +101,7 @@ fn copies_that_differ_are_used_on_no_device() {
     assert_eq!(bench.place(0), Some(0));
     bench.published.clear();
     bench.write(2, member(0, 5, &[0, 1]));
-    assert_eq!((bench.place(0), bench.place(1), bench.seqno()), (None, Some(1), Some(5)));
+    assert_eq!((bench.place(0), bench.place(1), bench.seqno()), (None, Some(1), Some(4)));
     assert_eq!(bench.differs().as_deref(), Some("seqno 4 and 5"));
     assert!(bench.has_report("/dev/d0 and /dev/d2"), "{:?}", bench.reports);
     let vg = b"vg".to_vec();
@@ -169,7 +169,7 @@ fn what_was_reported_on_the_word_of_a_copy_is_taken_back() {
     assert_eq!(bench.outdated(), 1);
     bench.insert(2, member(1, 1, &[0, 1]));
     bench.touch(2, Cause::Uevent("add"));
-    assert_eq!((bench.place(1), bench.outdated(), bench.seqno()), (None, 0, Some(2)));
+    assert_eq!((bench.place(1), bench.outdated(), bench.seqno()), (None, 0, Some(1)));
     bench.at(60_000);
     assert_eq!(bench.outdated(), 0);
     bench.remove(2);
@@ -320,4 +320,36 @@ fn a_client_is_told_of_a_duplicate_and_the_cache_stays_enabled() {
     bench.request(&format!("request=\"pv_gone\"\nuuid=\"{}\"", pvid(0)));
     assert_eq!(bench.request(&push).matches("OK").count(), 1);
     assert_eq!(bench.place(0), Some(0));
+}
+
+#[test]
+fn a_copy_that_may_be_wrong_says_nothing_of_its_vg_if_another_pv_does() {
+    // Elsewhere the VG lost the PV that was not cloned.
+    let mut bench = Bench::new(&[member(0, 4, &[0, 1]), member(1, 4, &[0, 1]), member(0, 9, &[0])]);
+    let is_in_vg = |bench: &mut Bench| {
+        let lookup = bench.request(&format!("request=\"pv_lookup\"\nuuid=\"{}\"\n", pvid(1)));
+        lookup.contains(&format!("vgid=\"{}\"", vgid()))
+    };
+    assert_eq!((bench.place(0), bench.place(1), bench.seqno()), (None, Some(1), Some(4)));
+    assert!(is_in_vg(&mut bench), "nobody may take it for one that is free");
+    // Where nobody else does, it is at least known that there is a VG.
+    bench.write(1, orphan(1));
+    assert_eq!((bench.place(0), bench.seqno()), (None, Some(9)));
+    bench.write(1, member(1, 5, &[0, 1]));
+    assert_eq!((bench.seqno(), is_in_vg(&mut bench)), (Some(5), true));
+}
+
+#[test]
+fn a_copy_that_could_not_be_read_again_is_not_said_to_be_the_pv() {
+    let mut bench = Bench::new(&[vec![0; 256 << 10], orphan(0), orphan(0)]);
+    assert_eq!(bench.place(0), Some(1));
+    bench.disk(2).open_error = Some(EIO);
+    bench.remove(1);
+    assert_eq!(bench.place(0), None);
+    let Found::Unreadable(reason) = bench.found(2) else { panic!("{:?}", bench.found(2)) };
+    assert!(reason.contains("opened"), "{reason}");
+    bench.disk(2).open_error = None;
+    bench.touch(2, Cause::Uevent("change"));
+    assert_eq!(bench.place(0), Some(2));
+    assert!(matches!(bench.found(2), Found::Pv(_)));
 }
