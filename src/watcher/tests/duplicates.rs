@@ -353,3 +353,61 @@ fn a_copy_that_could_not_be_read_again_is_not_said_to_be_the_pv() {
     assert_eq!(bench.place(0), Some(2));
     assert!(matches!(bench.found(2), Found::Pv(_)));
 }
+
+#[test]
+fn disks_with_one_wwid_that_go_on_being_different_are_not_one() {
+    let image = |seqno| member(0, seqno, &[0]);
+    let is_path = |bench: &Bench, minor| bench.watcher.duplicate_of(devno(minor)).map(|(_, other)| other.is_path);
+    let opens = |bench: &Bench| [0, 1].map(|minor| bench.opens[&minor]);
+    let mut bench = Bench::paths(&[image(1), image(2)], &["naa.1", "naa.1"]);
+    assert_eq!((bench.place(0), bench.differs().as_deref()), (None, Some("seqno 1 and 2")));
+    assert!(matches!(bench.found(0), Found::Ambiguous(_)) && matches!(bench.found(1), Found::Ambiguous(_)));
+    // So it stays, whatever is written to the one or the other.
+    bench.write(0, image(3));
+    bench.write(1, image(4));
+    assert_eq!((bench.place(0), bench.differs().as_deref()), (None, Some("seqno 3 and 4")));
+    let before = opens(&bench);
+    bench.touch(0, Cause::Uevent("change"));
+    bench.touch(1, Cause::Uevent("change"));
+    assert_eq!(opens(&bench), before.map(|opens| opens + 1), "they are not read for ever");
+    bench.remove(1);
+    assert_eq!(bench.place(0), Some(0));
+    bench.insert(1, image(3));
+    bench.disk(1).facts.path = bench.disk(0).facts.path.clone();
+    bench.touch(1, Cause::Uevent("add"));
+    assert_eq!((bench.place(0), is_path(&bench, 1)), (Some(0), Some(true)), "who comes anew is believed");
+    // It seemed to be one disk until somebody wrote to it.
+    bench.write(1, image(4));
+    assert_eq!((bench.place(0), bench.differs().as_deref()), (None, Some("seqno 3 and 4")));
+    bench.disk(0).facts.stack.holders = vec![lv()];
+    bench.touch(0, Cause::Uevent("change"));
+    assert_eq!((bench.place(0), is_path(&bench, 1)), (Some(0), Some(false)));
+    // Real paths, of which one was read before a commit and the other after it: as many reads as
+    // there are paths.
+    let mut bench = Bench::paths(&[image(1), image(1)], &["naa.1", "naa.1"]);
+    bench.kept = Some(0);
+    for seqno in 2..5 {
+        let before = opens(&bench);
+        bench.disk(0).image = image(seqno);
+        bench.write(1, image(seqno));
+        assert_eq!((bench.seqno(), is_path(&bench, 1)), (Some(seqno), Some(true)));
+        assert_eq!(opens(&bench), before.map(|opens| opens + 1));
+    }
+    // And the next commit comes before the first path is read again.
+    bench.disk(0).held = true;
+    bench.write(1, image(5));
+    bench.disk(0).image = image(6);
+    bench.disk(1).image = image(6);
+    bench.release(0);
+    assert_eq!((bench.place(0), bench.seqno(), is_path(&bench, 1)), (Some(0), Some(6), Some(true)));
+    // What cannot be read proves nothing.
+    bench.disk(0).image = image(7);
+    bench.disk(0).open_error = Some(EIO);
+    bench.write(1, image(7));
+    bench.at(30_000);
+    bench.kept = None;
+    assert_eq!(bench.differs(), None);
+    bench.disk(0).open_error = None;
+    bench.touch(0, Cause::Uevent("change"));
+    assert_eq!((bench.seqno(), bench.differs(), bench.watcher.copies(pvid(0)).count()), (Some(7), None, 2));
+}
