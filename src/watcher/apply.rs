@@ -154,13 +154,15 @@ impl Watcher {
         self.newest_of(text.vgid, |devno| self.is_trusted(devno)).is_some_and(|(_, newest)| newest.seqno > text.seqno)
     }
 
-    /// The newest metadata of the VG on any device. Of two that differ at the same seqno, the one
-    /// in the cache; else that of the lower device number.
+    /// The newest metadata of the VG. What is on a copy that may be the wrong one counts only where
+    /// no other PV says anything: a clone may have lost the rest of its VG.
     pub(super) fn newest(&self, vgid: Id) -> Option<(DevNo, Rc<VgText>)> {
-        self.newest_of(vgid, |_| true)
+        let is_certain = |devno| self.pv_of(devno).is_some_and(|pvid| !self.is_ambiguous(pvid));
+        self.newest_of(vgid, is_certain).or_else(|| self.newest_of(vgid, |_| true))
     }
 
-    /// The same among some of the devices.
+    /// The newest on some of the devices. Of two that differ at the same seqno, the one in the cache;
+    /// else that of the lower device number.
     pub(super) fn newest_of(&self, vgid: Id, counts: impl Fn(DevNo) -> bool) -> Option<(DevNo, Rc<VgText>)> {
         let holders = self.holders.get(&vgid)?.iter().filter(|devno| counts(**devno));
         let cached = self.cache.vg(&vgid.hyphenated());

@@ -15,6 +15,7 @@ pub type JobId = u64;
 
 #[derive(Debug)]
 pub(super) struct Job {
+    id: JobId,
     pub(super) devno: DevNo,
     /// Which of the device's reads this is.
     read: u64,
@@ -61,6 +62,7 @@ impl Watcher {
         self.counters.scans += 1;
         let device = self.devices.get_mut(&devno).expect("the caller has it");
         let job = Job {
+            id,
             devno,
             read: device.start(id),
             cause: device.cause,
@@ -411,6 +413,8 @@ impl Watcher {
         let is_new = same.is_none();
         device.seen = Some(Seen {
             content_since: same.map_or(now, |seen| seen.content_since),
+            job: job.id,
+            known_to: same.map_or(self.next_job, |seen| seen.known_to),
             content,
             diskseq: job.diskseq,
             cause: job.cause,

@@ -155,13 +155,16 @@ pub fn check(watcher: &mut Watcher, now: Duration, world: &World, expect: &Expec
         return Err("the cache is disabled".to_owned());
     }
     check_copies(watcher, &copies, &chosen)?;
-    // What may be on one of several disks is of the VG that is there, too.
+    // What may be on one of several disks says only of which VGs nobody else says anything.
     let ambiguous = copies.iter().filter(|(pv, _)| !chosen.contains_key(pv)).flat_map(|(pv, copies)| {
         let best = choose(world, *pv);
         copies.iter().filter(move |(devno, _)| best.devnos().contains(devno)).map(|(_, content)| *content)
     });
+    let certain = chosen.values().filter_map(|(_, content)| content.text()).collect::<Vec<_>>();
+    let is_only_there = |text: &&Rc<Vg>| !certain.iter().any(|other| other.id == text.id);
+    let ambiguous = ambiguous.filter_map(Content::text).filter(is_only_there);
     let mut newest: BTreeMap<u8, Vec<&Rc<Vg>>> = BTreeMap::new();
-    for text in chosen.values().map(|(_, content)| *content).chain(ambiguous).filter_map(Content::text) {
+    for text in certain.iter().copied().chain(ambiguous) {
         let texts = newest.entry(text.id).or_default();
         if texts.first().is_some_and(|best| best.seqno < text.seqno) {
             texts.clear();

@@ -6,6 +6,7 @@
 //! | none is better, and all are the same | it is where it was, else where it was seen first |
 //! | none is better, and they differ | the choice is ambiguous: the PV is nowhere |
 //! | they have one WWID | they are paths to one disk, which is no duplicate of itself |
+//! | they have one WWID, and go on showing different things | they are not |
 //!
 //! What each device showed when it was read last counts. A device that could take the place of one
 //! that is gone is read again before it does.
@@ -32,6 +33,8 @@ pub(super) struct Copies {
     devices: BTreeSet<DevNo>,
     /// To be read again before the PV may be there: where it was, it is not any more.
     unsure: BTreeSet<DevNo>,
+    /// WWIDs that several disks have.
+    shared_wwids: BTreeSet<String>,
     choice: Option<Choice>,
 }
 
@@ -172,6 +175,9 @@ impl Watcher {
         let Some(copies) = self.duplicates.copies.get_mut(&pvid) else { return };
         copies.devices.remove(&devno);
         copies.unsure.remove(&devno);
+        if copies.devices.len() < 2 {
+            copies.shared_wwids.clear();
+        }
         let was_there = copies.choice.as_ref().is_some_and(|choice| {
             choice.device == devno
                 || choice.ambiguity.as_ref().is_some_and(|ambiguity| ambiguity.devices.contains(&devno))
@@ -268,6 +274,7 @@ impl Watcher {
 
     fn elect(&mut self, pvid: Id, was_read: bool, changed: &mut Changed) {
         self.duplicates.due.remove(&pvid);
+        self.doubt_wwids(pvid);
         let Some(copies) = self.duplicates.copies.get(&pvid) else { return };
         let choice = self.best(pvid, copies);
         let copies = self.duplicates.copies.get_mut(&pvid).expect("found above");
@@ -281,12 +288,56 @@ impl Watcher {
 
     /// Whether the device was to be read again and will not be for now.
     fn has_failed(&self, copies: &Copies, devno: DevNo) -> bool {
-        let is_to_come = |devno: &DevNo| {
-            self.touched.contains_key(devno)
-                || self.examining.contains_key(devno)
-                || self.devices.get(devno).is_some_and(|device| !device.is_quiet())
-        };
-        copies.unsure.contains(&devno) && !is_to_come(&devno)
+        copies.unsure.contains(&devno) && !self.is_to_be_read(devno)
+    }
+
+    fn is_to_be_read(&self, devno: DevNo) -> bool {
+        self.touched.contains_key(&devno)
+            || self.examining.contains_key(&devno)
+            || self.devices.get(&devno).is_some_and(|device| !device.is_quiet())
+    }
+
+    /// Looks for WWIDs that are no proof of one disk. What is written by one path is soon found on
+    /// the others, and nothing goes back: two that show different things, and do so again when both
+    /// are known, are two disks.
+    fn doubt_wwids(&mut self, pvid: Id) {
+        let mut by_disk: BTreeMap<_, Vec<DevNo>> = BTreeMap::new();
+        for devno in self.copies(pvid).filter(|devno| self.shows_all(*devno)) {
+            if let Some((wwid, partition)) = self.disk_by_wwid(devno) {
+                by_disk.entry((wwid.to_owned(), partition)).or_default().push(devno);
+            }
+        }
+        let mut again = BTreeSet::new();
+        for ((wwid, _), devices) in by_disk {
+            let Some((one, others)) = devices.split_first() else { continue };
+            for other in others {
+                let seen = [one, other].map(|devno| self.devices[devno].seen.as_ref().expect("it shows all"));
+                let [Some(first), Some(second)] = seen.map(|seen| seen.content.pv()) else { continue };
+                if differ_in(first, second).is_none() || [one, other].iter().any(|devno| self.is_to_be_read(**devno)) {
+                    continue;
+                }
+                let both_known = seen[0].known_to.max(seen[1].known_to);
+                let unconfirmed = [(*one, *other), (*other, *one)];
+                let unconfirmed = unconfirmed.into_iter().zip(seen).filter(|(_, seen)| seen.job < both_known);
+                let unconfirmed = unconfirmed.map(|(devnos, _)| devnos).collect::<Vec<_>>();
+                if unconfirmed.is_empty() {
+                    let copies = self.duplicates.copies.get_mut(&pvid).expect("it has devices");
+                    copies.shared_wwids.insert(wwid.clone());
+                } else {
+                    again.extend(unconfirmed);
+                }
+            }
+        }
+        for (devno, because_of) in again {
+            self.read_too(devno, Cause::CopyChanged, because_of);
+        }
+    }
+
+    /// Whether the device can be read again, and was read in full.
+    fn shows_all(&self, devno: DevNo) -> bool {
+        self.devices.get(&devno).is_some_and(|device| {
+            device.may_be_read() && device.quarantine.is_none() && device.pv().is_some_and(|pv| pv.read_error.is_none())
+        })
     }
 
     fn best(&self, pvid: Id, copies: &Copies) -> Option<Choice> {
@@ -301,14 +352,15 @@ impl Watcher {
         let equals = equals.collect::<BTreeSet<_>>();
         // In the order in which they will be named.
         let first = *equals.first()?;
-        let differs = equals.iter().find_map(|other| self.differ(first, *other));
+        let differs = equals.iter().find_map(|other| self.differ(copies, first, *other));
         let ambiguity = differs.map(|differs| Ambiguity { devices: equals.clone(), differs });
         if ambiguity.is_some() {
             device = current.filter(|current| equals.contains(current)).unwrap_or(device);
         } else if !self.devices[&device].can_be_read() {
             // One that shows the same is as good, and what is written there then counts.
             let is_as_good = |devno: &DevNo| {
-                self.devices[devno].can_be_read() && (current == Some(*devno) || self.differ(device, *devno).is_none())
+                self.devices[devno].can_be_read()
+                    && (current == Some(*devno) || self.differ(copies, device, *devno).is_none())
             };
             let readable = eligible.filter(|(devno, _)| is_as_good(devno)).max_by_key(|(_, rank)| **rank);
             device = readable.map_or(device, |(devno, _)| *devno);
@@ -316,7 +368,7 @@ impl Watcher {
         let rank = ranks[&device];
         let others = ranks.iter().filter(|(other, _)| **other != device).map(|(other, lower)| {
             let because = if *lower > rank { Because::Readable } else { rank.because(lower) };
-            (*other, Other { because, is_path: self.is_one_disk(device, *other) })
+            (*other, Other { because, is_path: self.is_one_disk(copies, device, *other) })
         });
         Some(Choice { device, others: others.collect(), ambiguity, waits: copies.unsure.contains(&device) })
     }
@@ -366,8 +418,8 @@ impl Watcher {
         }
     }
 
-    fn differ(&self, one: DevNo, other: DevNo) -> Option<String> {
-        if one == other || self.is_one_disk(one, other) {
+    fn differ(&self, copies: &Copies, one: DevNo, other: DevNo) -> Option<String> {
+        if one == other || self.is_one_disk(copies, one, other) {
             return None;
         }
         let (one, other) = (&self.devices[&one.min(other)], &self.devices[&one.max(other)]);
@@ -375,12 +427,15 @@ impl Watcher {
     }
 
     /// Whether these are paths to one disk.
-    fn is_one_disk(&self, one: DevNo, other: DevNo) -> bool {
-        let place = |devno: DevNo| {
-            let facts = &self.devices.get(&devno)?.facts;
-            Some((facts.path.as_ref()?.wwid.as_ref()?, partition_number(facts)?))
-        };
-        place(one).is_some_and(|one| place(other) == Some(one))
+    fn is_one_disk(&self, copies: &Copies, one: DevNo, other: DevNo) -> bool {
+        let disk = self.disk_by_wwid(one).filter(|(wwid, _)| !copies.shared_wwids.contains(*wwid));
+        disk.is_some_and(|disk| self.disk_by_wwid(other) == Some(disk))
+    }
+
+    /// The WWID of the disk, and the number of the partition.
+    fn disk_by_wwid(&self, devno: DevNo) -> Option<(&str, u32)> {
+        let facts = &self.devices.get(&devno)?.facts;
+        Some((facts.path.as_ref()?.wwid.as_deref()?, partition_number(facts)?))
     }
 
     fn report_choice(&mut self, pvid: Id, before: Option<&Choice>) {
