@@ -265,6 +265,7 @@ impl Watcher {
         }
     }
 
+    /// Chooses among the copies as they are, now.
     fn elect(&mut self, pvid: Id, was_read: bool, changed: &mut Changed) {
         self.duplicates.due.remove(&pvid);
         let Some(copies) = self.duplicates.copies.get(&pvid) else { return };
@@ -288,6 +289,7 @@ impl Watcher {
         copies.unsure.contains(&devno) && !is_to_come(&devno)
     }
 
+    /// The best device; ambiguous if another is as good and not the same. `None` if none can be had.
     fn best(&self, pvid: Id, copies: &Copies) -> Option<Choice> {
         let hint = if copies.devices.len() > 1 { self.hint(pvid, copies) } else { None };
         let current = copies.choice.as_ref().filter(|choice| self.ready && !choice.waits).map(|choice| choice.device);
@@ -352,6 +354,7 @@ impl Watcher {
         String::from_utf8(only).ok()
     }
 
+    /// In what these differ, in words.
     fn differ(&self, one: DevNo, other: DevNo) -> Option<String> {
         if one == other || self.is_one_disk(one, other) {
             return None;
