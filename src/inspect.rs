@@ -301,7 +301,7 @@ a.img (262144 bytes): PV PVPVPV-PVPV-PVPV-PVPV-PVPV-PVPV-PVPVPV of VG vg (VGVGVG
         });
         let text = "\
 a.img (262144 bytes): not a PV
-  device is an md component: active device 0 of 2 of md 1.0 array host:\\x1brray (11111111:11111111:11111111:11111111), raid1
+  device is an md component: active device 0 of md 1.0 array host:\\x1brray (11111111:11111111:11111111:11111111), raid1 of 2 devices
 ";
         check(&scan(&image), &json, text);
     }

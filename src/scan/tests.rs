@@ -694,10 +694,10 @@ fn what_proves_nothing_counts_as_little_in_the_head() {
         put(image, 4096 + 123, &[1]);
     });
     for look in [When::Labelled, When::Asked] {
-        assert_eq!(claims(&bcachefs, look), ["PV", "1 of bcachefs 0"]);
+        assert_eq!(claims(&bcachefs, look), ["PV", "bcachefs 0, 1 device"]);
     }
     let no_label = [&[0; 4096][..], &bcachefs[4096..]].concat();
-    assert_eq!(claims(&no_label, When::Labelled), ["1 of bcachefs 0"]);
+    assert_eq!(claims(&no_label, When::Labelled), ["bcachefs 0, 1 device"]);
 }
 
 #[test]
@@ -715,7 +715,7 @@ fn lvm_takes_a_device_with_a_label_whatever_else_is_there() {
 /// The order is that of the signatures: arrays, caches and replicas, what LVM rejects, the rest.
 #[test]
 fn who_comes_first_of_two_and_both_are_told() {
-    let md = "active device 0 of 2 of md 1.0 array host:array (11111111:11111111:11111111:11111111), raid1";
+    let md = "active device 0 of md 1.0 array host:array (11111111:11111111:11111111:11111111), raid1 of 2 devices";
     let bcache = "bcache 1 label (11111111-1111-1111-1111-111111111111)";
     let image = changed(&bare(), |image| {
         put(image, 4096, &bcache_image::block());

@@ -90,7 +90,7 @@ mod tests {
     fn a_member() {
         let mut block = block();
         let found = member(&SIGNATURE, SIZE, &[(PLACE, &block)]).unwrap();
-        assert_eq!(found.to_string(), "2 of bcachefs 12 label (11111111-1111-1111-1111-111111111111)");
+        assert_eq!(found.to_string(), "bcachefs 12 label (11111111-1111-1111-1111-111111111111), 2 devices");
         assert!(!found.is_weak);
         block[144] = 2 << 2;
         let sum = crc64(&block[16..]);

@@ -135,7 +135,7 @@ mod tests {
             let member = found(series, place, &[]).unwrap();
             assert_eq!(
                 member.to_string(),
-                format!("active device 1 of 2 of highpoint {series} array (00000001), raid1")
+                format!("active device 1 of highpoint {series} array (00000001), raid1 of 2 devices")
             );
             assert_eq!((member.offset, member.is_weak), (place, true));
             assert_eq!(role(series, place, &[(magic, 0xfd)]), Role::Faulty);

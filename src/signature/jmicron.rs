@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn a_member() {
         let member = changed(0, &[]).unwrap();
-        assert_eq!(member.to_string(), "active device 1 of 2 of jmicron 1.2 array array, raid1");
+        assert_eq!(member.to_string(), "active device 1 of jmicron 1.2 array array, raid1 of 2 devices");
         assert_eq!((member.offset, member.is_weak), (PLACE, true));
         assert_eq!(changed(17, &[9]).unwrap().role, Some(Role::Spare));
         assert_eq!(changed(16, &[9]).unwrap().role, Some(Role::Active(1)), "another segment of the disk");

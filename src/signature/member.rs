@@ -104,9 +104,6 @@ impl fmt::Display for Member {
         if let Some(role) = role {
             write!(f, "{role} of ")?;
         }
-        if let Some(members) = members {
-            write!(f, "{members} of ")?;
-        }
         write!(f, "{format}")?;
         if !version.is_empty() {
             write!(f, " {version}")?;
@@ -120,10 +117,15 @@ impl fmt::Display for Member {
         if let Some(uuid) = uuid {
             write!(f, " ({uuid})")?;
         }
-        if let Some(level) = level {
-            write!(f, ", {level}")?;
+        let devices = members.map(|members| match members {
+            1 => "1 device".to_owned(),
+            _ => format!("{members} devices"),
+        });
+        match (level.as_deref(), devices.as_deref()) {
+            (Some(level), Some(devices)) => write!(f, ", {level} of {devices}"),
+            (Some(one), None) | (None, Some(one)) => write!(f, ", {one}"),
+            (None, None) => Ok(()),
         }
-        Ok(())
     }
 }
 

@@ -104,7 +104,7 @@ mod tests {
         let member = changed(0, &[]);
         assert_eq!(
             member.to_string(),
-            "active device 1 of 2 of nvidia 100 array (11111111:11111111:11111111:11111111), raid1"
+            "active device 1 of nvidia 100 array (11111111:11111111:11111111:11111111), raid1 of 2 devices"
         );
         assert_eq!((member.offset, member.is_weak), (PLACE, false));
         assert_eq!(changed(18, &[2]).role, Some(Role::Spare));

@@ -108,7 +108,7 @@ mod tests {
         for sectors in PLACES {
             let place = SIZE - sectors * 512;
             let member = member(&SIGNATURE, SIZE, &[(place, &block())]).unwrap();
-            assert_eq!(member.to_string(), "active device 1 of 2 of promise array (01020304), raid1");
+            assert_eq!(member.to_string(), "active device 1 of promise array (01020304), raid1 of 2 devices");
             assert_eq!((member.offset, member.is_weak), (place, false));
         }
         assert!(member(&SIGNATURE, SIZE, &[(SIZE - 17 * 512, &block())]).is_none());

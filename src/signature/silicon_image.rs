@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn a_member() {
         let member = changed(0, &[]).unwrap();
-        assert_eq!(member.to_string(), "active device 1 of 2 of silicon_image 2.1 array set, raid1");
+        assert_eq!(member.to_string(), "active device 1 of silicon_image 2.1 array set, raid1 of 2 devices");
         assert_eq!((member.offset, member.is_weak), (PLACE, false));
         let spare = changed(279, &[3]).unwrap();
         assert_eq!((spare.role, spare.level, spare.members), (Some(Role::Spare), None, None));

@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn a_member() {
         let member = changed(0, &[]).unwrap();
-        assert_eq!(member.to_string(), "active device 1 of 2 of via 1 array, raid1");
+        assert_eq!(member.to_string(), "active device 1 of via 1 array, raid1 of 2 devices");
         assert_eq!((member.offset, member.is_weak), (PLACE, true));
         assert_eq!(changed(4, &[1 << 2]).unwrap().role, Some(Role::Spare));
         assert_eq!(changed(4, &[0]).unwrap().role, Some(Role::Active(0)));

@@ -1,6 +1,6 @@
 //! Holding the cache to what the disks say.
 
-use super::{Device, Report, Standing, Watcher};
+use super::{Device, Report, VgState, Watcher};
 use crate::cache::{FoundPv, Key, NewBody, NewMetadata, Status};
 use crate::devno::DevNo;
 use crate::id::Id;
@@ -271,14 +271,14 @@ impl Watcher {
             return;
         }
         let view = self.cache.vg(&vgid.hyphenated());
-        let standing = view.map(|vg| Standing { seqno: vg.seqno(), missing: vg.missing().count() });
-        let before = self.standings.get(&vgid).map(|(standing, _)| *standing);
-        if before == standing {
+        let state = view.map(|vg| VgState { seqno: vg.seqno(), missing: vg.missing().count() });
+        let before = self.vg_states.get(&vgid).map(|(state, _)| *state);
+        if before == state {
             return;
         }
-        match standing {
-            Some(standing) => self.standings.insert(vgid, (standing, now)),
-            None => self.standings.remove(&vgid),
+        match state {
+            Some(state) => self.vg_states.insert(vgid, (state, now)),
+            None => self.vg_states.remove(&vgid),
         };
         self.changed_since_scan = true;
         let report = match view {

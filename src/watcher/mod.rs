@@ -107,7 +107,7 @@ pub struct Watcher {
     /// Devices with something to wait for.
     unquiet: BTreeSet<DevNo>,
     /// What the log last said of each VG, and when.
-    standings: BTreeMap<Id, (Standing, Duration)>,
+    vg_states: BTreeMap<Id, (VgState, Duration)>,
     /// VGs to say something of when the first scan is over.
     unreported: BTreeSet<Id>,
     next_reread: Option<Duration>,
@@ -128,7 +128,7 @@ pub struct Watcher {
 
 /// Of a VG: what an administrator is told when it changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Standing {
+struct VgState {
     seqno: i64,
     missing: usize,
 }
@@ -182,7 +182,7 @@ impl Watcher {
             looks: BTreeSet::new(),
             no_paths: BTreeSet::new(),
             unquiet: BTreeSet::new(),
-            standings: BTreeMap::new(),
+            vg_states: BTreeMap::new(),
             unreported: BTreeSet::new(),
             next_reread: None,
             settles: Vec::new(),
@@ -209,7 +209,7 @@ impl Watcher {
 
     /// Since when the VG has its seqno and its number of missing PVs.
     pub fn vg_since(&self, vgid: &[u8]) -> Option<Duration> {
-        self.standings.get(&Id::parse(vgid)?).map(|(_, since)| *since)
+        self.vg_states.get(&Id::parse(vgid)?).map(|(_, since)| *since)
     }
 
     pub fn counters(&self) -> &Counters {

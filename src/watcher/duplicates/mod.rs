@@ -272,6 +272,7 @@ impl Watcher {
         }
     }
 
+    /// Chooses among the copies as they are, now.
     fn elect(&mut self, pvid: Id, was_read: bool, changed: &mut Changed) {
         self.duplicates.due.remove(&pvid);
         self.doubt_wwids(pvid);
@@ -340,6 +341,7 @@ impl Watcher {
         })
     }
 
+    /// The best device; ambiguous if another is as good and not the same. `None` if none can be had.
     fn best(&self, pvid: Id, copies: &Copies) -> Option<Choice> {
         let (hint, names) = if copies.devices.len() > 1 { self.hint(pvid, copies) } else { (None, Names::Agree) };
         let current = copies.choice.as_ref().filter(|choice| self.ready && !choice.waits).map(|choice| choice.device);
@@ -418,6 +420,7 @@ impl Watcher {
         }
     }
 
+    /// In what these differ, in words.
     fn differ(&self, copies: &Copies, one: DevNo, other: DevNo) -> Option<String> {
         if one == other || self.is_one_disk(copies, one, other) {
             return None;
