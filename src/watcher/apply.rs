@@ -175,7 +175,11 @@ impl Watcher {
     fn reconcile(&mut self, now: Duration, vgid: Id) {
         let key = vgid.hyphenated();
         let newest = self.newest(vgid);
-        self.note_vg(vgid, newest.as_ref().map(|(_, text)| Rc::clone(text)));
+        let text = newest.as_ref().map(|(_, text)| Rc::clone(text));
+        let before = self.note_vg(vgid, text.clone());
+        if before.as_ref().map(Rc::as_ptr) != text.as_ref().map(Rc::as_ptr) {
+            before.iter().chain(&text).for_each(|text| self.note_named(text));
+        }
         match newest {
             None => {
                 if self.cache.vg(&key).is_some() && self.may_go_back(vgid) {

@@ -230,7 +230,7 @@ impl Watcher {
         }
     }
 
-    /// New metadata names the devices of its PVs, which may decide between copies that have none.
+    /// Metadata names the devices of its PVs, which may decide between copies that have none.
     pub(super) fn note_named(&mut self, text: &VgText) {
         let has_copies = |pvid: &&Id| self.duplicates.copies.get(pvid).is_some_and(|copies| copies.devices.len() > 1);
         let named = text.pvids.iter().filter(has_copies).copied().collect::<Vec<_>>();
