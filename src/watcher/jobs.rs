@@ -175,7 +175,7 @@ impl Watcher {
 
     fn conclude_on_partition(&mut self, now: Duration, id: JobId, pv: Box<Pv>, disk: Result<Verdict, ReadError>) {
         let job = self.jobs.get_mut(&id).expect("the caller has it");
-        job.disk_unread = matches!(disk, Err(_) | Ok(Verdict::Unreadable { .. }));
+        job.disk_unread = disk.as_ref().map_or(true, Verdict::is_all_unread);
         let (partition, is_unread) = (job.devno, job.disk_unread);
         let places = self.partitions_beside(partition);
         let unread = self.disk_of(id).filter(|_| is_unread);
