@@ -3,6 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use pvwatch::device::Stack;
 use pvwatch::id::Id;
 use pvwatch::inspect;
 use pvwatch::metadata::TextCache;
@@ -155,7 +156,7 @@ fn text_sum(image: &mut [u8], start: usize) -> Option<u32> {
 }
 
 fn look_at(verdict: &Verdict, size: u64) {
-    let _ = inspect::to_json("device", size, verdict).to_string();
+    let _ = inspect::to_json("device", size, verdict, &Stack::default()).to_string();
     let text = inspect::to_text("device", size, verdict);
     assert!(text.chars().all(|char| char == '\n' || !char.is_control()));
     let Verdict::Pv(pv) = verdict else { return };

@@ -511,7 +511,7 @@ impl<'o> Daemon<'o> {
                 self.clients.settled(id, api::reply(serde_json::json!({ "quarantined": names })));
             }
             Effect::Awaited(id) => self.answer_online(id),
-            Effect::ReadUsage => self.watcher.handle(now, watcher::Event::Usage(usage::read())),
+            Effect::ReadUsage => self.watcher.handle(now, watcher::Event::Usage(usage::read_mounts())),
             Effect::Publish(change) => {
                 let result = self.run_files.change(&change);
                 self.watcher.handle(now, watcher::Event::Published(result));

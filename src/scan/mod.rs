@@ -78,6 +78,16 @@ pub struct Pv {
     pub end_error: Option<ReadError>,
 }
 
+impl Verdict {
+    /// Whether not even the first bytes could be read.
+    pub fn is_all_unread(&self) -> bool {
+        match self {
+            Verdict::Unreadable { findings, .. } => !findings.iter().any(|finding| finding.code == Code::EndUnread),
+            Verdict::Pv(_) | Verdict::NotAPv { .. } | Verdict::Member { .. } => false,
+        }
+    }
+}
+
 impl Pv {
     pub fn is_in_use(&self) -> bool {
         is_in_use(self.ext_version, self.ext_flags)
@@ -130,11 +140,13 @@ impl Pv {
 /// What a partition is on which a PV was found, now that its disk has been read with its end: the
 /// label may be that of an array whose members have their superblocks there. The kernel looks for
 /// partitions on those, too. A superblock in one of the disk's partitions, these places, is not the
-/// disk's.
+/// disk's, unless the PV was made on something larger: then the kernel has cut the partition of a
+/// larger array where the disk ends.
 pub fn on_partition(mut pv: Box<Pv>, disk: Result<Verdict, ReadError>, partitions: &[Range<u64>]) -> Verdict {
     let unread = match disk {
         Ok(Verdict::Member { member, findings }) => {
-            if !partitions.iter().any(|place| place.contains(&member.offset)) {
+            let is_cut = pv.findings.iter().any(|finding| finding.code == Code::DeviceSmaller);
+            if is_cut || !partitions.iter().any(|place| place.contains(&member.offset)) {
                 return Verdict::Member { member, findings };
             }
             None
@@ -215,11 +227,6 @@ impl Scan {
             return (scan, Step::Done(Verdict::NotAPv { findings: Vec::new() }));
         }
         (scan, Step::Read(head))
-    }
-
-    /// Whether the first bytes could be read.
-    pub fn has_head(&self) -> bool {
-        self.known.read_before(ByteRange { offset: 0, length: 1 }).is_some()
     }
 
     /// Takes the result of the read that the last step asked for: exactly its bytes.
@@ -358,9 +365,8 @@ impl Scan {
             return member(owners.members.into_iter().chain(lesser).collect(), findings);
         }
         let Some(Labelled { mut pv, areas }) = label else {
-            if let (Some(_), Some(unread)) = (self.partitioned, owners.unread.first()) {
-                findings.push(end_unread(unread));
-                return Step::Done(Verdict::Unreadable { error: unread.1, findings });
+            if self.partitioned.is_some() {
+                return Step::Done(self.partitioned_disk(&owners.unread, findings));
             }
             if lesser.members.is_empty() {
                 findings.extend(owners.unread.first().map(end_unread));
@@ -383,6 +389,16 @@ impl Scan {
         }
         pv.findings = findings;
         self.read_areas(texts, pv, areas.into_iter(), None)
+    }
+
+    /// A disk that nobody claims, as far as it can be read: whoever says less than a label says less
+    /// than one in a partition, too.
+    fn partitioned_disk(&self, unread: &[(ByteRange, ReadError)], mut findings: Vec<Finding>) -> Verdict {
+        let Some(unread) = unread.iter().find(|(range, _)| !self.known.is_in_pv(range.offset)) else {
+            return Verdict::NotAPv { findings };
+        };
+        findings.push(end_unread(unread));
+        Verdict::Unreadable { error: unread.1, findings }
     }
 
     /// Goes on with the area under way and then the ones that are left, until a read is needed

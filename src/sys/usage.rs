@@ -6,9 +6,21 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-/// As of now. What cannot be read is left out: it is news for people, and nothing is decided by it.
+const MOUNTS: &str = "/proc/self/mountinfo";
+
+/// As of now. What cannot be read is left out.
 pub fn read() -> Usage {
-    Places { mounts: "/proc/self/mountinfo".into(), swaps: "/proc/swaps".into(), block: "/sys/block".into() }.read()
+    Places { mounts: MOUNTS.into(), swaps: "/proc/swaps".into(), block: "/sys/block".into() }.read()
+}
+
+/// Only what is mounted: it may decide between copies of a PV, of which there may be very many. The
+/// rest, for which all devices are gone through, is news for people.
+pub fn read_mounts() -> Usage {
+    let by = mounts(&text(Path::new(MOUNTS))).into_iter();
+    by.fold(Usage::default(), |mut usage, (devno, place)| {
+        usage.by.entry(devno).or_default().push(Use::Mounted(place));
+        usage
+    })
 }
 
 struct Places {
@@ -176,6 +188,7 @@ mod tests {
         assert_eq!(uses(), []);
         above.attach(below.node()).unwrap();
         assert_eq!(uses(), [Use::Loop("loop68".into())]);
+        assert_eq!(read_mounts().by.get(&below.devno()), None);
         above.detach();
         // A file is no device.
         assert!(read().by.values().flatten().all(|found| *found != Use::Loop("loop67".into())));
@@ -191,9 +204,10 @@ mod tests {
             println!("skipped: a real mount");
             return;
         }
-        let seen = uses();
+        let (seen, mounted) = (uses(), read_mounts().by.remove(&below.devno()));
         assert!(run("umount", &[directory.path()]));
         assert_eq!(seen, [Use::Mounted(directory.path().display().to_string())]);
+        assert_eq!(mounted, Some(seen));
         assert_eq!(uses(), []);
     }
 }

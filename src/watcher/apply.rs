@@ -41,11 +41,7 @@ impl Watcher {
         for pvid in [before, wrong, after].into_iter().flatten().collect::<BTreeSet<_>>() {
             self.choose(pvid, &mut changed);
         }
-        let vgids = changed.vgids.clone();
         self.finish(now, changed);
-        for vgid in vgids.into_iter().chain(self.text_of(devno).map(|text| text.vgid)) {
-            self.note_named(vgid);
-        }
     }
 
     /// The PV is on this device, and in the cache on no other.
@@ -179,7 +175,11 @@ impl Watcher {
     fn reconcile(&mut self, now: Duration, vgid: Id) {
         let key = vgid.hyphenated();
         let newest = self.newest(vgid);
-        self.note_vg(vgid, newest.as_ref().map(|(_, text)| Rc::clone(text)));
+        let text = newest.as_ref().map(|(_, text)| Rc::clone(text));
+        let before = self.note_vg(vgid, text.clone());
+        if before.as_ref().map(Rc::as_ptr) != text.as_ref().map(Rc::as_ptr) {
+            before.iter().chain(&text).for_each(|text| self.note_named(text));
+        }
         match newest {
             None => {
                 if self.cache.vg(&key).is_some() && self.may_go_back(vgid) {

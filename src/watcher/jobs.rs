@@ -178,9 +178,8 @@ impl Watcher {
 
     fn conclude_on_partition(&mut self, now: Duration, id: JobId, pv: Box<Pv>, disk: Result<Verdict, ReadError>) {
         let job = self.jobs.get_mut(&id).expect("the caller has it");
-        let has_head = job.scan.as_ref().is_some_and(Scan::has_head);
-        let is_unread = matches!(disk, Err(_) | Ok(Verdict::Unreadable { .. }));
-        (job.disk_unread, job.end_unread) = (is_unread && !has_head, is_unread && has_head);
+        job.disk_unread = disk.as_ref().map_or(true, Verdict::is_all_unread);
+        job.end_unread = !job.disk_unread && matches!(disk, Ok(Verdict::Unreadable { .. }));
         let (partition, is_unread) = (job.devno, job.disk_unread);
         let places = self.partitions_beside(partition);
         let unread = self.disk_of(id).filter(|_| is_unread);

@@ -230,9 +230,8 @@ impl Watcher {
         }
     }
 
-    /// The metadata of a VG names the devices of its PVs, which may decide between copies that have none.
-    pub(super) fn note_named(&mut self, vgid: Id) {
-        let Some((_, text)) = self.newest(vgid) else { return };
+    /// Metadata names the devices of its PVs, which may decide between copies that have none.
+    pub(super) fn note_named(&mut self, text: &VgText) {
         let has_copies = |pvid: &&Id| self.duplicates.copies.get(pvid).is_some_and(|copies| copies.devices.len() > 1);
         let named = text.pvids.iter().filter(has_copies).copied().collect::<Vec<_>>();
         for pvid in named {

@@ -370,13 +370,15 @@ impl Watcher {
         self.online.truth.device(devno, candidate, holds);
     }
 
-    /// Notes the newest text of a VG.
-    pub(super) fn note_vg(&mut self, vgid: Id, text: Option<Rc<VgText>>) {
+    /// Notes the newest text of a VG. The one before.
+    pub(super) fn note_vg(&mut self, vgid: Id, text: Option<Rc<VgText>>) -> Option<Rc<VgText>> {
         let text = text.map(|text| {
             let is_kept = self.is_kept(&text);
             (text, is_kept)
         });
+        let before = self.online.truth.vgs.get(&vgid).map(|vg| Rc::clone(&vg.text));
         self.online.truth.vg(vgid, text);
+        before
     }
 
     fn is_kept(&self, text: &VgText) -> bool {

@@ -2,7 +2,9 @@ use super::super::tests::{Bench, SIZE, devno, member, on_array, pvid};
 use super::*;
 use crate::conf::Settings;
 use crate::device::{Holder, Path, Stack};
+use crate::ondisk::image::{PvSpec, pv_image};
 use crate::pvscan::Found;
+use crate::scan::{Code, ReadError};
 
 const PARTITION: u32 = 1;
 
@@ -48,6 +50,52 @@ fn a_superblock_in_a_partition_is_not_the_disks() {
     assert_eq!(bench.place(0), Some(PARTITION));
 }
 
+/// Of an array that is larger than the disk, the kernel finds partitions that are longer than that.
+#[test]
+fn a_superblock_in_a_partition_that_is_cut_is_the_disks() {
+    let pv = pv_image(&PvSpec { dev_size: Some(2 * SIZE), ..PvSpec::orphan(pvid(0)) });
+    let mut bench = Bench::unstarted(&[on_array(&zeros()), pv]);
+    make_partition(&mut bench, SIZE - 4096 - 8192);
+    bench.run();
+    assert_eq!(bench.place(0), None);
+}
+
+#[test]
+fn what_is_less_than_a_label_is_less_than_one_in_a_partition() {
+    let mut disk = zeros();
+    disk[1024..1029].copy_from_slice(&[1, 0, 0, 0, 1]);
+    disk[4086..4096].copy_from_slice(b"SWAPSPACE2");
+    let bench = partition(disk, 1 << 20);
+    assert!(bench.watcher.devices()[&devno(0)].seen.as_ref().unwrap().content.member().is_some());
+    assert_eq!(bench.place(0), Some(PARTITION));
+}
+
+#[test]
+fn a_partition_of_an_arrays_member_stays_none_when_the_end_of_the_disk_cannot_be_read() {
+    let mut bench = Bench::unstarted(&[on_array(&zeros()), member(0, 1, &[0])]);
+    make_partition(&mut bench, 0);
+    bench.disk(PARTITION).facts.size = 3 << 20;
+    bench.run();
+    assert_eq!(bench.place(0), None);
+    bench.disk(0).read_error = Some(5);
+    bench.touch(PARTITION, Cause::Written);
+    bench.at(1_000);
+    let reason = Reason::Read(ReadError::Io(5));
+    assert_eq!((bench.place(0), bench.reason(PARTITION), bench.reason(0)), (None, Some(reason), None));
+    bench.disk(0).read_error = None;
+    bench.at(60_000);
+    assert_eq!((bench.place(0), bench.reason(PARTITION)), (None, None));
+    // Of one that was never read in full it is told.
+    let mut bench = Bench::unstarted(&[zeros(), member(0, 1, &[0])]);
+    make_partition(&mut bench, 0);
+    bench.disk(PARTITION).facts.size = 3 << 20;
+    bench.disk(0).read_error = Some(5);
+    bench.run();
+    assert_eq!((bench.place(0), bench.opens[&0]), (Some(PARTITION), 2));
+    let findings = &bench.watcher.devices()[&devno(PARTITION)].pv().unwrap().findings;
+    assert!(findings.iter().any(|finding| finding.code == Code::EndUnread), "{findings:?}");
+}
+
 #[test]
 fn a_disk_that_cannot_be_read_leaves_its_partition_a_pv() {
     let mut bench = partition(zeros(), 1 << 20);
@@ -87,7 +135,8 @@ fn a_disk_that_fails_under_its_partition_is_tried_again() {
 #[test]
 fn a_disk_whose_end_cannot_be_read_is_tried_again_for_its_partition() {
     let mut bench = Bench::unstarted(&[on_array(&zeros()), member(0, 1, &[0])]);
-    make_partition(&mut bench, u64::MAX / 2);
+    make_partition(&mut bench, 1 << 20);
+    bench.disk(PARTITION).facts.size = 1 << 20;
     bench.disk(0).read_error = Some(5);
     bench.run();
     assert_eq!(bench.place(0), Some(PARTITION));

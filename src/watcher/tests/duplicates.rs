@@ -448,3 +448,22 @@ fn disks_with_one_wwid_that_go_on_being_different_are_not_one() {
     bench.touch(0, Cause::Uevent("change"));
     assert_eq!((bench.seqno(), bench.differs(), bench.watcher.copies(pvid(0)).count()), (Some(7), None, 2));
 }
+
+/// What a client pushes is no news when it is read, but then it counts.
+#[test]
+fn the_metadata_of_a_vg_names_the_device_when_it_is_read() {
+    let mut bench = Bench::unstarted(&[orphan(0), orphan(0), member(1, 1, &[0, 1])]);
+    bench.disk(0).facts.dm_uuid = Some("CRYPT-x".into());
+    bench.disk(1).facts.name = "pv0".into();
+    bench.disk(2).held = true;
+    bench.run();
+    let text = String::from_utf8(vg_text("vg", vgid(), 1, &[(pvid(0), SIZE), (pvid(1), SIZE)])).unwrap();
+    let body = &text[text.find('{').unwrap()..text.find("\n# Generated").unwrap()];
+    bench.request(&format!("request=\"vg_update\"\ntoken=\"skip\"\nvgname=\"vg\"\nmetadata {body}"));
+    assert_eq!((bench.place(0), bench.because(1)), (Some(0), Some(Because::DeviceMapper)));
+    bench.release(2);
+    bench.touch(2, Cause::Uevent("change"));
+    assert_eq!((bench.place(0), bench.because(0)), (Some(1), Some(Because::Name)));
+    bench.remove(2);
+    assert_eq!((bench.place(0), bench.because(1)), (Some(0), Some(Because::DeviceMapper)));
+}
