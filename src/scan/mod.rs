@@ -217,6 +217,11 @@ impl Scan {
         (scan, Step::Read(head))
     }
 
+    /// Whether the first bytes could be read.
+    pub fn has_head(&self) -> bool {
+        self.known.read_before(ByteRange { offset: 0, length: 1 }).is_some()
+    }
+
     /// Takes the result of the read that the last step asked for: exactly its bytes.
     ///
     /// Panics after the last step.
@@ -353,6 +358,10 @@ impl Scan {
             return member(owners.members.into_iter().chain(lesser).collect(), findings);
         }
         let Some(Labelled { mut pv, areas }) = label else {
+            if let (Some(_), Some(unread)) = (self.partitioned, owners.unread.first()) {
+                findings.push(end_unread(unread));
+                return Step::Done(Verdict::Unreadable { error: unread.1, findings });
+            }
             if lesser.members.is_empty() {
                 findings.extend(owners.unread.first().map(end_unread));
                 return Step::Done(Verdict::NotAPv { findings });

@@ -236,10 +236,19 @@ fn while_it_lasts<T>(looked: io::Result<T>) -> io::Result<Option<T>> {
 }
 
 /// A file without its newline. `None` when it is not there, or not any more.
+///
+/// Most of it are the kernel's own words. Names that a disk gives itself, or somebody a map, need
+/// not be text: that is escaped, so that two of them do not become one.
 fn read(directory: &Path, name: &str) -> io::Result<Option<String>> {
     let path = directory.join(name);
-    match fs::read_to_string(&path) {
-        Ok(text) => Ok(Some(text.trim_end_matches('\n').to_owned())),
+    match fs::read(&path) {
+        Ok(bytes) => {
+            let text = String::from_utf8(bytes).unwrap_or_else(|error| {
+                let bytes = error.as_bytes();
+                bytes.strip_suffix(b"\n").unwrap_or(bytes).escape_ascii().to_string()
+            });
+            Ok(Some(text.trim_end_matches('\n').to_owned()))
+        }
         // A file opened before its device went says ENODEV.
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV | libc::ENOTDIR)) => Ok(None),
         Err(error) => Err(error),
@@ -305,6 +314,30 @@ mod tests {
                 Err(found) => panic!("{found:?}"),
             }
         }
+    }
+
+    #[test]
+    fn names_need_not_be_text() {
+        let device = "MAJOR=8\nMINOR=0\nDEVNAME=sda\nDEVTYPE=disk\n";
+        let map = "MAJOR=252\nMINOR=0\nDEVNAME=dm-0\nDEVTYPE=disk\n";
+        let tree = Tree::new(&[
+            ("sda", &[("uevent", device), ("size", "100\n"), ("dev", "8:0\n"), ("device/wwid", "")]),
+            ("dm-0", &[("uevent", map), ("size", "100\n"), ("dev", "252:0\n"), ("dm/name", ""), ("dm/uuid", "x\n")]),
+        ]);
+        tree.stack("dm-0", "sda");
+        fs::write(tree.0.path().join("devices/sda/device/wwid"), b"disk\xff\n").unwrap();
+        fs::write(tree.0.path().join("devices/dm-0/dm/name"), b"m\xfe\n").unwrap();
+        let facts = |devno| tree.sysfs().facts(DevNo::parse(devno).unwrap()).unwrap().unwrap();
+        let number = |(devno, path): (&str, &str)| {
+            fs::create_dir_all(tree.0.path().join("dev/block")).unwrap();
+            symlink(tree.0.path().join("devices").join(path), tree.0.path().join("dev/block").join(devno)).unwrap();
+        };
+        [("8:0", "sda"), ("252:0", "dm-0")].into_iter().for_each(number);
+        let disk = facts("8:0");
+        assert_eq!(disk.path.unwrap().wwid.as_deref(), Some("disk\\xff"));
+        assert_eq!(disk.stack.holders[0].dm_name.as_deref(), Some("m\\xfe"));
+        assert_eq!(facts("252:0").dm_name.as_deref(), Some("m\\xfe"));
+        assert_eq!(tree.sysfs().enumerate().unwrap().len(), 2);
     }
 
     #[test]

@@ -41,7 +41,11 @@ impl Watcher {
         for pvid in [before, wrong, after].into_iter().flatten().collect::<BTreeSet<_>>() {
             self.choose(pvid, &mut changed);
         }
+        let vgids = changed.vgids.clone();
         self.finish(now, changed);
+        for vgid in vgids.into_iter().chain(self.text_of(devno).map(|text| text.vgid)) {
+            self.note_named(vgid);
+        }
     }
 
     /// The PV is on this device, and in the cache on no other.
@@ -150,13 +154,15 @@ impl Watcher {
         self.newest_of(text.vgid, |devno| self.is_trusted(devno)).is_some_and(|(_, newest)| newest.seqno > text.seqno)
     }
 
-    /// The newest metadata of the VG on any device. Of two that differ at the same seqno, the one
-    /// in the cache; else that of the lower device number.
+    /// The newest metadata of the VG. What is on a copy that may be the wrong one counts only where
+    /// no other PV says anything: a clone may have lost the rest of its VG.
     pub(super) fn newest(&self, vgid: Id) -> Option<(DevNo, Rc<VgText>)> {
-        self.newest_of(vgid, |_| true)
+        let is_certain = |devno| self.pv_of(devno).is_some_and(|pvid| !self.is_ambiguous(pvid));
+        self.newest_of(vgid, is_certain).or_else(|| self.newest_of(vgid, |_| true))
     }
 
-    /// The same among some of the devices.
+    /// The newest on some of the devices. Of two that differ at the same seqno, the one in the cache;
+    /// else that of the lower device number.
     pub(super) fn newest_of(&self, vgid: Id, counts: impl Fn(DevNo) -> bool) -> Option<(DevNo, Rc<VgText>)> {
         let holders = self.holders.get(&vgid)?.iter().filter(|devno| counts(**devno));
         let cached = self.cache.vg(&vgid.hyphenated());
@@ -187,7 +193,6 @@ impl Watcher {
                 if self.differs(&text, &key) {
                     // Metadata comes from a checked text with seqno > 0, or was refused before.
                     let _ = self.cache.vg_update(new);
-                    self.note_named(&text);
                 } else if self.cache.vg(&key).is_some_and(|vg| {
                     vg.invalid() && vg.external_version().is_some_and(|version| (1..=text.seqno).contains(&version))
                 }) {

@@ -113,6 +113,9 @@ pub struct Seen {
     pub ended: Duration,
     /// The end of the first read that showed this content.
     pub content_since: Duration,
+    /// This job has read it. Those from the other on began after the content was first known.
+    pub(super) job: JobId,
+    pub(super) known_to: JobId,
     /// A read that came later confirmed it as outdated.
     pub reported_outdated: bool,
 }

@@ -15,6 +15,7 @@ pub type JobId = u64;
 
 #[derive(Debug)]
 pub(super) struct Job {
+    id: JobId,
     pub(super) devno: DevNo,
     /// Which of the device's reads this is.
     read: u64,
@@ -27,6 +28,8 @@ pub(super) struct Job {
     on_partition: Option<Box<Pv>>,
     /// The disk of the partition could not be read.
     disk_unread: bool,
+    /// It could, but not its end.
+    end_unread: bool,
     /// `None` until the device is open.
     scan: Option<Scan>,
     /// The reader died over it once.
@@ -59,6 +62,7 @@ impl Watcher {
         self.counters.scans += 1;
         let device = self.devices.get_mut(&devno).expect("the caller has it");
         let job = Job {
+            id,
             devno,
             read: device.start(id),
             cause: device.cause,
@@ -68,6 +72,7 @@ impl Watcher {
             is_partition: device.facts.partition,
             on_partition: None,
             disk_unread: false,
+            end_unread: false,
             scan: None,
             second_try,
         };
@@ -173,7 +178,9 @@ impl Watcher {
 
     fn conclude_on_partition(&mut self, now: Duration, id: JobId, pv: Box<Pv>, disk: Result<Verdict, ReadError>) {
         let job = self.jobs.get_mut(&id).expect("the caller has it");
-        job.disk_unread = matches!(disk, Err(_) | Ok(Verdict::Unreadable { .. }));
+        let has_head = job.scan.as_ref().is_some_and(Scan::has_head);
+        let is_unread = matches!(disk, Err(_) | Ok(Verdict::Unreadable { .. }));
+        (job.disk_unread, job.end_unread) = (is_unread && !has_head, is_unread && has_head);
         let (partition, is_unread) = (job.devno, job.disk_unread);
         let places = self.partitions_beside(partition);
         let unread = self.disk_of(id).filter(|_| is_unread);
@@ -207,6 +214,8 @@ impl Watcher {
             }
             Verdict::Pv(pv) => match pv.read_error.or(pv.end_error) {
                 Some(error) if self.knows_more(id, &pv) => return self.fail(now, id, Reason::Read(error)),
+                // The disk shows itself well, so nothing but another try will tell.
+                Some(error) if self.jobs[&id].end_unread => (Content::Pv(pv), Some(error)),
                 // A PV, but not all of it could be read.
                 Some(error) if pv.read_error.is_some() && pv.vg.is_none() => (Content::Pv(pv), Some(error)),
                 _ => (Content::Pv(pv), None),
@@ -404,6 +413,8 @@ impl Watcher {
         let is_new = same.is_none();
         device.seen = Some(Seen {
             content_since: same.map_or(now, |seen| seen.content_since),
+            job: job.id,
+            known_to: same.map_or(self.next_job, |seen| seen.known_to),
             content,
             diskseq: job.diskseq,
             cause: job.cause,

@@ -71,7 +71,7 @@ pub(super) struct Disk {
     pub(super) held: bool,
     pub(super) open_error: Option<i32>,
     /// Of reads behind the head.
-    read_error: Option<i32>,
+    pub(super) read_error: Option<i32>,
     pub(super) facts: Facts,
 }
 

@@ -26,12 +26,14 @@ pub enum Choice {
     Any(Vec<DevNo>),
     /// On none, since these differ.
     Ambiguous(Vec<DevNo>),
+    /// On one of these or on none: which VG it is in decides.
+    Untold(Vec<DevNo>),
 }
 
 impl Choice {
     pub fn devnos(&self) -> &[DevNo] {
         match self {
-            Choice::Any(devnos) | Choice::Ambiguous(devnos) => devnos,
+            Choice::Any(devnos) | Choice::Ambiguous(devnos) | Choice::Untold(devnos) => devnos,
         }
     }
 }
@@ -44,40 +46,37 @@ pub fn choose(world: &World, pv: u8) -> Choice {
     let texts = disks.clone().filter_map(|(_, disk)| disk.content.text());
     // Each text says where the PV was when it was written; if they disagree, none is believed.
     let on = |text: &Rc<Vg>| Some(text.on[text.pvs.iter().position(|other| *other == pv)?]);
+    // Nor is what comes after the name: the choice may be between a snapshot and its origin.
     let mut said = texts.clone().filter_map(on).collect::<BTreeSet<_>>();
+    let counts = said.len() < 2;
+    let mut hints = vec![said.pop_first().filter(|_| said.is_empty())];
     if texts.count() == 0 {
-        // Where no copy says anything, its VG does.
-        let listing = newest_texts(world).into_iter().filter(|text| text.pvs.contains(&pv));
-        let hints = listing.map(|text| (text.id, on(text))).collect::<BTreeSet<_>>();
-        if hints.len() == 1 {
-            said.extend(hints.into_iter().filter_map(|(_, on)| on));
-        }
+        // Where no copy says anything, the VG that it is in does, whichever that is.
+        let listing = world.disks.values().filter_map(|disk| disk.content.text());
+        hints.extend(listing.filter(|text| text.pvs.contains(&pv)).map(on));
     }
-    let rank = |devno: &DevNo, disk: &Disk| {
-        let is_named = said.len() == 1 && said.contains(&devno.minor);
-        let is_dm = disk.dm_uuid(*devno).is_some();
-        (
-            world.has_lvs(*devno),
-            disk.fits_label(),
-            is_named,
-            disk.mounted,
-            is_dm,
-            !disk.on.is_empty() && !disk.is_partition(),
-        )
+    let best = |hint: Option<u32>| {
+        let rank = |devno: &DevNo, disk: &Disk| {
+            let is_named = hint == Some(devno.minor);
+            let is_dm = disk.dm_uuid(*devno).is_some();
+            let is_stacked = !disk.on.is_empty() && !disk.is_partition();
+            let rest = (is_named, disk.mounted, is_dm, is_stacked);
+            (world.has_lvs(*devno), disk.fits_label(), Some(rest).filter(|_| counts))
+        };
+        let best = disks.clone().map(|(devno, disk)| rank(devno, disk)).max();
+        disks.clone().filter(move |(devno, disk)| Some(rank(devno, disk)) == best).collect::<BTreeMap<_, _>>()
     };
-    let best = disks.clone().map(|(devno, disk)| rank(devno, disk)).max();
-    let best = disks.filter(|(devno, disk)| Some(rank(devno, disk)) == best).collect::<Vec<_>>();
-    let devnos = best.iter().map(|(devno, _)| **devno).collect();
-    let same = best.iter().all(|(_, disk)| disk.content.shows() == best[0].1.content.shows());
-    if same { Choice::Any(devnos) } else { Choice::Ambiguous(devnos) }
-}
-
-/// Of each VG.
-fn newest_texts(world: &World) -> Vec<&Rc<Vg>> {
-    let ours = world.disks.iter().filter(|(devno, _)| world.is_ours(**devno));
-    let texts = ours.filter_map(|(_, disk)| disk.content.text()).collect::<Vec<_>>();
-    let is_newest = |text: &&Rc<Vg>| !texts.iter().any(|other| other.id == text.id && other.seqno > text.seqno);
-    texts.iter().copied().filter(is_newest).collect()
+    let bests = hints.into_iter().map(best).collect::<Vec<_>>();
+    let is_same = |best: &BTreeMap<&DevNo, &Disk>| {
+        let mut shown = best.values().map(|disk| disk.content.shows());
+        shown.next().is_none_or(|first| shown.all(|other| other == first))
+    };
+    let devnos = bests.iter().flat_map(BTreeMap::keys).map(|devno| **devno).collect();
+    match bests.iter().filter(|best| is_same(best)).count() {
+        0 => Choice::Ambiguous(devnos),
+        same if same == bests.len() => Choice::Any(devnos),
+        _ => Choice::Untold(devnos),
+    }
 }
 
 /// Every copy says of which device it is one.
@@ -128,6 +127,11 @@ pub fn check(watcher: &mut Watcher, now: Duration, world: &World, expect: &Expec
             }
             continue;
         }
+        if !listed.contains_key(&key)
+            && let Choice::Untold(_) = choose(world, *pv)
+        {
+            continue;
+        }
         let shown = listed.get(&key).ok_or_else(|| format!("PV {pv} is not listed"))?;
         let device = shown.int("device").expect("a device").cast_unsigned();
         let copy = copies.iter().find(|(devno, _)| devno.to_dev_t() == device);
@@ -151,13 +155,16 @@ pub fn check(watcher: &mut Watcher, now: Duration, world: &World, expect: &Expec
         return Err("the cache is disabled".to_owned());
     }
     check_copies(watcher, &copies, &chosen)?;
-    // What may be on one of several disks is of the VG that is there, too.
+    // What may be on one of several disks says only of which VGs nobody else says anything.
     let ambiguous = copies.iter().filter(|(pv, _)| !chosen.contains_key(pv)).flat_map(|(pv, copies)| {
         let best = choose(world, *pv);
         copies.iter().filter(move |(devno, _)| best.devnos().contains(devno)).map(|(_, content)| *content)
     });
+    let certain = chosen.values().filter_map(|(_, content)| content.text()).collect::<Vec<_>>();
+    let is_only_there = |text: &&Rc<Vg>| !certain.iter().any(|other| other.id == text.id);
+    let ambiguous = ambiguous.filter_map(Content::text).filter(is_only_there);
     let mut newest: BTreeMap<u8, Vec<&Rc<Vg>>> = BTreeMap::new();
-    for text in chosen.values().map(|(_, content)| *content).chain(ambiguous).filter_map(Content::text) {
+    for text in certain.iter().copied().chain(ambiguous) {
         let texts = newest.entry(text.id).or_default();
         if texts.first().is_some_and(|best| best.seqno < text.seqno) {
             texts.clear();

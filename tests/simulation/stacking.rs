@@ -48,6 +48,8 @@ struct Last {
     pending_since: Option<Duration>,
     /// There was no reason to wait for a map, or none any more.
     was_free: bool,
+    /// It had been read and was in no trouble, this time and the time before.
+    was_known: [bool; 2],
 }
 
 impl Sim {
@@ -371,9 +373,17 @@ impl Sim {
         };
         let same = |last: &Last| last.facts.diskseq == facts.diskseq;
         let last = self.told.devices.remove(&devno).filter(same);
-        let mut last = last.unwrap_or(Last { facts: Facts::default(), pending_since: None, was_free: false });
+        let mut last = last.unwrap_or(Last {
+            facts: Facts::default(),
+            pending_since: None,
+            was_free: false,
+            was_known: [false; 2],
+        });
         last.facts = facts.clone();
         last.was_free |= excused;
+        let device = self.watcher.devices().get(&devno);
+        let is_known = device.is_some_and(|device| device.seen.is_some() && device.quarantine.is_none());
+        last.was_known = [last.was_known[1], is_known];
         match self.world.standing(facts) {
             Standing::Free => last.was_free = true,
             Standing::Pending => last.pending_since = last.pending_since.or(Some(self.now)),
@@ -396,7 +406,7 @@ impl Sim {
         }
         assert!(last.facts.dm_uuid.as_ref().is_none_or(|uuid| !uuid.starts_with("LVM-")), "{devno} is opened, an LV");
         let device = &self.watcher.devices()[&devno];
-        let is_known = device.seen.is_some() && device.quarantine.is_none();
+        let is_known = last.was_known == [true; 2] && device.seen.is_some() && device.quarantine.is_none();
         let is_for_partition = self.world.partitions(devno).next().is_some();
         assert!(
             device.cause != Cause::Stacked || !is_known || is_for_partition,

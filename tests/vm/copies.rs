@@ -52,8 +52,6 @@ fn a_snapshot_of_a_pv() {
     scene.is_on("/dev/mapper/origin", &[&a, "/dev/mapper/snap"]);
     scene.step("vgchange -q -an vg0; dmsetup remove --retry origin; udevadm settle");
     scene.is_on(&a, &["/dev/mapper/snap"]);
-    // The snapshot has metadata of its own from now on, which name it.
-    scene.step("vgchange -q --addtag snap --devices /dev/mapper/snap vg0; udevadm settle");
     scene.step("dmsetup remove --retry snap; udevadm settle");
     scene.is_on(&a, &[]);
     scene.end();

@@ -6,6 +6,7 @@
 //! | none is better, and all are the same | it is where it was, else where it was seen first |
 //! | none is better, and they differ | the choice is ambiguous: the PV is nowhere |
 //! | they have one WWID | they are paths to one disk, which is no duplicate of itself |
+//! | they have one WWID, and go on showing different things | they are not |
 //!
 //! What each device showed when it was read last counts. A device that could take the place of one
 //! that is gone is read again before it does.
@@ -18,7 +19,7 @@ use crate::device::{Facts, Usage, Use};
 use crate::devno::DevNo;
 use crate::id::Id;
 use crate::metadata::VgText;
-use rank::{Rank, difference};
+use rank::{Names, Rank, difference};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
@@ -32,6 +33,8 @@ pub(super) struct Copies {
     devices: BTreeSet<DevNo>,
     /// To be read again before the PV may be there: where it was, it is not any more.
     unsure: BTreeSet<DevNo>,
+    /// WWIDs that several disks have.
+    shared_wwids: BTreeSet<String>,
     choice: Option<Choice>,
 }
 
@@ -172,6 +175,9 @@ impl Watcher {
         let Some(copies) = self.duplicates.copies.get_mut(&pvid) else { return };
         copies.devices.remove(&devno);
         copies.unsure.remove(&devno);
+        if copies.devices.len() < 2 {
+            copies.shared_wwids.clear();
+        }
         let was_there = copies.choice.as_ref().is_some_and(|choice| {
             choice.device == devno
                 || choice.ambiguity.as_ref().is_some_and(|ambiguity| ambiguity.devices.contains(&devno))
@@ -224,8 +230,9 @@ impl Watcher {
         }
     }
 
-    /// New metadata names the devices of its PVs, which may decide between copies that have none.
-    pub(super) fn note_named(&mut self, text: &VgText) {
+    /// The metadata of a VG names the devices of its PVs, which may decide between copies that have none.
+    pub(super) fn note_named(&mut self, vgid: Id) {
+        let Some((_, text)) = self.newest(vgid) else { return };
         let has_copies = |pvid: &&Id| self.duplicates.copies.get(pvid).is_some_and(|copies| copies.devices.len() > 1);
         let named = text.pvids.iter().filter(has_copies).copied().collect::<Vec<_>>();
         for pvid in named {
@@ -268,6 +275,7 @@ impl Watcher {
     /// Chooses among the copies as they are, now.
     fn elect(&mut self, pvid: Id, was_read: bool, changed: &mut Changed) {
         self.duplicates.due.remove(&pvid);
+        self.doubt_wwids(pvid);
         let Some(copies) = self.duplicates.copies.get(&pvid) else { return };
         let choice = self.best(pvid, copies);
         let copies = self.duplicates.copies.get_mut(&pvid).expect("found above");
@@ -281,33 +289,88 @@ impl Watcher {
 
     /// Whether the device was to be read again and will not be for now.
     fn has_failed(&self, copies: &Copies, devno: DevNo) -> bool {
-        let is_to_come = |devno: &DevNo| {
-            self.touched.contains_key(devno)
-                || self.examining.contains_key(devno)
-                || self.devices.get(devno).is_some_and(|device| !device.is_quiet())
-        };
-        copies.unsure.contains(&devno) && !is_to_come(&devno)
+        copies.unsure.contains(&devno) && !self.is_to_be_read(devno)
+    }
+
+    fn is_to_be_read(&self, devno: DevNo) -> bool {
+        self.touched.contains_key(&devno)
+            || self.examining.contains_key(&devno)
+            || self.devices.get(&devno).is_some_and(|device| !device.is_quiet())
+    }
+
+    /// Looks for WWIDs that are no proof of one disk. What is written by one path is soon found on
+    /// the others, and nothing goes back: two that show different things, and do so again when both
+    /// are known, are two disks.
+    fn doubt_wwids(&mut self, pvid: Id) {
+        let mut by_disk: BTreeMap<_, Vec<DevNo>> = BTreeMap::new();
+        for devno in self.copies(pvid).filter(|devno| self.shows_all(*devno)) {
+            if let Some((wwid, partition)) = self.disk_by_wwid(devno) {
+                by_disk.entry((wwid.to_owned(), partition)).or_default().push(devno);
+            }
+        }
+        let mut again = BTreeSet::new();
+        for ((wwid, _), devices) in by_disk {
+            let Some((one, others)) = devices.split_first() else { continue };
+            for other in others {
+                let seen = [one, other].map(|devno| self.devices[devno].seen.as_ref().expect("it shows all"));
+                let [Some(first), Some(second)] = seen.map(|seen| seen.content.pv()) else { continue };
+                if differ_in(first, second).is_none() || [one, other].iter().any(|devno| self.is_to_be_read(**devno)) {
+                    continue;
+                }
+                let both_known = seen[0].known_to.max(seen[1].known_to);
+                let unconfirmed = [(*one, *other), (*other, *one)];
+                let unconfirmed = unconfirmed.into_iter().zip(seen).filter(|(_, seen)| seen.job < both_known);
+                let unconfirmed = unconfirmed.map(|(devnos, _)| devnos).collect::<Vec<_>>();
+                if unconfirmed.is_empty() {
+                    let copies = self.duplicates.copies.get_mut(&pvid).expect("it has devices");
+                    copies.shared_wwids.insert(wwid.clone());
+                } else {
+                    again.extend(unconfirmed);
+                }
+            }
+        }
+        for (devno, because_of) in again {
+            self.read_too(devno, Cause::CopyChanged, because_of);
+        }
+    }
+
+    /// Whether the device can be read again, and was read in full.
+    fn shows_all(&self, devno: DevNo) -> bool {
+        self.devices.get(&devno).is_some_and(|device| {
+            device.may_be_read() && device.quarantine.is_none() && device.pv().is_some_and(|pv| pv.read_error.is_none())
+        })
     }
 
     /// The best device; ambiguous if another is as good and not the same. `None` if none can be had.
     fn best(&self, pvid: Id, copies: &Copies) -> Option<Choice> {
-        let hint = if copies.devices.len() > 1 { self.hint(pvid, copies) } else { None };
+        let (hint, names) = if copies.devices.len() > 1 { self.hint(pvid, copies) } else { (None, Names::Agree) };
         let current = copies.choice.as_ref().filter(|choice| self.ready && !choice.waits).map(|choice| choice.device);
         let ranks = copies.devices.iter().map(|devno| (*devno, self.rank(*devno, hint.as_deref(), current)));
         let ranks = ranks.collect::<BTreeMap<_, _>>();
         let eligible = ranks.iter().filter(|(devno, _)| !self.has_failed(copies, **devno));
-        let (mut device, rank) = eligible.max_by_key(|(_, rank)| **rank).map(|(devno, rank)| (*devno, *rank))?;
-        let equals = ranks.iter().filter(|(_, other)| !other.is_below(&rank)).map(|(devno, _)| *devno);
+        let (mut device, rank) =
+            eligible.clone().max_by_key(|(_, rank)| **rank).map(|(devno, rank)| (*devno, *rank))?;
+        let equals = ranks.iter().filter(|(_, other)| !other.is_below(&rank, names)).map(|(devno, _)| *devno);
         let equals = equals.collect::<BTreeSet<_>>();
-        let differs = equals.iter().find_map(|other| self.differ(device, *other));
+        // In the order in which they will be named.
+        let first = *equals.first()?;
+        let differs = equals.iter().find_map(|other| self.differ(copies, first, *other));
         let ambiguity = differs.map(|differs| Ambiguity { devices: equals.clone(), differs });
         if ambiguity.is_some() {
             device = current.filter(|current| equals.contains(current)).unwrap_or(device);
+        } else if !self.devices[&device].can_be_read() {
+            // One that shows the same is as good, and what is written there then counts.
+            let is_as_good = |devno: &DevNo| {
+                self.devices[devno].can_be_read()
+                    && (current == Some(*devno) || self.differ(copies, device, *devno).is_none())
+            };
+            let readable = eligible.filter(|(devno, _)| is_as_good(devno)).max_by_key(|(_, rank)| **rank);
+            device = readable.map_or(device, |(devno, _)| *devno);
         }
         let rank = ranks[&device];
         let others = ranks.iter().filter(|(other, _)| **other != device).map(|(other, lower)| {
             let because = if *lower > rank { Because::Readable } else { rank.because(lower) };
-            (*other, Other { because, is_path: self.is_one_disk(device, *other) })
+            (*other, Other { because, is_path: self.is_one_disk(copies, device, *other) })
         });
         Some(Choice { device, others: others.collect(), ambiguity, waits: copies.unsure.contains(&device) })
     }
@@ -338,7 +401,7 @@ impl Watcher {
 
     /// The name that the device of the PV had when the metadata was written. Where the copies say
     /// different things, each says what it was itself, and that proves nothing.
-    fn hint(&self, pvid: Id, copies: &Copies) -> Option<String> {
+    fn hint(&self, pvid: Id, copies: &Copies) -> (Option<String>, Names) {
         let mut texts = Vec::<Rc<VgText>>::new();
         for text in copies.devices.iter().filter_map(|devno| self.text_of(*devno)) {
             if !texts.iter().any(|other| Rc::ptr_eq(other, text)) {
@@ -350,13 +413,16 @@ impl Watcher {
             texts.extend(vgid.and_then(|vgid| self.newest(vgid)).map(|(_, text)| text));
         }
         let mut said = texts.iter().filter_map(|text| text.device_hint(pvid)).collect::<BTreeSet<_>>();
-        let only = said.pop_first().filter(|_| said.is_empty())?;
-        String::from_utf8(only).ok()
+        match said.pop_first() {
+            Some(only) if said.is_empty() => (String::from_utf8(only).ok(), Names::Agree),
+            Some(_) => (None, Names::Differ),
+            None => (None, Names::Agree),
+        }
     }
 
     /// In what these differ, in words.
-    fn differ(&self, one: DevNo, other: DevNo) -> Option<String> {
-        if one == other || self.is_one_disk(one, other) {
+    fn differ(&self, copies: &Copies, one: DevNo, other: DevNo) -> Option<String> {
+        if one == other || self.is_one_disk(copies, one, other) {
             return None;
         }
         let (one, other) = (&self.devices[&one.min(other)], &self.devices[&one.max(other)]);
@@ -364,12 +430,15 @@ impl Watcher {
     }
 
     /// Whether these are paths to one disk.
-    fn is_one_disk(&self, one: DevNo, other: DevNo) -> bool {
-        let place = |devno: DevNo| {
-            let facts = &self.devices.get(&devno)?.facts;
-            Some((facts.path.as_ref()?.wwid.as_ref()?, partition_number(facts)?))
-        };
-        place(one).is_some_and(|one| place(other) == Some(one))
+    fn is_one_disk(&self, copies: &Copies, one: DevNo, other: DevNo) -> bool {
+        let disk = self.disk_by_wwid(one).filter(|(wwid, _)| !copies.shared_wwids.contains(*wwid));
+        disk.is_some_and(|disk| self.disk_by_wwid(other) == Some(disk))
+    }
+
+    /// The WWID of the disk, and the number of the partition.
+    fn disk_by_wwid(&self, devno: DevNo) -> Option<(&str, u32)> {
+        let facts = &self.devices.get(&devno)?.facts;
+        Some((facts.path.as_ref()?.wwid.as_deref()?, partition_number(facts)?))
     }
 
     fn report_choice(&mut self, pvid: Id, before: Option<&Choice>) {

@@ -41,6 +41,16 @@ const ORDER: [Because; MERITS] = [
 const MERITS: usize = 10;
 /// The rest says nothing about which device is the right one.
 const DECISIVE: usize = 8;
+/// Where the name is in the order.
+const NAME: usize = 4;
+
+/// What the metadata on several devices says of where the PV was when it was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Names {
+    Agree,
+    /// A snapshot that was written to, or a clone, says that it is the one, and its origin the same.
+    Differ,
+}
 
 impl Because {
     pub fn as_str(self) -> &'static str {
@@ -78,9 +88,14 @@ impl Rank {
         Rank { merits: ORDER.map(has), seen: Reverse((first_seen, devno)) }
     }
 
-    /// Whether a better one is right for better reasons than that it can be read, or was first.
-    pub(super) fn is_below(&self, other: &Rank) -> bool {
-        self.merits[..DECISIVE] < other.merits[..DECISIVE]
+    /// Whether a better one is right for better reasons than that it can be read, or was first. If
+    /// each is named by its own metadata, what comes after the name proves nothing either.
+    pub(super) fn is_below(&self, other: &Rank, names: Names) -> bool {
+        let decisive = match names {
+            Names::Differ => NAME,
+            Names::Agree => DECISIVE,
+        };
+        self.merits[..decisive] < other.merits[..decisive]
     }
 
     /// Why this one comes before the other.
@@ -168,8 +183,11 @@ mod tests {
             assert!(better > other, "{merit}");
             let because = if merit == Because::Current { Because::Current } else { merit };
             assert_eq!(better.because(&other), because);
-            assert_eq!((other.is_below(&better), better.is_below(&other)), (at < DECISIVE, false), "{merit}");
+            let is_below = |names| (other.is_below(&better, names), better.is_below(&other, names));
+            assert_eq!(is_below(Names::Agree), (at < DECISIVE, false), "{merit}");
+            assert_eq!(is_below(Names::Differ), (at < NAME, false), "{merit}");
         }
+        assert_eq!(ORDER[NAME], Because::Name);
         assert!(!ORDER[..DECISIVE].contains(&Because::Readable) && ORDER[DECISIVE] == Because::Readable);
     }
 

@@ -232,7 +232,12 @@ impl Watcher {
         let mut found = pvscan::Pv::of_scan(pv, devno, device.node(), lvs);
         match self.duplicate_of(devno) {
             Some((other, how)) if how.is_path => return Found::OtherPath(self.node_of(other)),
-            other => found.duplicate_of = other.map(|(other, _)| (other, self.node_of(other))),
+            Some((other, _)) => found.duplicate_of = Some((other, self.node_of(other))),
+            None if self.place(pv.id) == Some(devno) => {}
+            None => {
+                let why = device.quarantine.as_ref().map(|quarantine| quarantine.reason.to_string());
+                return Found::Unreadable(why.unwrap_or_else(|| "it has to be read again".to_owned()));
+            }
         }
         if found.vg.is_none() {
             let vgid = self.online.truth.listed_by.get(&pv.id).and_then(|vgids| vgids.first());

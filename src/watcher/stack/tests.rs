@@ -84,6 +84,20 @@ fn a_disk_that_fails_under_its_partition_is_tried_again() {
     assert_eq!(bench.place(0), None);
 }
 
+#[test]
+fn a_disk_whose_end_cannot_be_read_is_tried_again_for_its_partition() {
+    let mut bench = Bench::unstarted(&[on_array(&zeros()), member(0, 1, &[0])]);
+    make_partition(&mut bench, u64::MAX / 2);
+    bench.disk(0).read_error = Some(5);
+    bench.run();
+    assert_eq!(bench.place(0), Some(PARTITION));
+    assert_eq!(bench.reason(PARTITION), Some(Reason::Read(crate::scan::ReadError::Io(5))));
+    assert_eq!(bench.reason(0), None);
+    bench.disk(0).read_error = None;
+    bench.at(5_000);
+    assert_eq!((bench.place(0), bench.reason(PARTITION)), (None, None));
+}
+
 fn path(wwid: &str) -> Option<Box<Path>> {
     Some(Box::new(Path { wwid: Some(wwid.into()), ..Path::default() }))
 }

@@ -101,7 +101,7 @@ fn copies_that_differ_are_used_on_no_device() {
     assert_eq!(bench.place(0), Some(0));
     bench.published.clear();
     bench.write(2, member(0, 5, &[0, 1]));
-    assert_eq!((bench.place(0), bench.place(1), bench.seqno()), (None, Some(1), Some(5)));
+    assert_eq!((bench.place(0), bench.place(1), bench.seqno()), (None, Some(1), Some(4)));
     assert_eq!(bench.differs().as_deref(), Some("seqno 4 on /dev/d0, seqno 5 on /dev/d2"));
     assert!(bench.has_report("/dev/d0 and /dev/d2"), "{:?}", bench.reports);
     let vg = b"vg".to_vec();
@@ -169,7 +169,7 @@ fn what_was_reported_on_the_word_of_a_copy_is_taken_back() {
     assert_eq!(bench.outdated(), 1);
     bench.insert(2, member(1, 1, &[0, 1]));
     bench.touch(2, Cause::Uevent("add"));
-    assert_eq!((bench.place(1), bench.outdated(), bench.seqno()), (None, 0, Some(2)));
+    assert_eq!((bench.place(1), bench.outdated(), bench.seqno()), (None, 0, Some(1)));
     bench.at(60_000);
     assert_eq!(bench.outdated(), 0);
     bench.remove(2);
@@ -320,4 +320,131 @@ fn a_client_is_told_of_a_duplicate_and_the_cache_stays_enabled() {
     bench.request(&format!("request=\"pv_gone\"\nuuid=\"{}\"", pvid(0)));
     assert_eq!(bench.request(&push).matches("OK").count(), 1);
     assert_eq!(bench.place(0), Some(0));
+}
+
+/// A snapshot was written to: its metadata name it, and those of its origin the origin.
+#[test]
+fn of_two_that_name_themselves_a_dm_device_is_no_better() {
+    let named = |name: &str, seqno: i64| {
+        let text = vg_text("vg", vgid(), seqno, &[(pvid(0), SIZE)]);
+        let text = String::from_utf8(text).unwrap().replace("/dev/pv0", name);
+        pv_image(&PvSpec { dev_size: Some(SIZE), ..PvSpec::member(pvid(0), text.into_bytes()) })
+    };
+    let mut bench = Bench::unstarted(&[named("/dev/d0", 1), named("/dev/d0", 1)]);
+    bench.disk(1).facts.dm_uuid = Some("SNAP-x".into());
+    bench.run();
+    assert_eq!((bench.place(0), bench.because(1)), (Some(0), Some(Because::Name)));
+    bench.write(1, named("/dev/d1", 2));
+    assert_eq!((bench.place(0), bench.differs().as_deref()), (None, Some("seqno 1 on /dev/d0, seqno 2 on /dev/d1")));
+    // That LVs are active on one of them proves something.
+    bench.disk(0).facts.stack.holders = vec![lv()];
+    bench.touch(0, Cause::Uevent("change"));
+    assert_eq!((bench.place(0), bench.because(1)), (Some(0), Some(Because::ActiveLv)));
+}
+
+#[test]
+fn one_that_can_be_read_is_better_than_a_better_one_that_cannot_if_they_are_the_same() {
+    let mut bench = Bench::unstarted(&[member(0, 1, &[0]), member(0, 1, &[0])]);
+    bench.disk(1).facts.dm_uuid = Some("x".into());
+    bench.run();
+    assert_eq!((bench.place(0), bench.because(0)), (Some(1), Some(Because::DeviceMapper)));
+    bench.disk(1).open_error = Some(EIO);
+    bench.touch(1, Cause::Uevent("change"));
+    assert_eq!((bench.place(0), bench.because(1)), (Some(0), Some(Because::Readable)));
+    bench.write(0, member(0, 2, &[0]));
+    assert_eq!((bench.place(0), bench.seqno()), (Some(0), Some(2)));
+    bench.disk(1).open_error = None;
+    bench.disk(1).image = member(0, 2, &[0]);
+    bench.touch(1, Cause::Uevent("change"));
+    assert_eq!((bench.place(0), bench.seqno()), (Some(1), Some(2)));
+}
+
+#[test]
+fn a_copy_that_may_be_wrong_says_nothing_of_its_vg_if_another_pv_does() {
+    // Elsewhere the VG lost the PV that was not cloned.
+    let mut bench = Bench::new(&[member(0, 4, &[0, 1]), member(1, 4, &[0, 1]), member(0, 9, &[0])]);
+    let is_in_vg = |bench: &mut Bench| {
+        let lookup = bench.request(&format!("request=\"pv_lookup\"\nuuid=\"{}\"\n", pvid(1)));
+        lookup.contains(&format!("vgid=\"{}\"", vgid()))
+    };
+    assert_eq!((bench.place(0), bench.place(1), bench.seqno()), (None, Some(1), Some(4)));
+    assert!(is_in_vg(&mut bench), "nobody may take it for one that is free");
+    // Where nobody else does, it is at least known that there is a VG.
+    bench.write(1, orphan(1));
+    assert_eq!((bench.place(0), bench.seqno()), (None, Some(9)));
+    bench.write(1, member(1, 5, &[0, 1]));
+    assert_eq!((bench.seqno(), is_in_vg(&mut bench)), (Some(5), true));
+}
+
+#[test]
+fn a_copy_that_could_not_be_read_again_is_not_said_to_be_the_pv() {
+    let mut bench = Bench::new(&[vec![0; 256 << 10], orphan(0), orphan(0)]);
+    assert_eq!(bench.place(0), Some(1));
+    bench.disk(2).open_error = Some(EIO);
+    bench.remove(1);
+    assert_eq!(bench.place(0), None);
+    let Found::Unreadable(reason) = bench.found(2) else { panic!("{:?}", bench.found(2)) };
+    assert!(reason.contains("opened"), "{reason}");
+    bench.disk(2).open_error = None;
+    bench.touch(2, Cause::Uevent("change"));
+    assert_eq!(bench.place(0), Some(2));
+    assert!(matches!(bench.found(2), Found::Pv(_)));
+}
+
+#[test]
+fn disks_with_one_wwid_that_go_on_being_different_are_not_one() {
+    let image = |seqno| member(0, seqno, &[0]);
+    let is_path = |bench: &Bench, minor| bench.watcher.duplicate_of(devno(minor)).map(|(_, other)| other.is_path);
+    let opens = |bench: &Bench| [0, 1].map(|minor| bench.opens[&minor]);
+    let mut bench = Bench::paths(&[image(1), image(2)], &["naa.1", "naa.1"]);
+    assert_eq!((bench.place(0), bench.differs().as_deref()), (None, Some("seqno 1 on /dev/d0, seqno 2 on /dev/d1")));
+    assert!(matches!(bench.found(0), Found::Ambiguous(_)) && matches!(bench.found(1), Found::Ambiguous(_)));
+    // So it stays, whatever is written to the one or the other.
+    bench.write(0, image(3));
+    bench.write(1, image(4));
+    assert_eq!((bench.place(0), bench.differs().as_deref()), (None, Some("seqno 3 on /dev/d0, seqno 4 on /dev/d1")));
+    let before = opens(&bench);
+    bench.touch(0, Cause::Uevent("change"));
+    bench.touch(1, Cause::Uevent("change"));
+    assert_eq!(opens(&bench), before.map(|opens| opens + 1), "they are not read for ever");
+    bench.remove(1);
+    assert_eq!(bench.place(0), Some(0));
+    bench.insert(1, image(3));
+    bench.disk(1).facts.path = bench.disk(0).facts.path.clone();
+    bench.touch(1, Cause::Uevent("add"));
+    assert_eq!((bench.place(0), is_path(&bench, 1)), (Some(0), Some(true)), "who comes anew is believed");
+    // It seemed to be one disk until somebody wrote to it.
+    bench.write(1, image(4));
+    assert_eq!((bench.place(0), bench.differs().as_deref()), (None, Some("seqno 3 on /dev/d0, seqno 4 on /dev/d1")));
+    bench.disk(0).facts.stack.holders = vec![lv()];
+    bench.touch(0, Cause::Uevent("change"));
+    assert_eq!((bench.place(0), is_path(&bench, 1)), (Some(0), Some(false)));
+    // Real paths, of which one was read before a commit and the other after it: as many reads as
+    // there are paths.
+    let mut bench = Bench::paths(&[image(1), image(1)], &["naa.1", "naa.1"]);
+    bench.kept = Some(0);
+    for seqno in 2..5 {
+        let before = opens(&bench);
+        bench.disk(0).image = image(seqno);
+        bench.write(1, image(seqno));
+        assert_eq!((bench.seqno(), is_path(&bench, 1)), (Some(seqno), Some(true)));
+        assert_eq!(opens(&bench), before.map(|opens| opens + 1));
+    }
+    // And the next commit comes before the first path is read again.
+    bench.disk(0).held = true;
+    bench.write(1, image(5));
+    bench.disk(0).image = image(6);
+    bench.disk(1).image = image(6);
+    bench.release(0);
+    assert_eq!((bench.place(0), bench.seqno(), is_path(&bench, 1)), (Some(0), Some(6), Some(true)));
+    // What cannot be read proves nothing.
+    bench.disk(0).image = image(7);
+    bench.disk(0).open_error = Some(EIO);
+    bench.write(1, image(7));
+    bench.at(30_000);
+    bench.kept = None;
+    assert_eq!(bench.differs(), None);
+    bench.disk(0).open_error = None;
+    bench.touch(0, Cause::Uevent("change"));
+    assert_eq!((bench.seqno(), bench.differs(), bench.watcher.copies(pvid(0)).count()), (Some(7), None, 2));
 }
