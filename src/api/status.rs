@@ -241,7 +241,9 @@ fn show_device(watcher: &Watcher, process: &Process, devno: DevNo, device: &Devi
     let component = device.held_back.as_ref().and_then(HeldBack::component);
     let rule = device.rule.map(|rule| rule.to_string());
     let held_back = device.held_back.as_ref().filter(|_| component.is_none()).map(HeldBack::to_string);
-    let ignored = rule.or_else(|| device.not_ready.map(str::to_owned)).or(held_back);
+    let not_ready = device.not_ready.map(str::to_owned);
+    // What has no size is too small, too; why it has none says more.
+    let ignored = if *size == 0 { not_ready.or(rule) } else { rule.or(not_ready) }.or(held_back);
     let pending_until = match device.held_back {
         Some(HeldBack::Pending { until, .. }) => Some(until),
         _ => None,

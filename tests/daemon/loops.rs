@@ -43,6 +43,7 @@ fn a_disk_comes_goes_and_comes_back_elsewhere() {
     loops[2].detach();
     loops[1].detach();
     assert_eq!(daemon.vg("vg"), None);
+    assert_eq!(daemon.show_one(loops[1].node())["ignored"], "the loop device has no backing file");
     let status = daemon.status();
     assert_eq!((&status["events"]["ever_arrived"], &status["events"]["lost"]), (&true.into(), &0.into()));
 }
