@@ -35,6 +35,8 @@ pub(super) struct Copies {
     unsure: BTreeSet<DevNo>,
     /// WWIDs that several disks have.
     shared_wwids: BTreeSet<String>,
+    /// One of several that differed went away, and nobody has said that it was the wrong one.
+    is_doubtful: bool,
     choice: Option<Choice>,
 }
 
@@ -132,10 +134,17 @@ impl Watcher {
         })
     }
 
-    /// Whether what it says of its VG can be acted on.
+    /// Whether what it says of its VG can be acted on. A clone that is left alone may have lost the
+    /// rest of its VG elsewhere: nobody is outdated on the word of one that may be it.
     pub(super) fn is_trusted(&self, devno: DevNo) -> bool {
-        self.pv_of(devno)
-            .is_some_and(|pvid| self.place(pvid) == Some(devno) && !self.duplicates.due.contains_key(&pvid))
+        self.pv_of(devno).is_some_and(|pvid| {
+            self.place(pvid) == Some(devno) && !self.duplicates.due.contains_key(&pvid) && !self.is_doubtful(pvid)
+        })
+    }
+
+    /// Whether the right one of several devices that differed may have gone away.
+    pub fn is_doubtful(&self, pvid: Id) -> bool {
+        self.duplicates.copies.get(&pvid).is_some_and(|copies| copies.is_doubtful)
     }
 
     pub(super) fn is_ambiguous(&self, pvid: Id) -> bool {
@@ -178,10 +187,12 @@ impl Watcher {
         if copies.devices.len() < 2 {
             copies.shared_wwids.clear();
         }
-        let was_there = copies.choice.as_ref().is_some_and(|choice| {
-            choice.device == devno
-                || choice.ambiguity.as_ref().is_some_and(|ambiguity| ambiguity.devices.contains(&devno))
-        });
+        let ambiguity = copies.choice.as_ref().and_then(|choice| choice.ambiguity.as_ref());
+        let was_ambiguous = ambiguity.is_some_and(|ambiguity| ambiguity.devices.contains(&devno));
+        let was_there = was_ambiguous || copies.choice.as_ref().is_some_and(|choice| choice.device == devno);
+        // A rule, or another PV in its place, is somebody's decision.
+        let is_lost = self.devices.get(&devno).is_none_or(|device| device.seen.is_none() && device.rule.is_none());
+        copies.is_doubtful |= was_ambiguous && is_lost;
         if was_there {
             copies.unsure = copies.devices.clone();
             copies.choice = None;

@@ -136,7 +136,7 @@ fn a_disk_that_fails_under_its_partition_is_tried_again() {
 fn a_disk_whose_end_cannot_be_read_is_tried_again_for_its_partition() {
     let mut bench = Bench::unstarted(&[on_array(&zeros()), member(0, 1, &[0])]);
     make_partition(&mut bench, 1 << 20);
-    bench.disk(PARTITION).facts.size = 1 << 20;
+    bench.disk(PARTITION).facts.size = 2 << 20;
     bench.disk(0).read_error = Some(5);
     bench.run();
     assert_eq!(bench.place(0), Some(PARTITION));
