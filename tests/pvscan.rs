@@ -285,7 +285,7 @@ impl Set {
     }
 
     /// Each arrives, then the first is removed.
-    fn replay(&self, run: &Run, loops: &[Loop], arrive: impl Fn(usize)) {
+    fn replay(&self, run: &Run, loops: &[Loop], arrive: impl Fn(usize), settle: impl Fn()) {
         let event = &self.event;
         let by_number = loops.iter().zip(&self.arrivals);
         let by_number = by_number.map(|(device, arrival)| (device.number, arrival.image.clone())).collect();
@@ -304,6 +304,7 @@ impl Set {
         }
         loops[0].detach();
         assert_eq!(run.run(&format!("--cache 7:{}", loops[0].number)).status, 0);
+        settle();
         assert_eq!(run.files(&by_number).into_keys().collect::<Vec<_>>(), self.left, "{event}: removal");
     }
 }
@@ -315,7 +316,7 @@ fn arrivals_as_in_the_laboratory() {
         let world = World::new();
         let Some(loops) = needs(test, set.attach(&world, 410)) else { return };
         world.configure(&conf(&loops));
-        set.replay(&Run::new(&world, "ours", Who::Ours), &loops, |_| {});
+        set.replay(&Run::new(&world, "ours", Who::Ours), &loops, |_| {}, || {});
     }
 }
 
@@ -324,7 +325,8 @@ fn arrivals_as_in_the_laboratory() {
 fn arrivals_with_a_daemon() {
     let test = "arrivals_with_a_daemon";
     for mut set in Set::all(test) {
-        // The second has the PV as soon as the first is gone, which the daemon sees by itself.
+        // The second has the PV when the first is gone and it has been read again, which the daemon
+        // does by itself.
         if set.event == "expected/pvscan-dup.txt" {
             let files = set.arrivals[0].files.keys();
             set.left = files.filter(|path| path.starts_with("pvs_online/")).cloned().collect();
@@ -337,8 +339,9 @@ fn arrivals_with_a_daemon() {
         world.configure(&conf(&loops));
         world.write_run_files_to(&run.lvm(""));
         let nodes = loops.iter().map(Loop::node).collect::<Vec<_>>();
-        let _daemon = world.watch(&nodes.iter().map(PathBuf::as_path).collect::<Vec<_>>());
-        set.replay(&run, &loops, |index| loops[index].attach_again(&world.path(&set.arrivals[index].image)));
+        let daemon = world.watch(&nodes.iter().map(PathBuf::as_path).collect::<Vec<_>>());
+        let arrive = |index: usize| loops[index].attach_again(&world.path(&set.arrivals[index].image));
+        set.replay(&run, &loops, arrive, || drop(daemon.settle()));
     }
 }
 

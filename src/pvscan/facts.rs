@@ -4,6 +4,7 @@ use crate::devno::DevNo;
 use crate::id::Id;
 use crate::metadata::{Access, VgText, visible_lvs};
 use crate::scan;
+use crate::signature::{Class, Member};
 use crate::text;
 
 /// What is behind a device's name or numbers.
@@ -24,6 +25,14 @@ pub enum Found {
 }
 
 impl Found {
+    /// It belongs to an array, or to something that LVM does not look for itself.
+    pub fn of_member(member: &Member) -> Found {
+        match member.class {
+            Class::Md | Class::FirmwareRaid | Class::Multipath => Found::Excluded(member.why_no_pv()),
+            Class::Other => Found::NotAPv,
+        }
+    }
+
     /// There is a label, and before it a partition table that counts.
     pub fn partitioned() -> Found {
         Found::Excluded("device is partitioned".to_owned())

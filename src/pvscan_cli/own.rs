@@ -222,7 +222,7 @@ impl Own {
                 Some(problem) => Found::Unreadable(problem.detail.clone()),
                 None => Found::Pv(Box::new(Pv::of_scan(&pv, devno, node, self.lvs))),
             },
-            Ok((_, Verdict::Member { member, .. })) => Found::Excluded(member.why_no_pv()),
+            Ok((_, Verdict::Member { member, .. })) => Found::of_member(&member),
             Ok((_, Verdict::NotAPv { .. })) => Found::NotAPv,
             Ok((_, Verdict::Unreadable { error, .. })) => Found::Unreadable(error.to_string()),
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {

@@ -212,7 +212,7 @@ impl Watcher {
                 Found::partitioned()
             }
             (Some(Content::NotAPv(_)), ..) => Found::NotAPv,
-            (Some(Content::Member(member, _)), ..) => Found::Excluded(member.why_no_pv()),
+            (Some(Content::Member(member, _)), ..) => Found::of_member(member),
             (Some(Content::Pv(pv)), ..) => self.found_pv(devno, device, pv, lvs),
             (None, Some(quarantine), _) => Found::Unreadable(quarantine.reason.to_string()),
             (None, None, Some(not_ready)) => Found::Excluded(not_ready.to_owned()),
