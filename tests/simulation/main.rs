@@ -24,8 +24,10 @@ const STEPS: u64 = 60;
 const SHOWN: usize = 12;
 
 /// Seeds that have failed once.
-const REGRESSIONS: [u64; 19] =
-    [2, 66, 127, 186, 221, 288, 291, 307, 1230, 1291, 1601, 4532, 5366, 5561, 15025, 15663, 20362, 80266, 121147];
+const REGRESSIONS: [u64; 21] = [
+    2, 66, 127, 186, 221, 288, 291, 307, 1230, 1291, 1601, 4532, 5366, 5561, 7031, 7445, 15025, 15663, 20362, 80266,
+    121147,
+];
 
 fn run(seed: u64, steps: u64) -> (Vec<String>, Result<(), String>) {
     let mut sim = Sim::new(seed);

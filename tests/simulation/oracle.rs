@@ -72,12 +72,22 @@ pub fn choose(world: &World, pv: u8) -> Choice {
     if same { Choice::Any(devnos) } else { Choice::Ambiguous(devnos) }
 }
 
-/// Of each VG.
+/// Of each VG, on disks that may be those of their PVs, and only where no other says anything on one
+/// of several that differ.
 fn newest_texts(world: &World) -> Vec<&Rc<Vg>> {
     let ours = world.disks.iter().filter(|(devno, _)| world.is_ours(**devno));
-    let texts = ours.filter_map(|(_, disk)| disk.content.text()).collect::<Vec<_>>();
-    let is_newest = |text: &&Rc<Vg>| !texts.iter().any(|other| other.id == text.id && other.seqno > text.seqno);
-    texts.iter().copied().filter(is_newest).collect()
+    let texts = ours.filter_map(|(devno, disk)| {
+        let (text, pv) = (disk.content.text()?, disk.content.pv()?);
+        match choose(world, pv) {
+            Choice::Any(devnos) => devnos.contains(devno).then_some((text, true)),
+            Choice::Ambiguous(devnos) => devnos.contains(devno).then_some((text, false)),
+        }
+    });
+    let texts = texts.collect::<Vec<_>>();
+    let rank = |(text, certain): &(&Rc<Vg>, bool)| (*certain, text.seqno);
+    let is_newest =
+        |one: &&(&Rc<Vg>, bool)| !texts.iter().any(|other| other.0.id == one.0.id && rank(other) > rank(one));
+    texts.iter().filter(is_newest).map(|(text, _)| *text).collect()
 }
 
 /// Every copy says of which device it is one.
