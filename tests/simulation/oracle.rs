@@ -75,7 +75,7 @@ pub fn choose(world: &World, pv: u8) -> Choice {
 /// Of each VG, on disks that may be those of their PVs, and only where no other says anything on one
 /// of several that differ.
 fn newest_texts(world: &World) -> Vec<&Rc<Vg>> {
-    let ours = world.disks.iter().filter(|(devno, _)| world.is_ours(**devno));
+    let ours = world.disks.iter().filter(|(devno, disk)| disk.size >= SIZE && world.is_ours(**devno));
     let texts = ours.filter_map(|(devno, disk)| {
         let (text, pv) = (disk.content.text()?, disk.content.pv()?);
         match choose(world, pv) {
