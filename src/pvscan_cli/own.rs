@@ -187,10 +187,8 @@ impl Own {
     /// While udev's rules run, its database has what was true before; the properties of the device are
     /// in the environment.
     fn ask_environment(&self, facts: &mut Facts) {
-        let property = |name| std::env::var(name).ok();
         if let Some(path) = facts.path.as_mut().filter(|_| self.links.is_some() && self.sysfs.read_udev) {
-            let (device_path, fs_type) = (property("DM_MULTIPATH_DEVICE_PATH"), property("ID_FS_TYPE"));
-            path.udev = by_udev(device_path.as_deref(), fs_type.as_deref());
+            path.udev = udev_says();
         }
     }
 
@@ -236,13 +234,13 @@ impl Own {
 }
 
 /// Whether multipath takes the device for a path, by the environment of udev's rules: its database
-/// says so only when they are through.
+/// says so only when they are through. Those of multipath come before LVM's and make a path's type
+/// another. So whoever is still LVM's then is none, also where they were not asked at all.
 pub fn udev_says() -> Option<bool> {
-    match std::env::var("DM_MULTIPATH_DEVICE_PATH").as_deref() {
-        Ok("1") => Some(true),
-        Ok("0") => Some(false),
-        _ => None,
-    }
+    let property = |name| std::env::var(name).ok();
+    let fs_type = property("ID_FS_TYPE");
+    let said = by_udev(property("DM_MULTIPATH_DEVICE_PATH").as_deref(), fs_type.as_deref());
+    said.or((fs_type.as_deref() == Some("LVM2_member")).then_some(false))
 }
 
 /// Whether the kernel has no such device, or has nothing behind it.

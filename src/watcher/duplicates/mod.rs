@@ -419,8 +419,7 @@ impl Watcher {
             }
         }
         if texts.is_empty() {
-            let vgid = self.cache.owner(&pvid.hyphenated()).and_then(|vgid| Id::from_hyphenated(vgid));
-            texts.extend(vgid.and_then(|vgid| self.newest(vgid)).map(|(_, text)| text));
+            texts.extend(self.only_listing(pvid).map(Rc::clone));
         }
         let mut said = texts.iter().filter_map(|text| text.device_hint(pvid)).collect::<BTreeSet<_>>();
         match said.pop_first() {

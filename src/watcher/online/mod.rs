@@ -370,6 +370,12 @@ impl Watcher {
         self.online.truth.device(devno, candidate, holds);
     }
 
+    /// The newest text of the VG that lists the PV, if there is but one.
+    pub(super) fn only_listing(&self, pvid: Id) -> Option<&Rc<VgText>> {
+        let vgid = self.online.truth.listed_by.get(&pvid).filter(|vgids| vgids.len() == 1)?.first()?;
+        self.online.truth.vgs.get(vgid).map(|vg| &vg.text)
+    }
+
     /// Notes the newest text of a VG. The one before.
     pub(super) fn note_vg(&mut self, vgid: Id, text: Option<Rc<VgText>>) -> Option<Rc<VgText>> {
         let text = text.map(|text| {
