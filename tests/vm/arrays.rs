@@ -1,10 +1,13 @@
 //! Arrays that the real mdadm makes, with a PV on them. Whatever happens to an array, its members
 //! are no PVs.
 
+use crate::common::LONG;
 use crate::guest::{Disk, Machine, device_number, run};
 use crate::scene::{Scene, program};
 use serde_json::{Value, json};
 use std::fs;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 /// By default lvm looks at the end of a device only if it has a reason to.
 const FULL: &str = "devices { md_component_checks=\"full\" }";
@@ -90,27 +93,44 @@ fn arrays_in(directory: &str) -> Vec<String> {
     arrays.map(|name| format!("/dev/{name}")).collect()
 }
 
-/// Whether the member said so says what mdadm says of it.
+/// In what is said of the member something else than mdadm says.
+fn difference(said: &Value, expected: &Value, context: &str) -> Option<String> {
+    if said["verdict"] != "member" {
+        return Some(format!("{context}: {said:#}"));
+    }
+    let wrong = expected.as_object().unwrap().iter().find(|(key, value)| said["member_of"][key] != **value);
+    wrong.map(|(key, value)| format!("{context}, {key} is to be {value}: {said:#}"))
+}
+
 #[track_caller]
 fn check_member(said: &Value, expected: &Value, context: &str) {
-    assert_eq!(said["verdict"], "member", "{context}: {said:#}");
-    for (key, value) in expected.as_object().unwrap() {
-        assert_eq!(said["member_of"][key], *value, "{context}, {key}: {said:#}");
+    if let Some(difference) = difference(said, expected, context) {
+        panic!("{difference}");
     }
 }
 
 impl Scene {
     /// These are members and no PVs, and the same is said of them as by mdadm. What the kernel
     /// writes to a member while the array runs no event tells of, so they are read again.
+    #[track_caller]
     fn are_members(&self, disks: &[&Disk]) {
+        let began = Instant::now();
+        while let Some(difference) = self.how_members_differ(disks) {
+            // The kernel writes when it likes, so mdadm may have read something else.
+            assert!(began.elapsed() < LONG, "{difference}");
+            sleep(Duration::from_millis(500));
+        }
+    }
+
+    fn how_members_differ(&self, disks: &[&Disk]) -> Option<String> {
         self.daemon.call("Rescan", &json!({}));
         self.daemon.settle();
-        for (disk, inspected) in disks.iter().zip(inspected(disks)) {
+        disks.iter().zip(inspected(disks)).find_map(|(disk, inspected)| {
             let mut expected = examined(&disk.to_string());
             expected["device"] = json!(array_of(disk));
-            check_member(&inspected, &expected, "inspect");
-            check_member(&self.daemon.show_one(disk.node()), &expected, "status");
-        }
+            let shown = self.daemon.show_one(disk.node());
+            difference(&inspected, &expected, "inspect").or_else(|| difference(&shown, &expected, "status"))
+        })
     }
 
     fn wipe(&mut self, disks: &[&Disk]) {
