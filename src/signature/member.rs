@@ -83,7 +83,7 @@ const LV_PREFIX: &str = "LVM-";
 
 impl Member {
     /// The array or map that has it now, by what is stacked on it. Of an array in a container, both
-    /// hold it; then the one with the lower number, which mdadm made first.
+    /// hold it; then the one with the lower number: mdadm counts down, and makes the container first.
     pub fn holder<'s>(&self, stack: &'s Stack) -> Option<&'s Holder> {
         let has_prefix = |holder: &Holder, prefix| holder.dm_uuid.as_ref().is_some_and(|uuid| uuid.starts_with(prefix));
         let is_md = |holder: &Holder| holder.name.starts_with("md");

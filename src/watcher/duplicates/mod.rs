@@ -297,7 +297,7 @@ impl Watcher {
         }
     }
 
-    /// Whether the device was to be read again and will not be for now.
+    /// Whether the device was to be read again, and no read of it is to come.
     fn has_failed(&self, copies: &Copies, devno: DevNo) -> bool {
         copies.unsure.contains(&devno) && !self.is_to_be_read(devno)
     }
