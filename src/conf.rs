@@ -1,5 +1,6 @@
 //! Settings: what of `lvm.conf` concerns us, and our own section `pvwatch`.
 
+use crate::activation::{Mode, Policy};
 use crate::filter::{Filter, Patterns, PatternsError};
 use crate::multipath::Multipath;
 use crate::text::{Item, Section, Value};
@@ -39,8 +40,45 @@ pub struct Settings {
     pub system_id: SystemIdSource,
     /// `pvwatch/run_dir`: where LVM's run files are; empty for none. `None` if it is not set.
     pub run_dir: Option<PathBuf>,
+    /// `pvwatch/activation`: who activates VGs that are whole.
+    pub activation: ActivationSetting,
+    /// What `pvwatch takeover` has written down, which counts for [`ActivationSetting::Takeover`].
+    pub takeover: Takeover,
+    /// `pvwatch/activation_parallel`: VGs that are activated at a time.
+    pub activation_parallel: usize,
+    /// `pvwatch/activation_timeout`, seconds: how long activating a VG may take. 0 is for ever.
+    pub activation_timeout: Option<Duration>,
+    /// `pvwatch/state_dir`: where it is written down what was offered in this boot.
+    pub state_dir: PathBuf,
+    /// `pvwatch/lvm`: the program that activates; `None` for `lvm` where commands usually are.
+    pub lvm: Option<PathBuf>,
+    /// Which part of which VG is activated.
+    pub policy: Policy,
     /// Settings in our section that mean nothing to us.
     pub unknown: Vec<String>,
+}
+
+/// `pvwatch/activation`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ActivationSetting {
+    /// As `pvwatch takeover` says.
+    #[default]
+    Takeover,
+    On,
+    Report,
+    Off,
+}
+
+/// Who is in charge of activation, by `pvwatch takeover`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Takeover {
+    /// LVM's rule.
+    #[default]
+    Disabled,
+    /// LVM's rule, and the daemon tells what it would have done.
+    Compare,
+    /// The daemon.
+    Enabled,
 }
 
 /// Where the local system ID comes from.
@@ -88,6 +126,10 @@ const DEFAULT_READ_DEADLINE: Duration = Duration::from_secs(10);
 const DEFAULT_MULTIPATH_WWIDS: &str = "/etc/multipath/wwids";
 const DEFAULT_MULTIPATH_WAIT: Duration = Duration::from_secs(10);
 const DEFAULT_RETRY_MAX: Duration = Duration::from_secs(60);
+const DEFAULT_ACTIVATION_PARALLEL: usize = 4;
+const ACTIVATION_PARALLEL_MAX: usize = 64;
+const DEFAULT_ACTIVATION_TIMEOUT: Duration = Duration::from_secs(90);
+const DEFAULT_STATE_DIR: &str = "/run/pvwatch";
 /// An hour is longer than anybody waits for a disk, a year is a mistyped number.
 const SECONDS_MAX: i64 = 365 * 24 * 3600;
 
@@ -96,8 +138,19 @@ const RECEIVE_BUFFER: usize = 128 << 20;
 const RECEIVE_BUFFER_MAX: usize = 1 << 30;
 
 const OWN_SECTION: &str = "pvwatch";
-const OWN_SETTINGS: [&str; 6] =
-    ["read_deadline", "retry_max", "reread_interval", "receive_buffer", "run_dir", "multipath_wait"];
+const OWN_SETTINGS: [&str; 11] = [
+    "read_deadline",
+    "retry_max",
+    "reread_interval",
+    "receive_buffer",
+    "run_dir",
+    "multipath_wait",
+    "activation",
+    "activation_parallel",
+    "activation_timeout",
+    "state_dir",
+    "lvm",
+];
 
 impl Settings {
     /// Reads the settings from the merged configuration.
@@ -129,8 +182,26 @@ impl Settings {
             event_activation: conf.int("global/event_activation") != Some(0),
             system_id: system_id_source(conf),
             run_dir: run_dir(conf)?,
+            activation: activation_setting(conf)?,
+            takeover: Takeover::default(),
+            activation_parallel: activation_parallel(conf)?,
+            activation_timeout: seconds(conf, "pvwatch/activation_timeout", 0)?
+                .map_or(Some(DEFAULT_ACTIVATION_TIMEOUT), |limit| Some(limit).filter(|limit| !limit.is_zero())),
+            state_dir: path(conf, "pvwatch/state_dir")?.unwrap_or_else(|| DEFAULT_STATE_DIR.into()),
+            lvm: path(conf, "pvwatch/lvm")?,
+            policy: Policy::default(),
             unknown: unknown_settings(conf),
         })
+    }
+
+    /// What is done about VGs that are whole.
+    pub fn mode(&self) -> Mode {
+        match (self.activation, self.takeover) {
+            (ActivationSetting::Off, _) | (ActivationSetting::Takeover, Takeover::Disabled) => Mode::Off,
+            (ActivationSetting::Takeover, Takeover::Compare) => Mode::Compare,
+            (ActivationSetting::Report, _) => Mode::Report,
+            (ActivationSetting::On, _) | (ActivationSetting::Takeover, Takeover::Enabled) => Mode::On,
+        }
     }
 }
 
@@ -212,6 +283,35 @@ pub fn system_id(text: &[u8]) -> Option<String> {
     let legal = text.iter().copied().filter(|byte| byte.is_ascii_alphanumeric() || b"._+-".contains(byte));
     let id = legal.skip_while(|byte| !byte.is_ascii_alphanumeric()).take(SYSTEM_ID_MAX).map(char::from);
     Some(id.collect::<String>()).filter(|id| !id.is_empty() && !id.starts_with("localhost"))
+}
+
+fn activation_setting(conf: &Section) -> Result<ActivationSetting, Error> {
+    let setting = "pvwatch/activation";
+    match (conf.item(setting), conf.str(setting)) {
+        (None, _) | (Some(_), Some(b"takeover")) => Ok(ActivationSetting::Takeover),
+        (Some(_), Some(b"on")) => Ok(ActivationSetting::On),
+        (Some(_), Some(b"report")) => Ok(ActivationSetting::Report),
+        (Some(_), Some(b"off")) => Ok(ActivationSetting::Off),
+        (Some(_), _) => Err(Error::Value { setting, expected: "\"takeover\", \"on\", \"report\" or \"off\"" }),
+    }
+}
+
+fn activation_parallel(conf: &Section) -> Result<usize, Error> {
+    let setting = "pvwatch/activation_parallel";
+    let value = conf.int(setting).and_then(|value| usize::try_from(value).ok());
+    match (conf.item(setting), value) {
+        (None, _) => Ok(DEFAULT_ACTIVATION_PARALLEL),
+        (Some(_), Some(number)) if (1..=ACTIVATION_PARALLEL_MAX).contains(&number) => Ok(number),
+        (Some(_), _) => Err(Error::Value { setting, expected: "a number from 1 to 64" }),
+    }
+}
+
+fn path(conf: &Section, setting: &'static str) -> Result<Option<PathBuf>, Error> {
+    match (conf.item(setting), conf.str(setting)) {
+        (None, _) => Ok(None),
+        (Some(_), Some(path)) if path.starts_with(b"/") => Ok(Some(OsStr::from_bytes(path).into())),
+        (Some(_), _) => Err(Error::Value { setting, expected: "an absolute path" }),
+    }
 }
 
 fn run_dir(conf: &Section) -> Result<Option<PathBuf>, Error> {

@@ -22,6 +22,7 @@
 //! | [`scan`] | one device: which bytes next, and at the end a verdict |
 //! | [`filter`], [`conf`] | which devices are scanned; the settings |
 //! | [`cache`] | PVs and VGs, and the replies made of them |
+//! | [`activation`] | which VG is activated when, and why not |
 //! | [`online`], [`pvscan`] | LVM's run files, and what its udev rule is told |
 //! | [`watcher`] | which device to scan when, and what follows; owns the cache |
 //! | [`protocol`], [`api`] | lvmetad's protocol and ours, on the same socket |
@@ -39,6 +40,7 @@
 //! *Architecture invariant:* nothing read from a device or a socket can make the daemon panic,
 //! allocate without bound, or end.
 
+pub mod activation;
 pub mod api;
 pub mod cache;
 pub mod client;

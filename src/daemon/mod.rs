@@ -524,6 +524,12 @@ impl<'o> Daemon<'o> {
                 let result = self.run_files.invalidate_hints();
                 self.watcher.handle(now, watcher::Event::HintsInvalidated(result));
             }
+            Effect::AskUdev(_)
+            | Effect::Offer(_)
+            | Effect::ForgetOffer(_)
+            | Effect::WithdrawOffer { .. }
+            | Effect::Activate(_)
+            | Effect::EndActivation(_) => {}
             Effect::Ready => {
                 self.status_due = Some(now);
                 notify::ready();

@@ -1,9 +1,11 @@
 //! What the watcher is told, what it asks for, and how complete the cache is.
 
 use super::{Cause, JobId, Report, SettleId};
+use crate::activation::{Claimed, Inhibit, Offered, Order, Outcome, Restored, udev};
 use crate::device::{Facts, Present, Usage};
 use crate::devno::DevNo;
 use crate::dm::Unusable;
+use crate::id::Id;
 use crate::online::{Change, Hints, Listing};
 use crate::scan::ByteRange;
 
@@ -62,6 +64,36 @@ pub enum Event {
     Usage(Usage),
     /// Nobody waits for this any more.
     Unsettle(SettleId),
+    /// What is written down of this boot: at the start, and when we are put in charge.
+    Restored(Restored),
+    /// The VGs that are not to be activated, as of now.
+    Inhibited(Vec<Inhibit>),
+    /// The answer to [`Effect::AskUdev`].
+    UdevSays {
+        devno: DevNo,
+        standing: udev::Standing,
+    },
+    /// udevd has dealt with an event of the device, that of this number if it says.
+    UdevDone {
+        devno: DevNo,
+        seqnum: Option<u64>,
+    },
+    /// The answer to [`Effect::Offer`].
+    Offered {
+        vgid: Id,
+        result: Result<Claimed, String>,
+    },
+    /// An activation has begun: as this unit, or this process.
+    ActivationStarted {
+        vgid: Id,
+        by: String,
+    },
+    ActivationEnded {
+        vgid: Id,
+        outcome: Outcome,
+    },
+    /// Somebody has made `vgs_online/VG`.
+    VgOnline(Vec<u8>),
 }
 
 /// A device that a reader has opened.
@@ -109,6 +141,22 @@ pub enum Effect {
     Publish(Change),
     ListRunFiles,
     InvalidateHints,
+    /// What udev has to say of a device; answered with [`Event::UdevSays`].
+    AskUdev(DevNo),
+    /// Write down that the VG is offered now, and make its `vgs_online`; answered with
+    /// [`Event::Offered`]. Nothing is left behind by one that fails.
+    Offer(Offered),
+    /// A PV of the VG has gone: it may be offered again.
+    ForgetOffer(Id),
+    /// It did not begin: take back what [`Effect::Offer`] has done.
+    WithdrawOffer {
+        vgid: Id,
+        name: Vec<u8>,
+    },
+    /// Answered with [`Event::ActivationStarted`] and [`Event::ActivationEnded`], or the latter alone.
+    Activate(Order),
+    /// Its time is over. It ends with [`Event::ActivationEnded`], also if it cannot be killed.
+    EndActivation(Id),
     /// Each device that was present at the start is scanned or quarantined, or its time is up.
     Ready,
     Report(Report),

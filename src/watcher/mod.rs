@@ -12,6 +12,7 @@
 //!   read since its last sign of change.
 //! - A PV is reported outdated only after two good reads of it and of a newer one, a second apart.
 
+mod activate;
 mod apply;
 mod awaited;
 mod cause;
@@ -37,6 +38,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
+pub use activate::Activation;
 pub use cause::Cause;
 pub use device::{Content, Device, HeldBack, Quarantine, Reason, Seen};
 pub use duplicates::{Ambiguity, Because, Choice, Other};
@@ -405,6 +407,14 @@ impl Watcher {
             Event::RunFiles(result) => self.listed(now, result),
             Event::HintsInvalidated(result) => self.hints_invalidated(now, result),
             Event::Usage(usage) => self.used_by(now, usage),
+            event @ (Event::Restored(_)
+            | Event::Inhibited(_)
+            | Event::UdevSays { .. }
+            | Event::UdevDone { .. }
+            | Event::Offered { .. }
+            | Event::ActivationStarted { .. }
+            | Event::ActivationEnded { .. }
+            | Event::VgOnline(_)) => self.handle_activation(now, event),
         }
     }
 

@@ -235,6 +235,12 @@ impl Bench {
                 Effect::Settled { id, .. } => self.settled.push(id),
                 Effect::Ready => self.ready_at = Some(self.now),
                 Effect::Watch { .. } | Effect::Unwatch(_) | Effect::Close(_) => {}
+                Effect::AskUdev(_)
+                | Effect::Offer(_)
+                | Effect::ForgetOffer(_)
+                | Effect::WithdrawOffer { .. }
+                | Effect::Activate(_)
+                | Effect::EndActivation(_) => panic!("nobody is in charge of activation"),
             }
             assert!(self.kept.is_none_or(|pv| self.place(pv).is_some()), "the PV is missing");
         }

@@ -776,6 +776,12 @@ impl Sim {
             }
             Effect::Awaited(id) => assert!(self.settled.insert(id), "settled twice"),
             Effect::Settled { id, .. } => assert!(self.settled.insert(id), "settled twice"),
+            Effect::AskUdev(_)
+            | Effect::Offer(_)
+            | Effect::ForgetOffer(_)
+            | Effect::WithdrawOffer { .. }
+            | Effect::Activate(_)
+            | Effect::EndActivation(_) => panic!("nobody is in charge of activation"),
             Effect::Ready => {
                 assert!(self.ready_at.is_none(), "ready twice");
                 self.ready_at = Some(self.now);

@@ -65,6 +65,12 @@ impl Scan {
             Effect::ReadUsage => Some(Event::Usage(usage::read())),
             Effect::Abandon(job) => panic!("job {job} hangs"),
             Effect::Publish(_) | Effect::ListRunFiles | Effect::InvalidateHints => panic!("it has no run files"),
+            Effect::AskUdev(_)
+            | Effect::Offer(_)
+            | Effect::ForgetOffer(_)
+            | Effect::WithdrawOffer { .. }
+            | Effect::Activate(_)
+            | Effect::EndActivation(_) => panic!("it activates nothing"),
             Effect::Watch { .. }
             | Effect::Unwatch(_)
             | Effect::Settled { .. }

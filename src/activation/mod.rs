@@ -1,0 +1,164 @@
+//! Which VG is activated when it is whole: the rules, and what is written down of it.
+//!
+//! A VG is offered once: when it has become complete, and again when a PV of it has gone and come
+//! back. Everything here is pure; [`crate::watcher`] applies it, and the daemon carries it out.
+
+pub mod policy;
+pub mod record;
+pub mod udev;
+pub mod unit;
+
+use crate::id::Id;
+use std::time::Duration;
+
+pub use policy::Policy;
+pub use record::{Inhibit, Offered};
+
+/// What is done about a VG that is whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Nothing: somebody else activates.
+    #[default]
+    Off,
+    /// It is said what would be done, and nothing else.
+    Report,
+    /// LVM's own rule activates; it is told where we would have done otherwise.
+    Compare,
+    /// It is activated.
+    On,
+}
+
+impl Mode {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Mode::Off => "off",
+            Mode::Report => "report",
+            Mode::Compare => "compare",
+            Mode::On => "on",
+        }
+    }
+}
+
+/// Why a VG is not activated. [`Rule::code`] is for programs, the words are for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// These PVs are not there.
+    Incomplete {
+        missing: Vec<Id>,
+    },
+    /// Its metadata cannot be used.
+    Unusable(String),
+    Exported,
+    /// It is another host's, by this system ID.
+    Foreign(String),
+    /// By this lock manager.
+    Shared(String),
+    /// Another VG that is there has its name.
+    NameTaken,
+    /// Its metadata calls this PV missing, though it is there: `vgextend --restoremissing`.
+    MarkedMissing(Id),
+    /// `global/event_activation` is 0.
+    EventActivation,
+    /// It, or each of its LVs, has the flag NOAUTOACTIVATE.
+    NoAutoActivate,
+    /// `activation/auto_activation_volume_list` names nothing of it.
+    AutoActivationVolumeList,
+    /// Nor does `activation/volume_list`.
+    VolumeList,
+    /// There is no LV that would be activated: none at all, or all are to be skipped.
+    NothingToActivate,
+    /// This PV is on an LV, so it is a guest's.
+    OnLv {
+        pvid: Id,
+        device: String,
+    },
+    /// The PV is on several devices that look the same, and nothing tells which is the right one.
+    Copies {
+        pvid: Id,
+        devices: Vec<String>,
+    },
+    /// The PV's device cannot be read now.
+    Unreadable {
+        pvid: Id,
+        device: String,
+        reason: String,
+    },
+    /// udev has not dealt with the device yet.
+    AwaitsUdev {
+        device: String,
+    },
+    /// udev's database says that the device is not to be used: in its words.
+    RefusedByUdev {
+        device: String,
+        property: String,
+    },
+    /// Until this time since the host was booted; `None`: until it is lifted.
+    Inhibited {
+        until: Option<Duration>,
+    },
+    /// By us, or by somebody else, in this boot.
+    OfferedBefore(By),
+    /// The configuration says to report only, or LVM's rule is in charge.
+    Mode(Mode),
+}
+
+/// Who has offered a VG.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    Us,
+    /// It was complete before we were in charge, or is in `vgs_online`.
+    Another,
+}
+
+/// What came of one activation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Succeeded,
+    /// In words, with the exit status or the signal; and the last of what it said, if we have heard it.
+    Failed {
+        why: String,
+        output: String,
+    },
+    /// It took longer than `pvwatch/activation_timeout`, and was ended.
+    TimedOut,
+    /// It has not begun, and may be tried again.
+    NotStarted(String),
+    /// It may have begun; how it ended cannot be known.
+    Unknown(String),
+}
+
+/// What is to be started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Order {
+    pub vgid: Id,
+    /// One that LVM allows.
+    pub name: Vec<u8>,
+    /// LVs that are active lie on devices that are gone: have them look for the new ones first.
+    pub refresh: bool,
+    /// How long it may take; `None`: as long as it likes.
+    pub limit: Option<Duration>,
+}
+
+/// What came of writing an offer down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claimed {
+    /// It is ours.
+    Made,
+    /// `vgs_online` has it already: somebody else was told to activate it.
+    Taken,
+}
+
+/// What is found when the daemon starts, or is put in charge.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Restored {
+    /// Offers of this boot.
+    pub offered: Vec<Offered>,
+    pub inhibits: Vec<Inhibit>,
+    /// Nobody has written anything down in this boot: what LVM has recorded as online was its to
+    /// activate.
+    pub is_first: bool,
+    /// `vgs_online`, before we change anything.
+    pub vgs_online: Vec<Vec<u8>>,
+    /// `pvs_online`, likewise.
+    pub pvs_online: Vec<Id>,
+}

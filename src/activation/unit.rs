@@ -1,0 +1,1 @@
+//! The name of the transient unit that activates a VG.
