@@ -3,6 +3,7 @@
 //! A VG is offered once: when it has become complete, and again when a PV of it has gone and come
 //! back. Everything here is pure; [`crate::watcher`] applies it, and the daemon carries it out.
 
+pub mod decide;
 pub mod policy;
 pub mod record;
 pub mod udev;
