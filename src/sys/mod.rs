@@ -17,6 +17,7 @@ pub mod run_files;
 pub mod settings;
 pub mod signal;
 pub mod socket;
+pub mod state_dir;
 pub mod sysfs;
 pub mod system_id;
 #[cfg(test)]
