@@ -2,6 +2,7 @@
 //!
 //! They may use the pure modules, never the reverse, and they decide nothing.
 
+pub mod activation;
 pub mod clock;
 pub mod daemonize;
 pub mod descriptors;
