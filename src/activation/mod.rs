@@ -12,6 +12,7 @@ pub mod unit;
 use crate::id::Id;
 use std::time::Duration;
 
+pub use decide::{LvRule, Part};
 pub use policy::Policy;
 pub use record::{Inhibit, Offered};
 
