@@ -23,4 +23,5 @@ pub mod sysfs;
 pub mod system_id;
 #[cfg(test)]
 pub mod testing;
+pub mod udev_db;
 pub mod usage;
