@@ -19,6 +19,7 @@ pub mod signal;
 pub mod socket;
 pub mod sysfs;
 pub mod system_id;
+pub mod takeover;
 #[cfg(test)]
 pub mod testing;
 pub mod usage;
