@@ -8,10 +8,12 @@ pub mod policy;
 pub mod record;
 pub mod udev;
 pub mod unit;
+mod words;
 
 use crate::id::Id;
 use std::time::Duration;
 
+pub use decide::{LvRule, Part};
 pub use policy::Policy;
 pub use record::{Inhibit, Offered};
 

@@ -79,7 +79,8 @@ pub fn load(directory: &Path, over: Over) -> Result<Settings, Error> {
     for (text, path) in &texts {
         lay_over(&mut conf, text.as_deref(), path)?;
     }
-    let settings = Settings::read(&conf).map_err(Error::Settings)?;
+    let mut settings = Settings::read(&conf).map_err(Error::Settings)?;
+    settings.policy.host_tags = conf::host_tags(&conf, &hostname()).into_iter().map(String::into_bytes).collect();
     for setting in &settings.unknown {
         log::warn!("configuration: {setting} is not a setting");
     }
