@@ -2,6 +2,7 @@
 //! one test after the other. How to write one is told in `guest`.
 
 mod arrays;
+mod autoactivation;
 mod copies;
 mod dm;
 mod fresh;
