@@ -24,4 +24,5 @@ pub mod system_id;
 pub mod takeover;
 #[cfg(test)]
 pub mod testing;
+pub mod udev_db;
 pub mod usage;
