@@ -2,7 +2,7 @@
 
 use crate::common::daemon::{Daemon, World};
 use crate::common::wait_until;
-use crate::guest::{Machine, device_number, run};
+use crate::guest::{Machine, device_number, run, settle};
 use crate::scene::{configure, program};
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -47,6 +47,17 @@ impl InCharge {
         self.daemon.signal(Signal::SIGTERM);
         self.daemon.wait();
         self.daemon = start(&self.world);
+    }
+
+    /// After everything that has happened, and what was to be activated for it.
+    pub fn settle(&self) {
+        settle();
+        self.daemon.settle();
+        wait_until("the activations to end", || {
+            let status = self.daemon.status();
+            status["activation"]["running"] == 0 && status["activation"]["waiting"] == 0
+        });
+        settle();
     }
 
     /// What lvm was called with, each time.
