@@ -11,6 +11,7 @@ pub mod unit;
 mod words;
 
 use crate::id::Id;
+use std::fmt;
 use std::time::Duration;
 
 pub use decide::{LvRule, Part};
@@ -105,6 +106,29 @@ pub enum Rule {
     Mode(Mode),
 }
 
+impl Rule {
+    /// Whether a VG by which nothing is left to do when it becomes whole has had its turn: what a
+    /// command changes of it afterwards activates nothing. LVM records such a VG as online as well.
+    pub fn leaves_nothing_to_do(&self) -> bool {
+        matches!(
+            self,
+            Rule::NoAutoActivate | Rule::AutoActivationVolumeList | Rule::VolumeList | Rule::NothingToActivate
+        )
+    }
+}
+
+/// Why nothing is activated by it.
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Mode::Off => "pvwatch activates nothing",
+            Mode::Report => "pvwatch only reports",
+            Mode::Compare => "pvwatch only compares with LVM's rule",
+            Mode::On => "pvwatch activates",
+        })
+    }
+}
+
 /// Who has offered a VG.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
@@ -128,6 +152,40 @@ pub enum Outcome {
     NotStarted(String),
     /// It may have begun; how it ended cannot be known.
     Unknown(String),
+}
+
+impl Outcome {
+    /// For programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Outcome::Succeeded => "succeeded",
+            Outcome::Failed { .. } => "failed",
+            Outcome::TimedOut => "timed_out",
+            Outcome::NotStarted(_) => "not_started",
+            Outcome::Unknown(_) => "unknown",
+        }
+    }
+
+    /// The last of what it said.
+    pub fn output(&self) -> Option<&str> {
+        match self {
+            Outcome::Failed { output, .. } => Some(output.trim()).filter(|output| !output.is_empty()),
+            _ => None,
+        }
+    }
+}
+
+/// Without what it said.
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Outcome::Succeeded => f.write_str("succeeded"),
+            Outcome::Failed { why, .. } => f.write_str(why),
+            Outcome::TimedOut => f.write_str("it took longer than pvwatch/activation_timeout"),
+            Outcome::NotStarted(why) => write!(f, "it did not start: {why}"),
+            Outcome::Unknown(why) => write!(f, "how it ended is not known: {why}"),
+        }
+    }
 }
 
 /// What is to be started.

@@ -1,7 +1,11 @@
 //! The rules, for programs and for people.
 
 use super::{By, Rule};
+use crate::id::Id;
 use std::fmt;
+
+/// How many missing PVs are named.
+const NAMED_MAX: usize = 3;
 
 impl Rule {
     pub fn code(&self) -> &'static str {
@@ -33,11 +37,14 @@ impl Rule {
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Rule::Incomplete { missing } => match &missing[..] {
-                [] => f.write_str("PVs of it are missing"),
-                [pvid] => write!(f, "PV {pvid} is missing"),
-                [first, rest @ ..] => write!(f, "PV {first} and {} more are missing", rest.len()),
-            },
+            Rule::Incomplete { missing } => {
+                let named = missing.iter().take(NAMED_MAX).map(Id::to_string).collect::<Vec<_>>().join(", ");
+                match missing.len().saturating_sub(NAMED_MAX) {
+                    0 if missing.len() == 1 => write!(f, "PV {named} is missing"),
+                    0 => write!(f, "PVs {named} are missing"),
+                    others => write!(f, "PVs {named} and {others} more are missing"),
+                }
+            }
             Rule::Unusable(why) => write!(f, "its metadata cannot be used: {why}"),
             Rule::Exported => f.write_str("it is exported"),
             Rule::Foreign(system_id) => write!(f, "it belongs to the host with system ID {}", shown(system_id)),
@@ -64,7 +71,7 @@ impl fmt::Display for Rule {
             Rule::Inhibited { until: None } => f.write_str("it is inhibited until that is lifted"),
             Rule::OfferedBefore(By::Us) => f.write_str("it was activated before in this boot"),
             Rule::OfferedBefore(By::Another) => f.write_str("it was LVM's to activate in this boot"),
-            Rule::Mode(mode) => write!(f, "pvwatch does not activate: {}", mode.as_str()),
+            Rule::Mode(mode) => write!(f, "{mode}"),
         }
     }
 }
