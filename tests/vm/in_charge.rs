@@ -51,13 +51,7 @@ impl InCharge {
 
     /// After everything that has happened, and what was to be activated for it.
     pub fn settle(&self) {
-        settle();
-        self.daemon.settle();
-        wait_until("the activations to end", || {
-            let status = self.daemon.status();
-            status["activation"]["running"] == 0 && status["activation"]["waiting"] == 0
-        });
-        settle();
+        wait_until_idle(&self.daemon);
     }
 
     /// What lvm was called with, each time.
@@ -90,6 +84,17 @@ fn start(world: &World) -> Daemon {
     command.arg("-f").args(["--config".as_ref(), world.path("own.conf").as_os_str()]);
     command.env("LVM_SYSTEM_DIR", "/etc/lvm");
     world.start_command(&mut command)
+}
+
+/// After everything that has happened, and what was to be activated for it.
+pub fn wait_until_idle(daemon: &Daemon) {
+    settle();
+    daemon.settle();
+    wait_until("the activations to end", || {
+        let activation = &daemon.status()["activation"];
+        activation["running"] == 0 && activation["waiting"] == 0
+    });
+    settle();
 }
 
 /// The device-mapper devices there are, by name; nobody has to be started to know.

@@ -4,6 +4,7 @@
 mod activation;
 mod arrays;
 mod autoactivation;
+mod coldplug;
 mod copies;
 mod dm;
 mod fresh;
