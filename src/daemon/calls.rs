@@ -62,7 +62,7 @@ impl Daemon<'_> {
                 self.settle(now, token);
                 return;
             }
-            Ok(api::Call::Online { devices, lvs, no_paths }) => match self.name_devices(&devices) {
+            Ok(api::Call::Online { devices, lvs, no_paths, .. }) => match self.name_devices(&devices) {
                 Ok(devices) => return self.online(now, token, OnlineCall { devices, lvs, no_paths }),
                 Err(reply) => reply,
             },
@@ -159,6 +159,8 @@ impl Daemon<'_> {
         } else {
             call.devices.iter().map(|(operand, named)| (operand.clone(), found(*named))).collect()
         };
+        let online = |(operand, found)| api::Online { operand, found, is_first: None };
+        let devices = devices.into_iter().map(online).collect::<Vec<_>>();
         let event_activation = self.watcher.settings().event_activation;
         let reply = api::online(&devices, self.run_files.path(), event_activation, self.watcher.system_id());
         self.clients.settled(id, reply);
