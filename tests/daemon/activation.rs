@@ -39,13 +39,23 @@ fn called(world: &World) -> Vec<String> {
 /// A VG on two disks, of which the daemon sees nothing else.
 fn disks(world: &World, first: u32) -> io::Result<Vec<Loop>> {
     let (one, two) = (world.path("one"), world.path("two"));
-    write_pv(&one, "a", Some(vg("vg", 1, &["a", "b"])));
-    write_pv(&two, "b", Some(vg("vg", 1, &["a", "b"])));
+    write_pv(&one, "a", Some(text(&["a", "b"])));
+    write_pv(&two, "b", Some(text(&["a", "b"])));
     let last = first + 1;
     world.configure(&format!(
         "devices {{ global_filter=[\"a|^/dev/loop{first}$|\",\"a|^/dev/loop{last}$|\",\"r|.*|\"] }}"
     ));
     attach_watched(first, &[&one, &two])
+}
+
+/// With an LV, since one without is nothing to activate.
+fn text(pvs: &[&str]) -> Vec<u8> {
+    let lv = "lv { id=\"lvlvlv-lvlv-lvlv-lvlv-lvlv-lvlv-lvlvlv\" status=[\"READ\",\"WRITE\",\"VISIBLE\"] flags=[] \
+        segment_count=1 segment1 { start_extent=0 extent_count=1 type=\"striped\" stripe_count=1 stripes=[\"pv0\",0] } }";
+    let text = String::from_utf8(vg("vg", 1, pvs)).unwrap();
+    let with = text.replacen("\n}\n# Generated", &format!("\nlogical_volumes {{ {lv} }}\n}}\n# Generated"), 1);
+    assert_ne!(with, text);
+    with.into_bytes()
 }
 
 /// The daemon has done what there is to be done.
@@ -188,7 +198,7 @@ fn a_daemon_that_activates_nothing_leaves_no_trace() {
 fn images_are_not_activated() {
     let world = in_charge("exit 0", "");
     let image = world.path("image");
-    write_pv(&image, "a", Some(vg("vg", 1, &["a"])));
+    write_pv(&image, "a", Some(text(&["a"])));
     let daemon = world.watch(&[&image]);
     settled(&daemon, &world, 0);
     assert!(!world.path("state").exists());
