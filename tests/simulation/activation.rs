@@ -10,7 +10,7 @@ use pvwatch::conf::{ActivationSetting, Settings};
 use pvwatch::devno::DevNo;
 use pvwatch::id::Id;
 use pvwatch::online::RunFiles;
-use pvwatch::watcher::{Effect, Event, Watcher};
+use pvwatch::watcher::{Because, Effect, Event, Watcher};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -326,7 +326,7 @@ impl Sim {
         for activation in watcher.activations() {
             let vg = format!("VG {}", activation.name.escape_ascii());
             let is_recorded = self.activator.records.contains_key(&activation.vgid);
-            let naive = is_allowed(watcher, &self.world, activation.vgid);
+            let Some(naive) = is_allowed(watcher, &self.world, activation.vgid) else { continue };
             if activation.decision.is_none() != naive {
                 return Err(format!("{vg}: decided {:?}, and to be activated is {naive}", activation.decision));
             }
@@ -350,19 +350,26 @@ impl Sim {
 }
 
 /// What a naive look says: each of its PVs is on a device, for it, and on no other that is the same.
-fn is_allowed(watcher: &Watcher, world: &World, id: Id) -> bool {
-    let Some(vg) = watcher.cache().vg(&id.hyphenated()) else { return false };
+/// `None` where that cannot tell which device is the better one.
+fn is_allowed(watcher: &Watcher, world: &World, id: Id) -> Option<bool> {
+    let Some(vg) = watcher.cache().vg(&id.hyphenated()) else { return Some(false) };
     let number = (0..10).find(|number| vgid(*number) == id).expect("one of ours");
     let is_alone = watcher.cache().vgids_named(vg.name()).len() == 1;
-    is_alone
-        && vg.pvids().iter().all(|key| {
-            let pv = (0..10).find(|pv| pvid(*pv).hyphenated() == **key).expect("one of ours");
-            let Some(device) = watcher.cache().device_of(key).map(DevNo::from_wire) else { return false };
-            let content = &world.disks[&device].content;
-            let is_for_it = content.text().is_none_or(|text| text.id == number);
-            let is_used = content.is_in_use();
-            let is_certain = matches!(choose(world, pv), Choice::Any(devnos) if devnos.len() == 1)
-                || watcher.choice(pvid(pv)).is_some_and(|choice| choice.others.values().all(|other| other.is_path));
-            is_for_it && is_used && is_certain
-        })
+    let mut is_allowed = is_alone;
+    for key in vg.pvids() {
+        let pv = (0..10).find(|pv| pvid(*pv).hyphenated() == **key).expect("one of ours");
+        let Some(device) = watcher.cache().device_of(key).map(DevNo::from_wire) else { return Some(false) };
+        let content = &world.disks[&device].content;
+        is_allowed &= content.text().is_none_or(|text| text.id == number) && content.is_in_use();
+        let others = watcher.choice(pvid(pv)).into_iter().flat_map(|choice| choice.others.values());
+        let others = others.filter(|other| !other.is_path).collect::<Vec<_>>();
+        let proves_nothing = [Because::Readable, Because::Current, Because::FirstSeen];
+        match choose(world, pv) {
+            _ if others.is_empty() => {}
+            Choice::Any(devnos) if devnos.len() == 1 => {}
+            _ if others.iter().any(|other| proves_nothing.contains(&other.because)) => is_allowed = false,
+            _ => return None,
+        }
+    }
+    Some(is_allowed)
 }
