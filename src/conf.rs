@@ -189,7 +189,7 @@ impl Settings {
                 .map_or(Some(DEFAULT_ACTIVATION_TIMEOUT), |limit| Some(limit).filter(|limit| !limit.is_zero())),
             state_dir: path(conf, "pvwatch/state_dir")?.unwrap_or_else(|| DEFAULT_STATE_DIR.into()),
             lvm: path(conf, "pvwatch/lvm")?,
-            policy: Policy::default(),
+            policy: policy(conf),
             unknown: unknown_settings(conf),
         })
     }
@@ -304,6 +304,21 @@ fn activation_parallel(conf: &Section) -> Result<usize, Error> {
         (Some(_), Some(number)) if (1..=ACTIVATION_PARALLEL_MAX).contains(&number) => Ok(number),
         (Some(_), _) => Err(Error::Value { setting, expected: "a number from 1 to 64" }),
     }
+}
+
+/// Without the tags of the host, whose name is not written here.
+fn policy(conf: &Section) -> Policy {
+    Policy {
+        auto_activation_volume_list: list(conf, "activation/auto_activation_volume_list"),
+        volume_list: list(conf, "activation/volume_list"),
+        host_tags: Vec::new(),
+        allow_duplicates: conf.int("devices/allow_changes_with_duplicate_pvs").is_some_and(|value| value != 0),
+    }
+}
+
+/// A string alone is a list of one.
+fn list(conf: &Section, setting: &str) -> Option<Vec<Vec<u8>>> {
+    Some(conf.value(setting)?.strings().filter(|entry| !entry.is_empty()).map(<[u8]>::to_vec).collect())
 }
 
 fn path(conf: &Section, setting: &'static str) -> Result<Option<PathBuf>, Error> {
@@ -497,6 +512,36 @@ mod tests {
         // Commands compute theirs of global_filter all the same.
         let with = settings("devices { use_devicesfile=1 global_filter=[\"r|.*|\"] }").unwrap();
         assert_eq!(with.token, b"filter:2800760414");
+    }
+
+    #[test]
+    fn what_of_which_vg_is_activated() {
+        let list = |value: &str| {
+            let policy = settings(&format!("activation/volume_list={value}")).unwrap().policy;
+            policy.volume_list.map(|list| list.iter().map(|entry| String::from_utf8(entry.clone()).unwrap()).collect())
+        };
+        let expected = |entries: &[&str]| Some(entries.iter().map(|&entry| entry.to_owned()).collect::<Vec<_>>());
+        for (value, entries) in [
+            ("[\"vg\", \"vg/lv\", \"@tag\"]", &["vg", "vg/lv", "@tag"][..]),
+            ("\"vg\"", &["vg"]),
+            ("[]", &[]),
+            ("\"\"", &[]),
+            ("7", &[]),
+            ("[7, \"\", \"vg\"]", &["vg"]),
+        ] {
+            assert_eq!(list(value), expected(entries), "{value}");
+        }
+        assert_eq!(settings("a=1").unwrap().policy, Policy::default());
+        let policy = settings(
+            "activation/auto_activation_volume_list=[\"@*\"] \
+             devices/allow_changes_with_duplicate_pvs=1",
+        );
+        let expected = Policy {
+            auto_activation_volume_list: Some(vec![b"@*".to_vec()]),
+            allow_duplicates: true,
+            ..Policy::default()
+        };
+        assert_eq!(policy.unwrap().policy, expected);
     }
 
     #[test]

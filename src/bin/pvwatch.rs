@@ -6,7 +6,7 @@ use pvwatch::client::{self, Error};
 use pvwatch::conf::Settings;
 use pvwatch::probe::Inspected;
 use pvwatch::sys::{reader, settings};
-use pvwatch::{inspect, probe, pvscan_cli, words};
+use pvwatch::{inspect, probe, pvscan_cli, takeover_cli, words};
 use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::io::Write;
@@ -23,6 +23,8 @@ Usage: pvwatch [options] COMMAND
   settle [--timeout S]    wait until everything that has happened is in the cache
   inspect DEV|IMAGE...    what is on it, with every problem; asks no daemon
   pvscan --cache ...      as lvm pvscan: what udev is told of a device; see pvscan --help
+  takeover status|enable|disable|compare
+                          who starts activation, LVM's udev rule or ours; see takeover --help
 
   -s, --socket PATH       the daemon's socket (LVM_LVMETAD_SOCKET,
                           default /run/lvm/lvmetad.socket)
@@ -51,7 +53,7 @@ const TIMED_OUT: u8 = 5;
 struct Arguments {
     command: String,
     operands: Vec<String>,
-    /// Of `pvscan`, everything behind it.
+    /// Of `pvscan` and `takeover`, everything behind it.
     words: Vec<OsString>,
     socket: PathBuf,
     json: bool,
@@ -105,6 +107,7 @@ fn run() -> Result<u8, Failure> {
         "settle" => settle(&arguments),
         "inspect" => inspect(&arguments),
         "pvscan" => Ok(pvscan_cli::run(&arguments.socket, arguments.words)),
+        "takeover" => Ok(takeover_cli::run(&arguments.socket, arguments.json, arguments.words)),
         other => Err(usage(format!("{other}: no such command"))),
     }
 }
@@ -133,8 +136,8 @@ fn parse() -> Result<Option<Arguments>, Failure> {
                 print(HELP)?;
                 return Ok(None);
             }
-            // Its options are LVM's.
-            Positional(value) if arguments.command.is_empty() && value == "pvscan" => {
+            // These have options of their own.
+            Positional(value) if arguments.command.is_empty() && (value == "pvscan" || value == "takeover") => {
                 arguments.command = value.string()?;
                 arguments.words = parser.raw_args()?.collect();
                 return Ok(Some(arguments));

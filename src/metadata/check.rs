@@ -74,6 +74,18 @@ fn segment_type(name: &[u8]) -> Option<SegmentType> {
     }
 }
 
+/// `None` also for one that has a flag behind it which is not known.
+fn known_segment_type(written: &[u8]) -> Option<SegmentType> {
+    let mut words = written.split(|&byte| byte == b'+');
+    let kind = words.next().and_then(segment_type);
+    kind.filter(|_| words.all(|flag| SEGMENT_FLAGS.iter().any(|known| known.as_bytes() == flag)))
+}
+
+/// Whether LVM knows what a segment of this type is.
+pub(super) fn is_known_segment_type(written: &[u8]) -> bool {
+    known_segment_type(written).is_some()
+}
+
 /// What a problem is about, for its detail.
 #[derive(Clone, Copy)]
 struct Part<'s>(&'static str, &'s [u8]);
@@ -180,10 +192,7 @@ impl<'s> Checker<'s> {
         let start = number(segment, "start_extent").ok_or_else(|| part.lacks("start_extent"))?;
         let length = number(segment, "extent_count").ok_or_else(|| part.lacks("extent_count"))?;
         let written = string(segment, "type").ok_or_else(|| part.lacks("a segment's type"))?;
-        let mut words = written.split(|&byte| byte == b'+');
-        let kind = words.next().and_then(segment_type);
-        let known_flags = words.all(|flag| SEGMENT_FLAGS.iter().any(|known| known.as_bytes() == flag));
-        match kind.filter(|_| known_flags) {
+        match known_segment_type(written) {
             None => self.warn(Warning::UnknownSegment { lv: part.1.to_vec(), segment_type: written.to_vec() }),
             Some(SegmentType::Striped) => self.striped(part, segment, length)?,
             Some(SegmentType::Mirror) => self.mirror(part, segment, length)?,

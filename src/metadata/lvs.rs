@@ -1,5 +1,6 @@
 //! Which PVs an LV lies on.
 
+use super::check::is_known_segment_type;
 use super::{id, string};
 use crate::id::Id;
 use crate::text::{Scalar, Section};
@@ -18,12 +19,39 @@ pub fn visible_lvs(vg: &Section) -> Vec<(Vec<u8>, Vec<Id>)> {
     visible.map(|name| (name.to_vec(), map.pvs_of(name, &mut known, 0).iter().copied().collect())).collect()
 }
 
+/// An LV that users see.
+pub struct VisibleLv<'s> {
+    pub name: &'s [u8],
+    pub lv: &'s Section<'s>,
+    /// Of a snapshot that is not thin, if its origin is seen, too: what it is a snapshot of.
+    pub origin: Option<&'s [u8]>,
+}
+
+/// The same LVs, with what the text says of each.
+pub fn visible_sections<'s>(vg: &'s Section<'s>) -> Vec<VisibleLv<'s>> {
+    let map = Map::new(vg);
+    let visible = map.order.iter().filter(|name| map.is_visible(name));
+    let origin = |name: &[u8]| map.cows.get(name).copied().flatten().filter(|origin| map.is_visible(origin));
+    visible.filter_map(|&name| Some(VisibleLv { name, lv: map.lvs.get(name)?, origin: origin(name) })).collect()
+}
+
+impl VisibleLv<'_> {
+    pub fn has_unknown_segment(&self) -> bool {
+        segments(self.lv).filter_map(|segment| string(segment, "type")).any(|kind| !is_known_segment_type(kind))
+    }
+
+    /// Whether its first segment is of this type.
+    pub fn is(&self, kind: &[u8]) -> bool {
+        segments(self.lv).next().is_some_and(|segment| string(segment, "type") == Some(kind))
+    }
+}
+
 struct Map<'s> {
     pvs: BTreeMap<&'s [u8], Id>,
     lvs: BTreeMap<&'s [u8], &'s Section<'s>>,
     order: Vec<&'s [u8]>,
-    /// LVs that hold what snapshots have of their own.
-    cows: BTreeSet<&'s [u8]>,
+    /// LVs that hold what snapshots have of their own, with the origin of each.
+    cows: BTreeMap<&'s [u8], Option<&'s [u8]>>,
 }
 
 impl<'s> Map<'s> {
@@ -35,14 +63,14 @@ impl<'s> Map<'s> {
             pvs: pvs.filter_map(|(name, pv)| Some((name, id(pv)?))).collect(),
             lvs: lvs().collect(),
             order: lvs().map(|(name, _)| name).collect(),
-            cows: cows.filter_map(|segment| string(segment, "cow_store")).collect(),
+            cows: cows.filter_map(|segment| Some((string(segment, "cow_store")?, string(segment, "origin")))).collect(),
         }
     }
 
     fn is_visible(&self, name: &[u8]) -> bool {
         let Some(lv) = self.lvs.get(name).filter(|lv| !is_snapshot(lv)) else { return false };
         let is_marked = lv.value("status").is_some_and(|status| status.strings().any(|flag| flag == b"VISIBLE"));
-        is_marked || self.cows.contains(name)
+        is_marked || self.cows.contains_key(name)
     }
 
     fn pvs_of(

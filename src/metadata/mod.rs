@@ -18,7 +18,7 @@ use std::rc::Rc;
 
 pub use access::{Access, Kept};
 pub use cache::TextCache;
-pub use lvs::visible_lvs;
+pub use lvs::{VisibleLv, visible_lvs, visible_sections};
 
 /// `NAME_LEN` in lvm2 counts the NUL.
 const MAX_NAME: usize = 127;

@@ -2,6 +2,7 @@
 //!
 //! They may use the pure modules, never the reverse, and they decide nothing.
 
+pub mod activation;
 pub mod clock;
 pub mod daemonize;
 pub mod descriptors;
@@ -17,8 +18,11 @@ pub mod run_files;
 pub mod settings;
 pub mod signal;
 pub mod socket;
+pub mod state_dir;
 pub mod sysfs;
 pub mod system_id;
+pub mod takeover;
 #[cfg(test)]
 pub mod testing;
+pub mod udev_db;
 pub mod usage;
