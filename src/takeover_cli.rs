@@ -127,9 +127,9 @@ fn act(socket: &Path, arguments: &Arguments) -> Result<u8, Failure> {
         Action::Enable(mode) => (enable(&found, mode, &programs(&tree, root.is_some(), mode))?, Some(mode)),
         Action::Disable | Action::Status => (disable(&found, None)?, None),
     };
-    for step in &plan.steps {
-        tree.carry_out(step)?;
-    }
+    let carried_out = plan.steps.iter().try_for_each(|step| tree.carry_out(step));
+    carried_out
+        .map_err(|error| Failure(format!("{error}; what was done is undone by: pvwatch takeover disable"), FAILED))?;
     drop(lock);
     plan.notes.iter().for_each(|note| complain(note));
     if root.is_none() {

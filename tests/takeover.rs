@@ -350,7 +350,7 @@ fn the_command() {
     assert!(run(&["enable"]).2.contains("global/event_activation is 0"));
 }
 
-/// The scripts of the package, where `/etc/lvm` and `/etc/udev/rules.d` are nobody else's.
+/// The scripts of the package, where `/etc` is nobody else's.
 #[test]
 fn removing_the_package_undoes_it() {
     let test = "removing_the_package_undoes_it";
@@ -362,8 +362,8 @@ fn removing_the_package_undoes_it() {
     };
     ["systemctl", "udevadm"].into_iter().for_each(stub);
     symlink(env!("CARGO_BIN_EXE_pvwatch"), directory.path().join("pvwatch")).unwrap();
-    let script = "mount --make-rprivate / && mount -t tmpfs tmpfs /etc/udev/rules.d && mount -t tmpfs tmpfs /etc/lvm \
-        || exit 9\nset -e\nrules=/etc/udev/rules.d\necho mine >$rules/69-lvm.rules\n\
+    let script = "mount --make-rprivate / && mount -t tmpfs tmpfs /etc || exit 9\n\
+        set -e\nmkdir -p /etc/udev/rules.d /etc/lvm\nrules=/etc/udev/rules.d\necho mine >$rules/69-lvm.rules\n\
         look() { find $rules /etc/lvm ! -type d -printf '%p %m %l %T@\\n' | sort; }\n\
         before=$(look)\nset -x\n\
         $1/postinst configure\n[ \"$(look)\" = \"$before\" ]\n\

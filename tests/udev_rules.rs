@@ -8,7 +8,8 @@ use pvwatch::devno;
 
 use common::loops::{Loop, PREFIX};
 use common::testing::needs;
-use common::{vg, write_pv};
+use common::{PV_SIZE, id, write_pv};
+use pvwatch::ondisk::image::vg_text;
 use pvwatch::takeover::{Mode, Programs};
 use std::io;
 use std::path::Path;
@@ -40,7 +41,7 @@ impl Bench {
     fn new(number: u32) -> io::Result<Bench> {
         let directory = tempfile::Builder::new().prefix(PREFIX).tempdir()?;
         let image = directory.path().join("image");
-        write_pv(&image, "rules", Some(vg("v+g", 1, &["rules"])));
+        write_pv(&image, "rules", Some(vg_text("v+g", id("vg"), 1, &[(id("rules"), PV_SIZE)])));
         let device = Loop::attach(number, &image)?;
         Ok(Bench { directory, device })
     }
