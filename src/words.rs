@@ -11,7 +11,7 @@ macro_rules! line {
     }};
 }
 
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.chars().fold(String::new(), |mut out, char| {
         if char.is_control() {
             let _ = write!(out, "{}", char.escape_default());

@@ -8,6 +8,7 @@ pub mod policy;
 pub mod record;
 pub mod udev;
 pub mod unit;
+mod words;
 
 use crate::id::Id;
 use std::time::Duration;
