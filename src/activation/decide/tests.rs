@@ -57,9 +57,9 @@ fn who_may_use_a_vg() {
         (them, "a=1", Some("them"), Ok(())),
         (them, "a=1", Some("us"), foreign("them")),
         (them, "a=1", None, foreign("them")),
-        ("status = [] system_id = \"old\"", extra, Some("us"), Ok(())),
+        ("status = [] system_id = \"old\"", extra, Some("us"), foreign("old")),
         ("status = [] system_id = \"old\"", extra, None, foreign("old")),
-        ("status = [\"EXPORTED\"] system_id = \"old\"", extra, Some("us"), Err(Rule::Exported)),
+        ("status = [\"EXPORTED\"] system_id = \"us\"", extra, Some("us"), Err(Rule::Exported)),
         ("status = [] flags = [\"NOAUTOACTIVATE\"]", "a=1", None, Err(Rule::NoAutoActivate)),
     ] {
         check(&of(vg), conf, own, &expected);
