@@ -6,10 +6,11 @@ use pvwatch::client::{self, Error};
 use pvwatch::conf::Settings;
 use pvwatch::probe::Inspected;
 use pvwatch::sys::{reader, settings};
-use pvwatch::{inspect, probe, pvscan_cli, words};
+use pvwatch::{dry_run, inspect, probe, pvscan_cli, words};
 use serde_json::{Value, json};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -22,6 +23,12 @@ Usage: pvwatch [options] COMMAND
   rescan [DEV...]         read these devices again, or all
   settle [--timeout S]    wait until everything that has happened is in the cache
   inspect DEV|IMAGE...    what is on it, with every problem; asks no daemon
+  activate --dry-run [VG...] [--devices DEV|IMAGE...]
+                          which VGs would be activated by themselves, which not, and why; of these
+                          devices alone, as if they were all the disks of a host, without the daemon
+  inhibit [VG [--for SPAN | --until TIME | --lift]]
+                          keep a VG from being activated by itself: for 2h or 1h 30min, until
+                          2031-12-31T23:30:00Z, or until --lift; without a VG: which are kept
   pvscan --cache ...      as lvm pvscan: what udev is told of a device; see pvscan --help
 
   -s, --socket PATH       the daemon's socket (LVM_LVMETAD_SOCKET,
@@ -56,6 +63,14 @@ struct Arguments {
     socket: PathBuf,
     json: bool,
     timeout: Option<Duration>,
+    activate: ActivateOptions,
+}
+
+/// Of `activate`.
+#[derive(Default)]
+struct ActivateOptions {
+    dry_run: bool,
+    devices: Vec<PathBuf>,
 }
 
 /// What to say on standard error, and the exit status.
@@ -104,6 +119,7 @@ fn run() -> Result<u8, Failure> {
         "rescan" => rescan(&arguments),
         "settle" => settle(&arguments),
         "inspect" => inspect(&arguments),
+        "activate" => activate(&arguments),
         "pvscan" => Ok(pvscan_cli::run(&arguments.socket, arguments.words)),
         other => Err(usage(format!("{other}: no such command"))),
     }
@@ -118,6 +134,7 @@ fn parse() -> Result<Option<Arguments>, Failure> {
         socket: socket.map_or_else(|| DEFAULT_SOCKET.into(), PathBuf::from),
         json: false,
         timeout: None,
+        activate: ActivateOptions::default(),
     };
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next()? {
@@ -125,6 +142,11 @@ fn parse() -> Result<Option<Arguments>, Failure> {
             Short('s') | Long("socket") => arguments.socket = parser.value()?.into(),
             Long("json") => arguments.json = true,
             Long("timeout") => arguments.timeout = Some(seconds(&parser.value()?.string()?)?),
+            Long("dry-run") if arguments.command == "activate" => arguments.activate.dry_run = true,
+            Long("devices") if arguments.command == "activate" => {
+                let given = parser.values()?.collect::<Vec<_>>();
+                arguments.activate.devices.extend(given.iter().flat_map(|given| device_list(given)));
+            }
             Short('V') | Long("version") => {
                 print(&format!("pvwatch {}\n", env!("CARGO_PKG_VERSION")))?;
                 return Ok(None);
@@ -150,6 +172,15 @@ fn parse() -> Result<Option<Arguments>, Failure> {
 fn seconds(text: &str) -> Result<Duration, Failure> {
     let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     seconds.ok_or_else(|| usage(format!("--timeout {text}: not a number of seconds")))
+}
+
+/// Separated by commas, unless it is the name of one that has a comma in it.
+fn device_list(given: &OsStr) -> Vec<PathBuf> {
+    if Path::new(given).exists() {
+        return vec![given.into()];
+    }
+    let names = given.as_bytes().split(|&byte| byte == b',').filter(|name| !name.is_empty());
+    names.map(|name| OsStr::from_bytes(name).into()).collect()
 }
 
 /// A reader that has gone away is no error of ours.
@@ -282,4 +313,48 @@ fn inspect(arguments: &Arguments) -> Result<u8, Failure> {
         print_json(&Value::Array(results))?;
     }
     Ok(worst)
+}
+
+fn activate(arguments: &Arguments) -> Result<u8, Failure> {
+    let ActivateOptions { dry_run, devices } = &arguments.activate;
+    if !dry_run {
+        let vg = arguments.operands.first().map_or("VG", String::as_str);
+        let hint = format!("to activate now: lvm vgchange -aay {vg}");
+        return Err(Failure(format!("the daemon activates; --dry-run shows what it would; {hint}"), USAGE));
+    }
+    let (shown, mut status) = what_would_be(arguments, devices)?;
+    let named = |vg: &Value, name: &String| vg["vg"] == **name || vg["id"] == **name;
+    let is_asked = |vg: &&Value| arguments.operands.is_empty() || arguments.operands.iter().any(|name| named(vg, name));
+    let asked = shown.iter().filter(is_asked).cloned().collect::<Vec<_>>();
+    if arguments.json {
+        print_json(&Value::Array(asked))?
+    } else {
+        print(&dry_run::table(&asked))?
+    }
+    for name in &arguments.operands {
+        if !shown.iter().any(|vg| named(vg, name)) {
+            complain(&format!("{name}: there is no such VG"));
+            status = NOT_FOUND;
+        }
+    }
+    Ok(status)
+}
+
+/// By the daemon, if these are the disks of this host and there is one; and the exit status.
+fn what_would_be(arguments: &Arguments, devices: &[PathBuf]) -> Result<(Vec<Value>, u8), Failure> {
+    if devices.is_empty() {
+        match arguments.call("Activations", &json!({})) {
+            Ok(mut reply) => match reply["activations"].take() {
+                Value::Array(activations) => return Ok((activations, 0)),
+                _ => return Err(Failure("the daemon answered what no daemon answers".to_owned(), FAILED)),
+            },
+            Err(Failure(error, UNREACHABLE)) => complain(&format!("{error}; looking without it")),
+            Err(failure) => return Err(failure),
+        }
+    }
+    let looked = dry_run::look(devices).map_err(|error| Failure(error.to_string(), FAILED))?;
+    looked.left_out.iter().for_each(|(name, why)| complain(&format!("{name}: left out: {why}")));
+    looked.unread.iter().for_each(|(name, why)| complain(&format!("{name}: {why}")));
+    let status = if looked.unread.is_empty() { 0 } else { FAILED };
+    Ok((looked.activations, status))
 }
