@@ -2,6 +2,7 @@
 //!
 //! They may use the pure modules, never the reverse, and they decide nothing.
 
+pub mod activation;
 pub mod clock;
 pub mod daemonize;
 pub mod descriptors;
@@ -17,6 +18,7 @@ pub mod run_files;
 pub mod settings;
 pub mod signal;
 pub mod socket;
+pub mod state_dir;
 pub mod sysfs;
 pub mod system_id;
 #[cfg(test)]

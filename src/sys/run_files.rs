@@ -47,7 +47,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+pub(super) fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
     move |error| Error { doing, path: path.to_owned(), error }
 }
 
@@ -94,7 +94,7 @@ impl RunDir {
     pub fn open(path: &Path) -> Result<RunDir, Error> {
         let directory = RunDir::at(path);
         directory.make_directories()?;
-        directory.remove_leftovers()?;
+        remove_leftovers(path)?;
         Ok(directory)
     }
 
@@ -105,22 +105,6 @@ impl RunDir {
     fn make_directories(&self) -> Result<(), Error> {
         make_directory(&self.path)?;
         Kind::ALL.iter().try_for_each(|kind| make_directory(&self.path.join(kind.directory())))
-    }
-
-    /// One that stays is in nobody's way.
-    fn remove_leftovers(&self) -> Result<(), Error> {
-        for name in list(&self.path)? {
-            if !name.starts_with(TEMPORARY.as_bytes()) {
-                continue;
-            }
-            let path = self.path.join(std::ffi::OsStr::from_bytes(&name));
-            // Whoever writes it has it locked.
-            let left = open(&path).ok().and_then(|file| Flock::lock(file, FlockArg::LockExclusiveNonblock).ok());
-            if left.is_some() {
-                let _ = remove(&path);
-            }
-        }
-        Ok(())
     }
 
     fn path_of(&self, kind: Kind, name: &[u8]) -> Result<PathBuf, Error> {
@@ -169,7 +153,7 @@ impl RunDir {
     fn with_temporary(&self, content: &[u8], mut place: impl FnMut(&Path) -> io::Result<()>) -> io::Result<()> {
         let mut tries = 1;
         loop {
-            let placed = self.write_temporary(content).and_then(|(temporary, _lock)| place(&temporary));
+            let placed = write_temporary(&self.path, content).and_then(|(temporary, _lock)| place(&temporary));
             match placed {
                 Err(error) if error.kind() == ErrorKind::NotFound && tries < TRIES => {
                     tries += 1;
@@ -177,29 +161,6 @@ impl RunDir {
                 }
                 placed => return placed,
             }
-        }
-    }
-
-    fn write_temporary(&self, content: &[u8]) -> io::Result<(PathBuf, Flock<File>)> {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true).mode(FILE_MODE);
-        loop {
-            let number = NEXT.fetch_add(1, Ordering::Relaxed);
-            let path = self.path.join(format!("{TEMPORARY}{}-{number}", std::process::id()));
-            let file = match options.open(&path) {
-                // Another has our number, in a namespace of its own, or had it and crashed.
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
-                opened => opened?,
-            };
-            let written = Flock::lock(file, FlockArg::LockExclusiveNonblock)
-                .map_err(|(_, errno)| io::Error::from(errno))
-                .and_then(|mut file| file.write_all(content).map(|()| file));
-            let remove = |_: &io::Error| {
-                let _ = fs::remove_file(&path);
-            };
-            let file = written.inspect_err(remove)?;
-            return Ok((path, file));
         }
     }
 
@@ -321,8 +282,48 @@ impl RunFiles for RunDir {
     }
 }
 
+/// One that stays is in nobody's way.
+pub(super) fn remove_leftovers(directory: &Path) -> Result<(), Error> {
+    for name in list(directory)? {
+        if !name.starts_with(TEMPORARY.as_bytes()) {
+            continue;
+        }
+        let path = directory.join(std::ffi::OsStr::from_bytes(&name));
+        // Whoever writes it has it locked.
+        let left = open(&path).ok().and_then(|file| Flock::lock(file, FlockArg::LockExclusiveNonblock).ok());
+        if left.is_some() {
+            let _ = remove(&path);
+        }
+    }
+    Ok(())
+}
+
+/// Writes a file under a name of its own in the directory. Its lock tells that its writer lives.
+pub(super) fn write_temporary(directory: &Path, content: &[u8]) -> io::Result<(PathBuf, Flock<File>)> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(FILE_MODE);
+    loop {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = directory.join(format!("{TEMPORARY}{}-{number}", std::process::id()));
+        let file = match options.open(&path) {
+            // Another has our number, in a namespace of its own, or had it and crashed.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
+            opened => opened?,
+        };
+        let written = Flock::lock(file, FlockArg::LockExclusiveNonblock)
+            .map_err(|(_, errno)| io::Error::from(errno))
+            .and_then(|mut file| file.write_all(content).map(|()| file));
+        let remove = |_: &io::Error| {
+            let _ = fs::remove_file(&path);
+        };
+        let file = written.inspect_err(remove)?;
+        return Ok((path, file));
+    }
+}
+
 /// A link is no directory: nothing of ours may come to be elsewhere.
-fn make_directory(path: &Path) -> Result<(), Error> {
+pub(super) fn make_directory(path: &Path) -> Result<(), Error> {
     match DirBuilder::new().mode(DIRECTORY_MODE).create(path) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
         made => return made.map_err(failed("created", path)),
@@ -334,7 +335,7 @@ fn make_directory(path: &Path) -> Result<(), Error> {
 }
 
 /// In the order of the names.
-fn list(directory: &Path) -> Result<Vec<Vec<u8>>, Error> {
+pub(super) fn list(directory: &Path) -> Result<Vec<Vec<u8>>, Error> {
     let entries = fs::read_dir(directory).map_err(failed("listed", directory))?;
     let names = entries.map(|entry| Ok(entry?.file_name().into_vec()));
     let mut names = names.collect::<io::Result<Vec<_>>>().map_err(failed("listed", directory))?;
@@ -348,7 +349,7 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 /// The beginning of a file; `None` for what is none, or is not there.
-fn read(path: &Path, max: u64) -> Result<Option<Vec<u8>>, Error> {
+pub(super) fn read(path: &Path, max: u64) -> Result<Option<Vec<u8>>, Error> {
     let read = || -> io::Result<_> {
         let file = open(path)?;
         if !file.metadata()?.is_file() {
@@ -371,7 +372,7 @@ fn is_there(path: &Path) -> bool {
 }
 
 /// That somebody else was faster is no error.
-fn remove(path: &Path) -> Result<(), Error> {
+pub(super) fn remove(path: &Path) -> Result<(), Error> {
     match fs::remove_file(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         removed => removed.map_err(failed("removed", path)),

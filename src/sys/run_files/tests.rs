@@ -142,7 +142,7 @@ fn what_a_crash_left_goes_and_what_others_write_stays() {
     let (_parent, mut directory) = open_new();
     fs::write(directory.path().join(".pvwatch-1-0"), "7:1").unwrap();
     fs::write(directory.path().join("hints"), "others'").unwrap();
-    let (written, _lock) = directory.write_temporary(b"7:1\n").unwrap();
+    let (written, _lock) = write_temporary(directory.path(), b"7:1\n").unwrap();
     directory = RunDir::open(directory.path()).unwrap();
     assert_eq!(tree(&directory), [written.file_name().unwrap().to_str().unwrap(), "hints"]);
     // One that cannot be removed is in nobody's way.
