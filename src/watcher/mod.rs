@@ -38,7 +38,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
-pub use activate::Activation;
+pub use activate::{Activation, Compared, Difference, Ended, Progress, Tally};
 pub use cause::Cause;
 pub use device::{Content, Device, HeldBack, Quarantine, Reason, Seen};
 pub use duplicates::{Ambiguity, Because, Choice, Other};
@@ -116,6 +116,7 @@ pub struct Watcher {
     settles: Vec<settle::Settle>,
     awaited: awaited::Awaited,
     online: online::Online,
+    offers: activate::Offers,
     enumerate: bool,
     enumerating: bool,
     /// When an enumeration that failed is tried again.
@@ -190,6 +191,7 @@ impl Watcher {
             settles: Vec::new(),
             awaited: awaited::Awaited::default(),
             online: online::Online::default(),
+            offers: activate::Offers::default(),
             enumerate: false,
             enumerating: false,
             enumerate_at: None,
@@ -361,7 +363,9 @@ impl Watcher {
     /// New settings, and everything is looked at again.
     pub fn reconfigure(&mut self, settings: Settings, now: Duration) {
         let token_changed = settings.token != self.settings.token;
+        let (mode, had_event_activation) = (self.settings.mode(), self.settings.event_activation);
         self.settings = settings;
+        self.reconfigure_activation(now, mode, had_event_activation);
         self.next_reread = None;
         if self.scanning {
             // A command with the new token must not be answered before the new filter is applied.
@@ -435,6 +439,10 @@ impl Watcher {
 
     /// What follows from how the device is now.
     fn learn(&mut self, now: Duration, devno: DevNo, found: Option<(Facts, Vec<String>)>, cause: Cause) {
+        self.doubt_udev(devno);
+        let uuid_before = self.devices.get(&devno).and_then(|device| device.facts.dm_uuid.as_deref());
+        let uuid = found.as_ref().and_then(|(facts, _)| facts.dm_uuid.as_deref());
+        self.offers.note_lv(devno, uuid_before, uuid);
         let Some((facts, names)) = found else { return self.forget_device(now, devno, cause) };
         self.look_below(devno, &facts);
         self.look_beside(devno, &facts);
@@ -547,7 +555,7 @@ impl Watcher {
     /// What is to be done next; ask until there is nothing. Enumerating and examining are answered
     /// with events, in whatever order the caller likes.
     pub fn poll_effect(&mut self, now: Duration) -> Option<Effect> {
-        if let Some(effect) = self.effects.pop_front().or_else(|| self.online.next_change()) {
+        if let Some(effect) = self.effects.pop_front().or_else(|| self.online_change()) {
             return Some(effect);
         }
         if self.duplicates.needs_usage() {
@@ -566,7 +574,7 @@ impl Watcher {
         self.start_jobs(now);
         self.resolve_doubts(now);
         self.end_first_scan(now);
-        if let Some(effect) = self.effects.pop_front().or_else(|| self.online.next_change()) {
+        if let Some(effect) = self.effects.pop_front().or_else(|| self.online_change()) {
             return Some(effect);
         }
         if let Some(effect) = self.check_run_files() {
@@ -574,6 +582,9 @@ impl Watcher {
         }
         if self.duplicates.is_due() {
             return self.duplicates.needs_usage().then_some(Effect::ReadUsage);
+        }
+        if let Some(effect) = self.next_activation(now) {
+            return Some(effect);
         }
         self.answer_settles();
         self.answer_awaited();
@@ -592,6 +603,7 @@ impl Watcher {
             self.first_scan.as_ref().map(|scan| scan.until),
             self.update_ends_at(),
             self.online.poll_timeout(),
+            self.offers.poll_timeout(),
         ];
         jobs.chain(others.into_iter().flatten()).min()
     }
@@ -603,6 +615,7 @@ impl Watcher {
         }
         self.enumerate |= self.enumerate_at.is_some_and(|at| at <= now);
         self.online.handle_timeout(now);
+        self.handle_activation_timeout(now);
         while let Some((_, devno)) = pop_due(&mut self.retries, now) {
             self.touch(devno, Cause::Retry);
         }

@@ -4,8 +4,10 @@ use super::device::Reason;
 use crate::id::Id;
 use crate::scan::Finding;
 use std::fmt;
+use std::time::Duration;
 
-use super::{Because, Watcher};
+use super::{Because, Difference, Watcher};
+use crate::activation::{Outcome, Rule};
 use crate::devno::DevNo;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +93,41 @@ pub enum Report {
         quarantined: usize,
         pending: usize,
     },
+    /// As this unit, or this process.
+    Activating {
+        vg: Vec<u8>,
+        by: String,
+    },
+    Activated {
+        vg: Vec<u8>,
+        took: Duration,
+    },
+    ActivationFailed {
+        vg: Vec<u8>,
+        by: Option<String>,
+        outcome: Outcome,
+    },
+    /// The VG is whole, and this rule keeps it from being activated.
+    NotActivated {
+        vg: Vec<u8>,
+        rule: Rule,
+    },
+    /// It is to be activated, and that cannot be written down, or does not start.
+    NotOffered {
+        vg: Vec<u8>,
+        error: String,
+    },
+    /// `vgs_online` has it already.
+    LeftToAnother {
+        vg: Vec<u8>,
+    },
+    WouldActivate {
+        vg: Vec<u8>,
+    },
+    Differs {
+        vg: Vec<u8>,
+        difference: Difference,
+    },
 }
 
 impl Report {
@@ -103,6 +140,9 @@ impl Report {
             Report::OtherPath { .. } | Report::RunFilesRight => Level::Info,
             Report::Vg { .. } | Report::VgGone { .. } | Report::Scanned { .. } => Level::Info,
             Report::Resync { .. } => Level::Debug,
+            Report::ActivationFailed { .. } | Report::NotOffered { .. } => Level::Warn,
+            Report::Activating { .. } | Report::Activated { .. } | Report::NotActivated { .. } => Level::Info,
+            Report::LeftToAnother { .. } | Report::WouldActivate { .. } | Report::Differs { .. } => Level::Info,
         }
     }
 }
@@ -166,6 +206,26 @@ impl fmt::Display for Report {
             Report::Scanned { devices, pvs, quarantined, pending } => {
                 write!(f, "scanned: {devices} devices, {pvs} PVs, {quarantined} quarantined, {pending} not read yet")
             }
+            Report::Activating { vg, by } => write!(f, "VG {}: activation started ({by})", vg.escape_ascii()),
+            Report::Activated { vg, took } => {
+                write!(f, "VG {}: activated in {:.1} s", vg.escape_ascii(), took.as_secs_f64())
+            }
+            Report::ActivationFailed { vg, by, outcome } => {
+                write!(f, "VG {}: activation failed: {outcome}", vg.escape_ascii())?;
+                if let Some(by) = by {
+                    write!(f, " ({by})")?;
+                }
+                outcome.output().map_or(Ok(()), |output| write!(f, ": {}", output.escape_debug()))
+            }
+            Report::NotActivated { vg, rule } => write!(f, "VG {}: not activated: {rule}", vg.escape_ascii()),
+            Report::NotOffered { vg, error } => {
+                write!(f, "VG {}: cannot be activated yet: {error}; it will be tried again", vg.escape_ascii())
+            }
+            Report::LeftToAnother { vg } => {
+                write!(f, "VG {}: somebody else was told to activate it", vg.escape_ascii())
+            }
+            Report::WouldActivate { vg } => write!(f, "VG {}: would be activated", vg.escape_ascii()),
+            Report::Differs { vg, difference } => write!(f, "VG {}: {difference}", vg.escape_ascii()),
         }
     }
 }

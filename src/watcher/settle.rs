@@ -54,6 +54,7 @@ impl Watcher {
         }
         self.awaited.note(devno);
         self.note_choice_due(devno);
+        self.note_standing(devno);
     }
 
     pub(super) fn answer_settles(&mut self) {

@@ -1,6 +1,7 @@
 mod duplicates;
 
 use super::*;
+use crate::activation::{Claimed, Offered, udev};
 use crate::cache::{FoundPv, NewBody, NewMetadata};
 use crate::device::{Facts, Usage};
 use crate::filter::{DevicesFile, Rule};
@@ -20,7 +21,7 @@ pub(super) fn pvid(number: u8) -> Id {
     Id([b'a' + number; 32])
 }
 
-fn vgid() -> Id {
+pub(super) fn vgid() -> Id {
     Id([b'v'; 32])
 }
 
@@ -29,7 +30,7 @@ pub(super) fn member(number: u8, seqno: i64, pvs: &[u8]) -> Vec<u8> {
     member_of(vgid(), number, seqno, pvs)
 }
 
-fn member_of(vgid: Id, number: u8, seqno: i64, pvs: &[u8]) -> Vec<u8> {
+pub(super) fn member_of(vgid: Id, number: u8, seqno: i64, pvs: &[u8]) -> Vec<u8> {
     let pvs = pvs.iter().map(|pv| (pvid(*pv), SIZE)).collect::<Vec<_>>();
     let text = vg_text(if vgid == self::vgid() { "vg" } else { "other" }, vgid, seqno, &pvs);
     // The text begins behind what is read first.
@@ -95,16 +96,25 @@ pub(super) struct Bench {
     abandoned: Vec<JobId>,
     settled: Vec<SettleId>,
     /// What is in the run directory, and what was changed there.
-    listing: Listing,
+    pub(super) listing: Listing,
     published: Vec<Change>,
     /// When hints were invalidated, and what came of it.
     hints: Vec<Duration>,
     hints_lock: Hints,
     ready_at: Option<Duration>,
     usage: Usage,
-    reports: Vec<String>,
+    pub(super) reports: Vec<String>,
     /// A PV that no client may miss for a moment.
     kept: Option<u8>,
+    pub(super) activation: Activating,
+}
+
+/// Whoever activates, and what he was asked to do.
+pub(super) struct Activating {
+    /// What udev says of each device.
+    pub(super) udev: BTreeMap<u32, udev::Standing>,
+    pub(super) claimed: Result<Claimed, String>,
+    pub(super) log: Vec<String>,
 }
 
 impl Bench {
@@ -133,6 +143,7 @@ impl Bench {
             usage: Usage::default(),
             reports: Vec::new(),
             kept: None,
+            activation: Activating { udev: BTreeMap::new(), claimed: Ok(Claimed::Made), log: Vec::new() },
         };
         for (minor, image) in (0..).zip(images) {
             bench.insert(minor, image.clone());
@@ -235,12 +246,25 @@ impl Bench {
                 Effect::Settled { id, .. } => self.settled.push(id),
                 Effect::Ready => self.ready_at = Some(self.now),
                 Effect::Watch { .. } | Effect::Unwatch(_) | Effect::Close(_) => {}
-                Effect::AskUdev(_)
-                | Effect::Offer(_)
-                | Effect::ForgetOffer(_)
-                | Effect::WithdrawOffer { .. }
-                | Effect::Activate(_)
-                | Effect::EndActivation(_) => panic!("nobody is in charge of activation"),
+                Effect::AskUdev(devno) => {
+                    let standing = self.activation.udev.get(&devno.minor).cloned().unwrap_or(udev::Standing::Ready);
+                    self.activation.log.push(format!("ask {devno}"));
+                    self.watcher.handle(self.now, Event::UdevSays { devno, standing });
+                }
+                Effect::Offer(Offered { vgid, name, .. }) => {
+                    self.activation.log.push(format!("offer {}", name.escape_ascii()));
+                    let result = self.activation.claimed.clone();
+                    self.watcher.handle(self.now, Event::Offered { vgid, result });
+                }
+                Effect::ForgetOffer(vgid) => self.activation.log.push(format!("forget {}", char::from(vgid.0[0]))),
+                Effect::WithdrawOffer { name, .. } => {
+                    self.activation.log.push(format!("withdraw {}", name.escape_ascii()));
+                }
+                Effect::Activate(order) => {
+                    let refresh = if order.refresh { "refresh and " } else { "" };
+                    self.activation.log.push(format!("{refresh}activate {}", order.name.escape_ascii()));
+                }
+                Effect::EndActivation(vgid) => self.activation.log.push(format!("end {}", char::from(vgid.0[0]))),
             }
             assert!(self.kept.is_none_or(|pv| self.place(pv).is_some()), "the PV is missing");
         }

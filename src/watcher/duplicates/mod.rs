@@ -264,10 +264,12 @@ impl Watcher {
         self.duplicates.usage = usage;
         self.duplicates.usage_asked = false;
         let mut changed = Changed::default();
-        for (pvid, was_read) in std::mem::take(&mut self.duplicates.due) {
-            self.elect(pvid, was_read, &mut changed);
+        let due = std::mem::take(&mut self.duplicates.due);
+        for (pvid, was_read) in &due {
+            self.elect(*pvid, *was_read, &mut changed);
         }
         self.finish(now, changed);
+        due.into_keys().for_each(|pvid| self.wake_pv(pvid));
     }
 
     /// A client has put a PV on this device.
@@ -302,7 +304,12 @@ impl Watcher {
         copies.unsure.contains(&devno) && !self.is_to_be_read(devno)
     }
 
-    fn is_to_be_read(&self, devno: DevNo) -> bool {
+    /// Whether it is still to be said which device the PV is on.
+    pub(super) fn is_choice_due(&self, pvid: Id) -> bool {
+        self.duplicates.due.contains_key(&pvid)
+    }
+
+    pub(super) fn is_to_be_read(&self, devno: DevNo) -> bool {
         self.touched.contains_key(&devno)
             || self.examining.contains_key(&devno)
             || self.devices.get(&devno).is_some_and(|device| !device.is_quiet())

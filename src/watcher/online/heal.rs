@@ -23,8 +23,14 @@ type Spared<'l> = BTreeMap<Id, Option<&'l PvOnline>>;
 
 impl Truth {
     /// Notes what has to be done to get from the one to the other. Of what cannot be known
-    /// everything stays.
-    pub(super) fn heal(&mut self, listing: &Listing, known: &dyn Fn(Option<DevNo>) -> Known) {
+    /// everything stays. Those of the VGs that were offered, each with its name, that have not been
+    /// complete all the time since.
+    pub(super) fn heal<'o>(
+        &mut self,
+        listing: &Listing,
+        offered: impl Iterator<Item = (Id, &'o [u8])>,
+        known: &dyn Fn(Option<DevNo>) -> Known,
+    ) -> BTreeSet<Id> {
         let spared = self.heal_pvs(listing, known);
         self.heal_lookups(listing, &spared);
         let lookups = listing.lookups.iter().map(|lookup| (&*lookup.vg, lookup)).collect::<BTreeMap<_, _>>();
@@ -36,6 +42,16 @@ impl Truth {
             if !stays {
                 self.due.offline(vg);
             }
+        }
+        let gone = offered.filter(|(vgid, name)| !self.stays(*vgid, name, &lookups, &spared));
+        gone.map(|(vgid, _)| vgid).collect()
+    }
+
+    /// Whether a VG that was offered may have been complete all the time since.
+    fn stays(&self, vgid: Id, name: &[u8], lookups: &BTreeMap<&[u8], &Lookup>, spared: &Spared) -> bool {
+        match self.vgs.contains_key(&vgid) {
+            true => self.is_complete(vgid, spared),
+            false => is_spared(name, lookups.get(name).copied(), spared),
         }
     }
 

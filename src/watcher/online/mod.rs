@@ -15,7 +15,7 @@ use crate::devno::DevNo;
 use crate::filter::Rule;
 use crate::id::Id;
 use crate::metadata::{Kept, VgText};
-use crate::online::{Hints, Listing, PvOnline};
+use crate::online::{Change, Hints, Listing, PvOnline};
 use crate::pvscan::{self, Found};
 use crate::scan::{self, Code};
 use heal::Known;
@@ -23,6 +23,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 use truth::{Candidate, Truth};
+
+pub(super) use truth::Vg;
 
 /// Of what there is the run files speak.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,7 +79,7 @@ pub(super) struct Online {
     publish: Publish,
     images_are_disks: bool,
     system_id: Option<String>,
-    truth: Truth,
+    pub(super) truth: Truth,
     heal: Heal,
     /// Devices of which nothing was known when what is there was listed: files that may be theirs
     /// were left.
@@ -86,6 +88,10 @@ pub(super) struct Online {
     /// All that has been tried since what is there was listed has worked.
     sound: bool,
     failures: u64,
+    /// The file in `vgs_online` that was to be removed last.
+    removing: Option<Vec<u8>>,
+    /// Those that could not be.
+    not_removed: BTreeSet<Vec<u8>>,
     /// The PVs that commands may have hints of.
     hinted: BTreeMap<DevNo, Id>,
     hints_due: bool,
@@ -130,7 +136,22 @@ impl Online {
             self.truth.due = truth::Due::default();
             return None;
         }
-        self.truth.pop().map(Effect::Publish)
+        let change = self.truth.pop()?;
+        self.removing = match &change {
+            Change::VgOffline(vg) => Some(vg.clone()),
+            _ => None,
+        };
+        Some(Effect::Publish(change))
+    }
+
+    /// Whether the VG's file in `vgs_online` could not be removed when it was incomplete; that is
+    /// tried again then.
+    pub(super) fn retry_offline(&mut self, vg: &[u8]) -> bool {
+        let is_left = self.not_removed.contains(vg);
+        if is_left {
+            self.truth.due.offline(vg);
+        }
+        is_left
     }
 
     /// What is to be done when nothing else is, for the time being.
@@ -260,6 +281,12 @@ impl Watcher {
 
     /// What could, or could not, be written.
     pub(super) fn published(&mut self, now: Duration, result: Result<(), String>) {
+        if let Some(vg) = self.online.removing.take() {
+            match result {
+                Ok(()) => drop(self.online.not_removed.remove(&vg)),
+                Err(_) => drop(self.online.not_removed.insert(vg)),
+            }
+        }
         match result {
             Ok(()) => {
                 // What failed before may work as well; not for each of many.
@@ -272,6 +299,15 @@ impl Watcher {
         }
     }
 
+    /// The next run file to change.
+    pub(super) fn online_change(&mut self) -> Option<Effect> {
+        let effect = self.online.next_change()?;
+        if let Effect::Publish(change) = &effect {
+            self.note_run_file(change);
+        }
+        Some(effect)
+    }
+
     /// What there is in the run directory.
     pub(super) fn listed(&mut self, now: Duration, result: Result<Listing, String>) {
         match result {
@@ -280,13 +316,14 @@ impl Watcher {
                 let mut truth = std::mem::take(&mut self.online.truth);
                 let unread = self.devices.keys().filter(|devno| self.known(**devno) == Known::Unread);
                 let unread = unread.copied().collect::<BTreeSet<_>>();
-                truth.heal(&listing, &|devno| match (devno, self.online.publish) {
+                let gone = truth.heal(&listing, self.offers.offered(), &|devno| match (devno, self.online.publish) {
                     (Some(devno), _) => self.known(devno),
                     (None, Publish::Everything) if unread.is_empty() => Known::Gone,
                     (None, _) => Known::Unread,
                 });
                 self.online.truth = truth;
                 self.online.unread = unread;
+                self.forget_offers(gone);
             }
             Err(error) => self.publish_failed(now, error),
         }

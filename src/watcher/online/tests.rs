@@ -168,7 +168,7 @@ fn check_heal(truth: &mut Truth, there: &str, expected: &str) {
         Some(9) => Known::Elsewhere,
         Some(_) => Known::Gone,
     };
-    truth.heal(&listing, &known);
+    truth.heal(&listing, std::iter::empty(), &known);
     assert_eq!(changes(truth), expected, "{there}");
 }
 

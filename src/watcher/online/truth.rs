@@ -27,32 +27,52 @@ pub(super) struct Candidate {
 }
 
 #[derive(Debug)]
-pub(super) struct Vg {
-    pub(super) text: Rc<VgText>,
-    pub(super) is_kept: bool,
+pub(in crate::watcher) struct Vg {
+    pub(in crate::watcher) text: Rc<VgText>,
+    pub(in crate::watcher) is_kept: bool,
     /// A PV of it has come online since one has left.
     arrived: bool,
+    /// How many of its PVs are online, and how many it has.
+    online: usize,
+    all: usize,
+}
+
+impl Vg {
+    pub(in crate::watcher) fn is_complete(&self) -> bool {
+        !self.is_kept && self.online == self.all
+    }
+}
+
+/// What has happened to VGs, for who decides on their activation.
+#[derive(Debug, Default)]
+pub(in crate::watcher) struct Changes {
+    /// A PV of these has left, or all that was known of them.
+    pub(in crate::watcher) left: BTreeSet<Id>,
+    pub(in crate::watcher) pvs_left: BTreeSet<Id>,
+    /// A PV of these has come, or their text is another, or their name is theirs alone now.
+    pub(in crate::watcher) changed: BTreeSet<Id>,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Truth {
+pub(in crate::watcher) struct Truth {
     candidates: BTreeMap<DevNo, Candidate>,
     /// Where each of them is.
     pub(super) places: BTreeMap<Id, DevNo>,
     /// What is in `pvs_online`, once what is due is done.
-    pub(super) pvs: BTreeMap<Id, PvOnline>,
-    pub(super) vgs: BTreeMap<Id, Vg>,
+    pub(in crate::watcher) pvs: BTreeMap<Id, PvOnline>,
+    pub(in crate::watcher) vgs: BTreeMap<Id, Vg>,
     /// The VGs of a name.
-    pub(super) names: BTreeMap<Vec<u8>, BTreeSet<Id>>,
+    pub(in crate::watcher) names: BTreeMap<Vec<u8>, BTreeSet<Id>>,
     /// The VGs whose text lists a PV.
-    pub(super) listed_by: BTreeMap<Id, BTreeSet<Id>>,
+    pub(in crate::watcher) listed_by: BTreeMap<Id, BTreeSet<Id>>,
     /// What is in `pvs_lookup`, once what is due is done.
     pub(super) lookups: BTreeMap<Vec<u8>, Rc<VgText>>,
-    pub(super) due: Due,
+    pub(in crate::watcher) due: Due,
+    pub(in crate::watcher) changes: Changes,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Due {
+pub(in crate::watcher) struct Due {
     renamed: VecDeque<(Vec<u8>, Vec<u8>)>,
     offline: BTreeSet<Vec<u8>>,
     pub(super) pvs: BTreeSet<Id>,
@@ -60,7 +80,7 @@ pub(super) struct Due {
 }
 
 impl Due {
-    pub(super) fn offline(&mut self, vg: &[u8]) {
+    pub(in crate::watcher) fn offline(&mut self, vg: &[u8]) {
         self.offline.insert(vg.to_vec());
     }
 
@@ -102,6 +122,7 @@ impl Truth {
             (Some(vg), Some((text, is_kept))) if Rc::ptr_eq(&vg.text, text) && vg.is_kept == *is_kept => return,
             (Some(vg), Some((text, is_kept))) if same(vg, text, *is_kept) => {
                 vg.text = Rc::clone(text);
+                self.changes.changed.insert(vgid);
                 return;
             }
             _ => {}
@@ -110,7 +131,10 @@ impl Truth {
         let touched = before.iter().map(|vg| &vg.text).chain(text.as_ref().map(|(text, _)| text));
         let pvids = touched.flat_map(|text| &text.pvids).copied().collect::<BTreeSet<_>>();
         match (&before, text) {
-            (Some(before), None) => self.due.offline(&before.text.name),
+            (Some(before), None) => {
+                self.due.offline(&before.text.name);
+                self.changes.left.insert(vgid);
+            }
             (before, Some((text, is_kept))) => self.store_vg(vgid, before.as_ref(), text, is_kept),
             (None, None) => {}
         }
@@ -129,6 +153,8 @@ impl Truth {
         for pvid in &vg.text.pvids {
             take_out(&mut self.listed_by, pvid, vgid);
         }
+        let alone = self.only_one_named(&vg.text.name);
+        self.changes.changed.extend(alone);
         Some(vg)
     }
 
@@ -149,8 +175,19 @@ impl Truth {
             self.listed_by.entry(*pvid).or_default().insert(vgid);
         }
         let name = text.name.clone();
-        self.vgs.insert(vgid, Vg { text, is_kept, arrived });
+        let pvids = text.pvids.iter().collect::<BTreeSet<_>>();
+        let (all, online) = (pvids.len(), pvids.iter().filter(|pvid| self.pvs.contains_key(pvid)).count());
+        self.vgs.insert(vgid, Vg { text, is_kept, arrived, online, all });
+        self.changes.changed.insert(vgid);
         self.refresh_lookup(&name);
+    }
+
+    /// The VG of this name that nothing keeps from us, if there is but one.
+    pub(in crate::watcher) fn only_one_named(&self, name: &[u8]) -> Option<Id> {
+        let is_free = |vgid: &&Id| self.vgs.get(vgid).is_some_and(|vg| !vg.is_kept);
+        let mut free = self.names.get(name)?.iter().filter(is_free);
+        let first = free.next()?;
+        free.next().is_none().then_some(*first)
     }
 
     fn is_kept(&self, candidate: &Candidate) -> bool {
@@ -173,6 +210,7 @@ impl Truth {
         }
         let devno_before = before.map(|before| before.devno);
         self.due.pvs.insert(pvid);
+        self.count(pvid, devno_before.is_some(), devno.is_some());
         match file {
             Some(file) => self.pvs.insert(pvid, file),
             None => self.pvs.remove(&pvid),
@@ -184,14 +222,29 @@ impl Truth {
         }
     }
 
+    /// A PV that was online, or was not, is, or is not.
+    fn count(&mut self, pvid: Id, was_online: bool, is_online: bool) {
+        for vgid in self.listed_by.get(&pvid).into_iter().flatten() {
+            let Some(vg) = self.vgs.get_mut(vgid) else { continue };
+            vg.online = vg.online + usize::from(is_online) - usize::from(was_online);
+            if was_online != is_online {
+                self.changes.changed.insert(*vgid);
+            }
+        }
+    }
+
     /// A PV has come, or has left.
     fn note_arrival(&mut self, pvid: Id, arrived: bool) {
+        if !arrived {
+            self.changes.pvs_left.insert(pvid);
+        }
         for vgid in self.listed_by.get(&pvid).cloned().unwrap_or_default() {
             let Some(vg) = self.vgs.get_mut(&vgid) else { continue };
             vg.arrived = arrived;
             let name = vg.text.name.clone();
             if !arrived {
                 self.due.offline(&name);
+                self.changes.left.insert(vgid);
             }
             self.refresh_lookup(&name);
         }
@@ -213,6 +266,11 @@ impl Truth {
             Some(text) => self.lookups.insert(name.to_vec(), text),
             None => self.lookups.remove(name),
         };
+    }
+
+    /// The device that a PV that is online is on.
+    pub(in crate::watcher) fn place(&self, pvid: Id) -> Option<DevNo> {
+        self.pvs.get(&pvid).map(|file| file.devno)
     }
 
     /// Everything is to be written, wherever it was before.
