@@ -8,7 +8,6 @@ pub mod policy;
 pub mod record;
 pub mod udev;
 pub mod unit;
-mod words;
 
 use crate::id::Id;
 use std::fmt;
