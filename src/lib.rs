@@ -24,12 +24,13 @@
 //! | [`cache`] | PVs and VGs, and the replies made of them |
 //! | [`activation`] | which VG is activated when, and why not |
 //! | [`online`], [`pvscan`] | LVM's run files, and what its udev rule is told |
+//! | [`takeover`] | who starts activation, LVM's udev rule or ours |
 //! | [`watcher`] | which device to scan when, and what follows; owns the cache |
 //! | [`protocol`], [`api`] | lvmetad's protocol and ours, on the same socket |
 //! | [`inspect`], [`words`] | JSON and plain words for people |
 //!
 //! The world: [`sys`], the only place with system calls and `unsafe`; [`daemon`], the loop, which
-//! decides nothing; [`client`], [`probe`] and [`pvscan_cli`], the command's side.
+//! decides nothing; [`client`], [`probe`], [`pvscan_cli`] and [`takeover_cli`], the command's side.
 //!
 //! *Architecture invariant:* the pure modules do not know that there is a world; nothing in them
 //! names `sys`, `mio`, `nix` or a clock. Time is handed in.
@@ -65,6 +66,8 @@ pub mod pvscan_cli;
 pub mod scan;
 pub mod signature;
 pub mod sys;
+pub mod takeover;
+pub mod takeover_cli;
 pub mod text;
 pub mod uevent;
 pub mod watcher;

@@ -8,6 +8,7 @@ pub mod policy;
 pub mod record;
 pub mod udev;
 pub mod unit;
+mod words;
 
 use crate::id::Id;
 use std::fmt;
@@ -106,32 +107,6 @@ pub enum Rule {
 }
 
 impl Rule {
-    /// For programs; it stays as it is.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Rule::Incomplete { .. } => "incomplete",
-            Rule::Unusable(_) => "unusable",
-            Rule::Exported => "exported",
-            Rule::Foreign(_) => "foreign",
-            Rule::Shared(_) => "shared",
-            Rule::NameTaken => "name_taken",
-            Rule::MarkedMissing(_) => "marked_missing",
-            Rule::EventActivation => "event_activation",
-            Rule::NoAutoActivate => "noautoactivate",
-            Rule::AutoActivationVolumeList => "auto_activation_volume_list",
-            Rule::VolumeList => "volume_list",
-            Rule::NothingToActivate => "nothing_to_activate",
-            Rule::OnLv { .. } => "on_lv",
-            Rule::Copies { .. } => "copies",
-            Rule::Unreadable { .. } => "unreadable",
-            Rule::AwaitsUdev { .. } => "awaits_udev",
-            Rule::RefusedByUdev { .. } => "refused_by_udev",
-            Rule::Inhibited { .. } => "inhibited",
-            Rule::OfferedBefore(_) => "offered_before",
-            Rule::Mode(_) => "mode",
-        }
-    }
-
     /// Whether a VG by which nothing is left to do when it becomes whole has had its turn: what a
     /// command changes of it afterwards activates nothing. LVM records such a VG as online as well.
     pub fn leaves_nothing_to_do(&self) -> bool {
@@ -139,49 +114,6 @@ impl Rule {
             self,
             Rule::NoAutoActivate | Rule::AutoActivationVolumeList | Rule::VolumeList | Rule::NothingToActivate
         )
-    }
-}
-
-/// How many missing PVs are named.
-const NAMED_MAX: usize = 3;
-
-impl fmt::Display for Rule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Rule::Incomplete { missing } => {
-                let named = missing.iter().take(NAMED_MAX).map(Id::to_string).collect::<Vec<_>>().join(", ");
-                match missing.len().saturating_sub(NAMED_MAX) {
-                    0 if missing.len() == 1 => write!(f, "PV {named} is missing"),
-                    0 => write!(f, "PVs {named} are missing"),
-                    others => write!(f, "PVs {named} and {others} more are missing"),
-                }
-            }
-            Rule::Unusable(problem) => write!(f, "its metadata cannot be used: {problem}"),
-            Rule::Exported => f.write_str("exported"),
-            Rule::Foreign(system_id) => write!(f, "foreign, of system ID {system_id}"),
-            Rule::Shared(lock_type) => write!(f, "shared, by {lock_type}"),
-            Rule::NameTaken => f.write_str("another VG has its name"),
-            Rule::MarkedMissing(pvid) => {
-                write!(f, "its metadata calls PV {pvid} missing, which is there: vgextend --restoremissing")
-            }
-            Rule::EventActivation => f.write_str("global/event_activation is 0"),
-            Rule::NoAutoActivate => f.write_str("autoactivation is off for it or for each of its LVs"),
-            Rule::AutoActivationVolumeList => f.write_str("not in activation/auto_activation_volume_list"),
-            Rule::VolumeList => f.write_str("not in activation/volume_list"),
-            Rule::NothingToActivate => f.write_str("it has no LV to activate"),
-            Rule::OnLv { pvid, device } => write!(f, "PV {pvid} is on {device}, an LV"),
-            Rule::Copies { pvid, devices } => {
-                write!(f, "PV {pvid} is on {}, and nothing tells which is the right one", devices.join(" and "))
-            }
-            Rule::Unreadable { pvid, device, reason } => write!(f, "PV {pvid} on {device}: {reason}"),
-            Rule::AwaitsUdev { device } => write!(f, "udev has not dealt with {device} yet"),
-            Rule::RefusedByUdev { device, property } => write!(f, "by udev {device} is not to be used: {property}"),
-            Rule::Inhibited { until: Some(_) } => f.write_str("inhibited for a time"),
-            Rule::Inhibited { until: None } => f.write_str("inhibited until that is lifted"),
-            Rule::OfferedBefore(By::Us) => f.write_str("it has had its turn in this boot"),
-            Rule::OfferedBefore(By::Another) => f.write_str("it was for somebody else to activate in this boot"),
-            Rule::Mode(mode) => write!(f, "{mode}"),
-        }
     }
 }
 

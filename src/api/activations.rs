@@ -1,32 +1,45 @@
 //! The answer to `Activations`: what would be activated, and what not.
 
 use super::status::{newest_text, text};
-use crate::activation::{Part, Rule, decide};
-use crate::watcher::{Activation, Watcher};
+use crate::activation::{Outcome, Part, Rule, decide};
+use crate::watcher::{Activation, Progress, Watcher};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// Of every VG that is known.
-pub fn activations(watcher: &Watcher) -> Vec<Value> {
-    watcher.activations().iter().map(|activation| of_vg(watcher, activation)).collect()
+pub fn activations(watcher: &Watcher, now: Duration) -> Vec<Value> {
+    watcher.activations().iter().map(|activation| of_vg(watcher, now, activation)).collect()
 }
 
-fn of_vg(watcher: &Watcher, activation: &Activation) -> Value {
+fn of_vg(watcher: &Watcher, now: Duration, activation: &Activation) -> Value {
     let newest = newest_text(watcher, &activation.vgid.hyphenated());
     let parts = newest.map(|text| decide::parts(text, &watcher.settings().policy)).unwrap_or_default();
-    // What has been done, or who does it, is another question than what would be.
-    let (rule, note) = match &activation.rule {
-        Some(rule @ (Rule::OfferedBefore(_) | Rule::Mode(_))) => (None, Some(rule)),
-        rule => (rule.as_ref(), None),
-    };
+    let rule = activation.decision.as_ref();
     let is_whole = parts.iter().all(|part| part.rule.is_none());
+    // What is of this moment, such as who is in charge.
+    let held = activation.rule.as_ref().filter(|_| rule.is_none());
     json!({
         "vg": text(&activation.name),
         "id": activation.vgid.to_string(),
         "activated": if rule.is_some() { "no" } else if is_whole { "yes" } else { "partly" },
         "rule": rule.map(Rule::code),
         "because": rule.map(Rule::to_string),
-        "note": note.map(Rule::to_string),
+        "now": held.map(|held| json!({ "rule": held.code(), "because": held.to_string() })),
+        "done": watcher.progress(activation.vgid).map(|progress| done(now, &progress)),
         "lvs": parts.iter().map(|part| of_lv(part, rule)).collect::<Vec<_>>(),
+    })
+}
+
+fn done(now: Duration, progress: &Progress) -> Value {
+    let ago = |then: Duration| now.saturating_sub(then).as_secs_f64();
+    json!({
+        "offered": progress.offered.map(|(at, _)| ago(at)),
+        "running": progress.running.as_ref().map(|(since, _)| ago(*since)),
+        "ended": progress.ended.as_ref().map(|ended| json!({
+            "ago": ago(ended.at),
+            "outcome": ended.outcome.code(),
+            "succeeded": ended.outcome == Outcome::Succeeded,
+        })),
     })
 }
 

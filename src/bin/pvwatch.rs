@@ -6,7 +6,7 @@ use pvwatch::client::{self, Error};
 use pvwatch::conf::Settings;
 use pvwatch::probe::Inspected;
 use pvwatch::sys::{reader, settings};
-use pvwatch::{dry_run, inspect, probe, pvscan_cli, words};
+use pvwatch::{dry_run, inspect, probe, pvscan_cli, takeover_cli, words};
 use serde_json::{Value, json};
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
@@ -30,6 +30,8 @@ Usage: pvwatch [options] COMMAND
                           keep a VG from being activated by itself: for 2h or 1h 30min, until
                           2031-12-31T23:30:00Z, or until --lift; without a VG: which are kept
   pvscan --cache ...      as lvm pvscan: what udev is told of a device; see pvscan --help
+  takeover status|enable|disable|compare
+                          who starts activation, LVM's udev rule or ours; see takeover --help
 
   -s, --socket PATH       the daemon's socket (LVM_LVMETAD_SOCKET,
                           default /run/lvm/lvmetad.socket)
@@ -58,7 +60,7 @@ const TIMED_OUT: u8 = 5;
 struct Arguments {
     command: String,
     operands: Vec<String>,
-    /// Of `pvscan`, everything behind it.
+    /// Of `pvscan` and `takeover`, everything behind it.
     words: Vec<OsString>,
     socket: PathBuf,
     json: bool,
@@ -121,6 +123,7 @@ fn run() -> Result<u8, Failure> {
         "inspect" => inspect(&arguments),
         "activate" => activate(&arguments),
         "pvscan" => Ok(pvscan_cli::run(&arguments.socket, arguments.words)),
+        "takeover" => Ok(takeover_cli::run(&arguments.socket, arguments.json, arguments.words)),
         other => Err(usage(format!("{other}: no such command"))),
     }
 }
@@ -155,8 +158,8 @@ fn parse() -> Result<Option<Arguments>, Failure> {
                 print(HELP)?;
                 return Ok(None);
             }
-            // Its options are LVM's.
-            Positional(value) if arguments.command.is_empty() && value == "pvscan" => {
+            // These have options of their own.
+            Positional(value) if arguments.command.is_empty() && (value == "pvscan" || value == "takeover") => {
                 arguments.command = value.string()?;
                 arguments.words = parser.raw_args()?.collect();
                 return Ok(Some(arguments));

@@ -50,7 +50,7 @@ impl Daemon<'_> {
                 }
             }
             Ok(api::Call::Activations) if self.watcher.is_scanning() => {
-                api::reply(serde_json::json!({ "activations": api::activations(&self.watcher) }))
+                api::reply(serde_json::json!({ "activations": api::activations(&self.watcher, now) }))
             }
             Ok(api::Call::Dump) => {
                 let dump = self.watcher.cache().dump_reply();

@@ -5,6 +5,7 @@ mod look;
 mod table;
 
 use crate::api;
+use crate::sys::clock;
 use crate::sys::settings::{self, Over};
 use crate::watcher::Device;
 use serde_json::Value;
@@ -52,7 +53,7 @@ pub fn look(devices: &[PathBuf]) -> Result<Looked, Error> {
     settings::load_devices_file(&directory, &mut settings).map_err(Error::Settings)?;
     settings::load_multipath(&mut settings);
     let (watcher, scope) = look::look(settings, devices).map_err(Error::System)?;
-    let mut looked = Looked { activations: api::activations(&watcher), ..Looked::default() };
+    let mut looked = Looked { activations: api::activations(&watcher, clock::now()), ..Looked::default() };
     for device in watcher.devices().values() {
         if let Some(quarantine) = &device.quarantine {
             looked.unread.push((device.path(), quarantine.reason.to_string()));

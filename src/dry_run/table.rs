@@ -1,6 +1,6 @@
 //! What would be activated, for people.
 
-use crate::words::printable;
+use crate::words::{ago, lasting, printable};
 use serde_json::Value;
 
 const HEADER: [&str; 4] = ["VG", "ACTIVATED", "RULE", "WHY"];
@@ -9,8 +9,7 @@ const HEADER: [&str; 4] = ["VG", "ACTIVATED", "RULE", "WHY"];
 pub fn table(activations: &[Value]) -> String {
     let mut rows = vec![HEADER.map(str::to_owned)];
     for vg in activations {
-        let word = |value: &Value, key: &str| printable(value[key].as_str().unwrap_or_default());
-        let why = [word(vg, "because"), word(vg, "note")];
+        let why = [word(vg, "because"), done(&vg["done"]), word(&vg["now"], "because")];
         let why = why.iter().filter(|text| !text.is_empty()).cloned().collect::<Vec<_>>().join("; ");
         rows.push([word(vg, "vg"), word(vg, "activated"), word(vg, "rule"), why]);
         let lvs = vg["lvs"].as_array().map_or(&[][..], Vec::as_slice);
@@ -29,6 +28,24 @@ pub fn table(activations: &[Value]) -> String {
     out
 }
 
+fn word(value: &Value, key: &str) -> String {
+    printable(value[key].as_str().unwrap_or_default())
+}
+
+/// What has been done about a VG.
+fn done(done: &Value) -> String {
+    let ended = &done["ended"];
+    if done["running"].is_number() {
+        format!("being activated for {}", lasting(&done["running"]))
+    } else if ended["succeeded"] == true {
+        format!("activated {}", ago(&ended["ago"]))
+    } else if ended.is_object() {
+        format!("activation ended {}: {}", ago(&ended["ago"]), word(ended, "outcome"))
+    } else {
+        String::new()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -37,15 +54,26 @@ mod tests {
     #[test]
     fn lvs_stand_below_their_vg() {
         let lv = |name: &str, activated: bool, rule: Value| json!({"name": name, "activated": activated, "rule": rule, "because": rule});
-        let vg = |name: &str, activated: &str, rule: Value, note: &str, lvs: &[Value]| json!({"vg": name, "activated": activated, "rule": rule, "because": rule, "note": note, "lvs": lvs});
+        let vg = |name: &str, activated: &str, rule: Value, now: &str, done: Value, lvs: &[Value]| {
+            json!({
+                "vg": name, "activated": activated, "rule": rule, "because": rule, "now": {"because": now},
+                "done": done, "lvs": lvs,
+            })
+        };
+        let ended = json!({"ended": {"ago": 180.0, "succeeded": true, "outcome": "succeeded"}});
+        let parts = [lv("x", true, Value::Null), lv("y", false, "skip".into())];
         let found = table(&[
-            vg("a", "partly", Value::Null, "done\n", &[lv("x", true, Value::Null), lv("y", false, "skip".into())]),
-            vg("longer", "no", "foreign".into(), "", &[lv("z", false, "foreign".into())]),
+            vg("a", "partly", Value::Null, "no\n", ended, &parts),
+            vg("b", "yes", Value::Null, "", json!({"running": 2.0, "ended": null}), &[]),
+            vg("c", "yes", Value::Null, "", json!({"ended": {"ago": 2.0, "outcome": "failed"}}), &[]),
+            vg("longer", "no", "foreign".into(), "", Value::Null, &[lv("z", false, "foreign".into())]),
         ]);
         let expected = "\
 VG      ACTIVATED  RULE     WHY
-a       partly              done\\n
+a       partly              activated 3 min ago; no\\n
   y     no         skip     skip
+b       yes                 being activated for 2.0 s
+c       yes                 activation ended 2.0 s ago: failed
 longer  no         foreign  foreign
 ";
         assert_eq!(found, expected);

@@ -21,6 +21,8 @@ pub mod socket;
 pub mod state_dir;
 pub mod sysfs;
 pub mod system_id;
+pub mod takeover;
 #[cfg(test)]
 pub mod testing;
+pub mod udev_db;
 pub mod usage;

@@ -1,4 +1,4 @@
-//! The kernel's uevents about block devices.
+//! The kernel's uevents about block devices, and udevd's.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
@@ -34,7 +34,16 @@ impl Monitor {
     /// Listens to the kernel's own events, not to udevd's: they come without udevd, and before it.
     /// `receive_buffer` in bytes.
     pub fn open(receive_buffer: usize) -> io::Result<Monitor> {
-        let socket = udev::MonitorBuilder::new_kernel()?.match_subsystem("block")?.listen()?;
+        Monitor::listen(udev::MonitorBuilder::new_kernel()?, receive_buffer)
+    }
+
+    /// Listens to udevd: each event comes again when it has dealt with it.
+    pub fn open_udevd(receive_buffer: usize) -> io::Result<Monitor> {
+        Monitor::listen(udev::MonitorBuilder::new()?, receive_buffer)
+    }
+
+    fn listen(builder: udev::MonitorBuilder, receive_buffer: usize) -> io::Result<Monitor> {
+        let socket = builder.match_subsystem("block")?.listen()?;
         // Above net.core.rmem_max only root may go; anybody else gets what there is.
         if setsockopt(&socket, sockopt::RcvBufForce, &receive_buffer).is_err() {
             setsockopt(&socket, sockopt::RcvBuf, &receive_buffer)?;
@@ -169,5 +178,31 @@ mod tests {
         let (events, lost) = drain(&mut monitor, device.devno());
         assert!(lost && events.len() < 200);
         assert!(!drain(&mut monitor, device.devno()).1, "reported once");
+    }
+
+    /// As udevd sends it: its header, then the properties.
+    #[test]
+    fn what_udevd_has_dealt_with() {
+        let Some(device) = needs("what_udevd_has_dealt_with", LoopDevice::create(64)) else { return };
+        let mut monitor = Monitor::open_udevd(RECEIVE_BUFFER).unwrap();
+        trigger(&device.sysfs().join("uevent"));
+        assert_eq!(drain(&mut monitor, device.devno()), (vec![], false), "that is the kernel's");
+        let properties = "ACTION=add\0DEVPATH=/devices/virtual/block/loop64\0SUBSYSTEM=block\0\
+            DEVNAME=/dev/loop64\0MAJOR=7\0MINOR=64\0SEQNUM=77\0";
+        let mut message = b"libudev\0".to_vec();
+        message.extend(0xfeed_cafe_u32.to_be_bytes());
+        message.extend([40, 40, u32::try_from(properties.len()).unwrap()].map(u32::to_ne_bytes).concat());
+        // MurmurHash2 of "block": the kernel drops other subsystems' events.
+        message.extend([0xf003_1db7_u32, 0, 0, 0].map(u32::to_be_bytes).concat());
+        message.extend(properties.as_bytes());
+        let udevd =
+            socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkKObjectUEvent)
+                .unwrap();
+        sendto(udevd.as_raw_fd(), &message, &NetlinkAddr::new(0, 2), MsgFlags::empty()).unwrap();
+        let (events, _) = drain(&mut monitor, device.devno());
+        assert_eq!(
+            events.iter().map(|event| (event.action, event.seqnum)).collect::<Vec<_>>(),
+            [(Action::Add, Some(77))]
+        );
     }
 }
