@@ -6,9 +6,19 @@ use crate::watcher::{Activation, Progress, Watcher};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// Of every VG that is known.
+/// Of every VG that is known, by their names; also of one whose metadata cannot be used.
 pub fn activations(watcher: &Watcher, now: Duration) -> Vec<Value> {
-    watcher.activations().iter().map(|activation| of_vg(watcher, now, activation)).collect()
+    let mut activations = watcher.activations();
+    let texts = watcher.devices().values().filter_map(|device| device.pv()?.vg.as_deref());
+    for unusable in texts.filter(|text| text.unreadable.is_some()) {
+        if !activations.iter().any(|known| known.vgid == unusable.vgid) {
+            let rule = decide::by_metadata(unusable, watcher.settings(), watcher.system_id()).err();
+            let (vgid, name) = (unusable.vgid, unusable.name.clone());
+            activations.push(Activation { vgid, name, rule: rule.clone(), decision: rule });
+        }
+    }
+    activations.sort_by(|a, b| (&a.name, a.vgid).cmp(&(&b.name, b.vgid)));
+    activations.iter().map(|activation| of_vg(watcher, now, activation)).collect()
 }
 
 fn of_vg(watcher: &Watcher, now: Duration, activation: &Activation) -> Value {

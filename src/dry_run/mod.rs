@@ -54,6 +54,10 @@ pub fn look(devices: &[PathBuf]) -> Result<Looked, Error> {
     settings::load_multipath(&mut settings);
     let (watcher, scope) = look::look(settings, devices).map_err(Error::System)?;
     let mut looked = Looked { activations: api::activations(&watcher, clock::now()), ..Looked::default() };
+    // Nobody is in charge of what is only looked at.
+    for vg in &mut looked.activations {
+        vg["now"] = Value::Null;
+    }
     for device in watcher.devices().values() {
         if let Some(quarantine) = &device.quarantine {
             looked.unread.push((device.path(), quarantine.reason.to_string()));
