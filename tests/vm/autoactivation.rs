@@ -37,16 +37,18 @@ const VGS: [(&str, usize, &str); 13] = [
     (
         "thin",
         2,
-        "lvcreate -l 2 -T thin/pool; lvcreate -V 8M -n lv --thinpool pool thin; lvcreate -s -n snap thin/lv
-        lvcreate -s -kn -n snap2 thin/lv; lvcreate -l 2 -T thin/unused; lvcreate --type cache-pool -l 8 -n cpool thin",
+        "lvcreate -l 2 -T thin/pool; lvcreate -V 8M -n lv --thinpool pool thin
+        lvcreate -s -n snap thin/lv; lvcreate -l 2 -T thin/unused
+        lvcreate --type cache-pool -l 8 -n cpool thin",
     ),
     ("raid", 2, "lvcreate -an -Zn -Wn --type raid1 -m 1 -l 1 -n lv raid"),
     (
         "snaps",
         1,
-        "for lv in o p; do lvcreate -l 1 -n $lv snaps; lvcreate -s -l 1 -n of$lv snaps/$lv; done
-        lvcreate -s -l 1 -V 8M -n virtual snaps; lvchange -an snaps/p; lvchange --setactivationskip y snaps/p
-        lvchange --setautoactivation n snaps/ofo",
+        "lvcreate -l 1 -n o snaps; lvcreate -s -l 1 -n ofo snaps/o
+        lvcreate -l 1 -n p snaps; lvcreate -s -l 1 -n ofp snaps/p
+        lvcreate -s -l 1 -V 8M -n virtual snaps; lvchange -an snaps/p
+        lvchange --setactivationskip y snaps/p; lvchange --setautoactivation n snaps/ofo",
     ),
     ("missing", 2, "lvcreate -an -Zn -Wn -l 2 -n lv missing"),
 ];
@@ -85,9 +87,10 @@ fn vgchange_activates_what_the_rules_say() {
             _ => "",
         };
         let create = format!("vgcreate -q -s 1M --systemid '{owner}' {vg} {disks}");
-        lvm(&format!("{create}; alias lvcreate='lvcreate -q -y'\n{script}"));
+        lvm(&create);
+        script.lines().for_each(|line| drop(lvm(&format!("alias lvcreate='lvcreate -q -y'\n{line}"))));
     }
-    lvm("vgchange -q -an");
+    lvm("vgchange -q -an thin snaps");
     disks.last().unwrap().pull();
     let own = "local { system_id=\"us\" extra_system_ids=[\"old\"] } global { system_id_source=\"lvmlocal\" }";
     for conf in [
@@ -121,11 +124,10 @@ fn vgchange_activates_what_the_rules_say() {
                 expected.extend(lv_names(vg, &parts));
             }
         }
-        let said =
-            lvm("exec 2>&1; rm -rf /run/lvm/pvs_online /run/lvm/vgs_online /run/lvm/pvs_lookup; lvm pvscan --cache
-            for vg in $(sed -n s/^vg://p /run/lvm/pvs_online/* | sort -u); do
-                lvm vgchange -aay --autoactivation event $vg || echo \"$vg: $?\"
-            done");
+        lvm("rm -rf /run/lvm/pvs_online /run/lvm/vgs_online /run/lvm/pvs_lookup; lvm pvscan -q --cache");
+        let online = lvm("sed -n s/^vg://p /run/lvm/pvs_online/* | sort -u");
+        let activate = |vg| lvm(&format!("lvm vgchange -aay --autoactivation event {vg} 2>&1 || echo status $?"));
+        let said = online.lines().map(activate).collect::<String>();
         settle();
         assert_eq!(&active() & &visible, expected, "{conf}\n{said}");
         fs::write(path.join("lvm.conf"), all).unwrap();
