@@ -71,6 +71,8 @@ pub(super) struct Vg {
     is_recorded: bool,
     /// A PV of it has left since its stage began.
     has_left: bool,
+    /// It became complete by what a command wrote.
+    is_made_complete: bool,
     /// It waits for a place.
     is_queued: bool,
     held: Held,
@@ -83,6 +85,8 @@ pub(super) struct Vg {
     failing: Option<Failing>,
     /// udev was asked that often and has not dealt with all devices.
     udev_tries: u32,
+    /// It is time for something.
+    is_time: bool,
     ended: Option<Ended>,
     alarm: Option<Duration>,
     pub(super) comparing: Comparing,
@@ -252,6 +256,11 @@ impl Offers {
         is_recorded.then_some(Effect::ForgetOffer(vgid))
     }
 
+    /// The VG is complete by what a command wrote.
+    pub(super) fn note_made_complete(&mut self, vgid: Id) {
+        self.vg(vgid).is_made_complete = true;
+    }
+
     pub(super) fn tell(&mut self, vgid: Id) -> bool {
         !std::mem::replace(&mut self.vg(vgid).is_told, true)
     }
@@ -272,7 +281,9 @@ impl Offers {
     pub(super) fn ring(&mut self, now: Duration) {
         while let Some((at, vgid)) = self.alarms.first().copied().filter(|(at, _)| *at <= now) {
             self.alarms.remove(&(at, vgid));
-            self.vg(vgid).alarm = None;
+            let vg = self.vg(vgid);
+            vg.alarm = None;
+            vg.is_time = true;
             self.wake(vgid);
         }
     }
@@ -391,7 +402,10 @@ impl Watcher {
 
     fn try_to_get_ready(&mut self, now: Duration, vgid: Id) {
         if self.was_lvms(vgid) {
-            return self.leave_to_another(now, vgid);
+            return self.leave_to_another(now, vgid, By::Another);
+        }
+        if self.offers.vg(vgid).is_made_complete {
+            return self.leave_to_another(now, vgid, By::Command);
         }
         if self.is_to_wait(now, vgid) || self.offers.vg(vgid).held != Held::No {
             return;
@@ -452,10 +466,10 @@ impl Watcher {
     }
 
     /// Who was to activate it was told.
-    fn leave_to_another(&mut self, now: Duration, vgid: Id) {
+    fn leave_to_another(&mut self, now: Duration, vgid: Id, by: By) {
         self.offered_in_thought(now, vgid);
         let vg = self.offers.vg(vgid);
-        vg.offered = Some((now, By::Another));
+        vg.offered = Some((now, by));
         vg.is_told = true;
         vg.comparing.is_over = true;
         self.offers.wake(vgid);
@@ -467,7 +481,7 @@ impl Watcher {
         for vgid in complete.collect::<Vec<_>>() {
             let vg = self.offers.vg(vgid);
             if matches!(vg.stage, Stage::Idle) && !vg.is_recorded {
-                self.leave_to_another(now, vgid);
+                self.leave_to_another(now, vgid, By::Another);
             }
             self.offers.vg(vgid).comparing.is_over = true;
         }
@@ -495,10 +509,7 @@ impl Watcher {
 
     /// Whether udev has nothing against any of its devices.
     fn ask_udev(&mut self, now: Duration, vgid: Id, text: &VgText) -> Result<(), (Held, Option<Rule>)> {
-        let again = {
-            let vg = self.offers.vg(vgid);
-            vg.udev_tries > 0 && vg.alarm.is_none()
-        };
+        let again = std::mem::take(&mut self.offers.vg(vgid).is_time);
         let devices = self.devices_of(text).collect::<Vec<_>>();
         for (_, devno) in &devices {
             let is_awaited = self.offers.udev.standing(*devno) == Some(&udev::Standing::Awaited);
