@@ -4,16 +4,17 @@ use lexopt::Arg::{Long, Short, Value as Positional};
 use lexopt::ValueExt;
 use pvwatch::client::{self, Error};
 use pvwatch::conf::Settings;
+use pvwatch::metadata::is_valid_name;
 use pvwatch::probe::Inspected;
 use pvwatch::sys::{reader, settings};
-use pvwatch::{dry_run, inspect, probe, pvscan_cli, takeover_cli, words};
+use pvwatch::{dry_run, inhibit, inspect, probe, pvscan_cli, takeover_cli, words};
 use serde_json::{Value, json};
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 const HELP: &str = "\
 Usage: pvwatch [options] COMMAND
@@ -66,6 +67,7 @@ struct Arguments {
     json: bool,
     timeout: Option<Duration>,
     activate: ActivateOptions,
+    inhibit: InhibitOptions,
 }
 
 /// Of `activate`.
@@ -73,6 +75,14 @@ struct Arguments {
 struct ActivateOptions {
     dry_run: bool,
     devices: Vec<PathBuf>,
+}
+
+/// Of `inhibit`.
+#[derive(Default)]
+struct InhibitOptions {
+    /// For how long.
+    span: Option<Duration>,
+    lift: bool,
 }
 
 /// What to say on standard error, and the exit status.
@@ -122,6 +132,7 @@ fn run() -> Result<u8, Failure> {
         "settle" => settle(&arguments),
         "inspect" => inspect(&arguments),
         "activate" => activate(&arguments),
+        "inhibit" => inhibit_vg(&arguments),
         "pvscan" => Ok(pvscan_cli::run(&arguments.socket, arguments.words)),
         "takeover" => Ok(takeover_cli::run(&arguments.socket, arguments.json, arguments.words)),
         other => Err(usage(format!("{other}: no such command"))),
@@ -138,6 +149,7 @@ fn parse() -> Result<Option<Arguments>, Failure> {
         json: false,
         timeout: None,
         activate: ActivateOptions::default(),
+        inhibit: InhibitOptions::default(),
     };
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next()? {
@@ -150,6 +162,14 @@ fn parse() -> Result<Option<Arguments>, Failure> {
                 let given = parser.values()?.collect::<Vec<_>>();
                 arguments.activate.devices.extend(given.iter().flat_map(|given| device_list(given)));
             }
+            Long("for") if arguments.command == "inhibit" => {
+                arguments.inhibit.span = Some(inhibit::span(&parser.value()?.string()?).map_err(usage)?);
+            }
+            Long("until") if arguments.command == "inhibit" => {
+                let time = parser.value()?.string()?;
+                arguments.inhibit.span = Some(inhibit::span_until(&time, SystemTime::now()).map_err(usage)?);
+            }
+            Long("lift") if arguments.command == "inhibit" => arguments.inhibit.lift = true,
             Short('V') | Long("version") => {
                 print(&format!("pvwatch {}\n", env!("CARGO_PKG_VERSION")))?;
                 return Ok(None);
@@ -360,4 +380,57 @@ fn what_would_be(arguments: &Arguments, devices: &[PathBuf]) -> Result<(Vec<Valu
     looked.unread.iter().for_each(|(name, why)| complain(&format!("{name}: {why}")));
     let status = if looked.unread.is_empty() { 0 } else { FAILED };
     Ok((looked.activations, status))
+}
+
+fn inhibit_vg(arguments: &Arguments) -> Result<u8, Failure> {
+    let InhibitOptions { span, lift } = arguments.inhibit;
+    let vg = match &arguments.operands[..] {
+        [] if span.is_some() || lift => return Err(usage("inhibit: a VG is needed")),
+        [] => return inhibits(arguments),
+        [_, more, ..] => return Err(usage(format!("{more}: one VG at a time"))),
+        [_] if span.is_some() && lift => return Err(usage("inhibit: either for some time or --lift")),
+        [vg] if !is_valid_name(vg.as_bytes()) => return Err(usage(format!("{vg}: no VG can have this name"))),
+        [vg] => vg,
+    };
+    let seconds = span.map(|span| span.as_secs_f64());
+    let reply =
+        or_by_itself(arguments.call("Inhibit", &json!({ "vg": vg, "seconds": seconds, "lift": lift })), |written| {
+            let lifted = if lift { written.lift(vg)? } else { written.inhibit(vg, span).map(|()| false)? };
+            Ok(json!({ "lifted": lifted }))
+        })?;
+    if arguments.json {
+        print_json(&reply)?;
+    }
+    if lift && reply["lifted"] == false {
+        return Err(Failure(format!("{vg}: not inhibited"), NOT_FOUND));
+    }
+    Ok(0)
+}
+
+fn inhibits(arguments: &Arguments) -> Result<u8, Failure> {
+    let reply = or_by_itself(arguments.call("Inhibited", &json!({})), |written| {
+        Ok(json!({ "inhibits": written.inhibits()? }))
+    })?;
+    let inhibits = &reply["inhibits"];
+    if arguments.json {
+        print_json(inhibits)?
+    } else {
+        print(&inhibit::list(inhibits))?
+    }
+    Ok(0)
+}
+
+/// Where no daemon can be reached, what is written down for the next one counts.
+fn or_by_itself(
+    reply: Result<Value, Failure>,
+    look: impl FnOnce(&inhibit::Written) -> Result<Value, String>,
+) -> Result<Value, Failure> {
+    match reply {
+        Err(Failure(error, UNREACHABLE)) => {
+            complain(&format!("{error}; what is written down counts"));
+            let done = inhibit::Written::open().and_then(|written| look(&written));
+            done.map_err(|error| Failure(error, FAILED))
+        }
+        reply => reply,
+    }
 }
