@@ -7,7 +7,7 @@ mod table;
 use crate::api;
 use crate::sys::clock;
 use crate::sys::settings::{self, Over};
-use crate::watcher::Device;
+use crate::watcher::{Device, HeldBack};
 use serde_json::Value;
 use std::fmt;
 use std::io;
@@ -61,6 +61,8 @@ pub fn look(devices: &[PathBuf]) -> Result<Looked, Error> {
     for device in watcher.devices().values() {
         if let Some(quarantine) = &device.quarantine {
             looked.unread.push((device.path(), quarantine.reason.to_string()));
+        } else if let Some(held_back @ HeldBack::Pending { .. }) = &device.held_back {
+            looked.left_out.push((device.path(), held_back.to_string()));
         }
     }
     for path in devices {
@@ -70,6 +72,7 @@ pub fn look(devices: &[PathBuf]) -> Result<Looked, Error> {
             None => looked.unread.push((name, "there is no such device or image".to_owned())),
             Some(Device { rule: Some(rule), .. }) => looked.left_out.push((name, rule.to_string())),
             Some(Device { not_ready: Some(reason), .. }) => looked.unread.push((name, (*reason).to_owned())),
+            Some(Device { held_back: Some(HeldBack::Pending { .. }), .. }) => {}
             Some(Device { held_back: Some(held_back), .. }) => looked.left_out.push((name, held_back.to_string())),
             Some(_) => {}
         }
