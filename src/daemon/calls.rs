@@ -52,15 +52,12 @@ impl Daemon<'_> {
                     api::reply(serde_json::json!({ "shown": shown }))
                 }
             }
-            Ok(api::Call::Activations) if self.watcher.is_scanning() => {
-                api::reply(serde_json::json!({ "activations": api::activations(&self.watcher, now) }))
-            }
+            Ok(api::Call::Activations) => self.activations(now),
             Ok(api::Call::Dump) => {
                 let dump = self.watcher.cache().dump_reply();
                 let text = dump.strip_suffix(crate::text::TERMINATOR).unwrap_or(&dump);
                 api::reply(serde_json::json!({ "text": String::from_utf8_lossy(text) }))
             }
-            Ok(api::Call::Activations) => api::not_scanning(),
             Ok(api::Call::Rescan(_) | api::Call::Settle | api::Call::Online { .. }) if !self.watcher.is_scanning() => {
                 api::not_scanning()
             }
@@ -75,6 +72,13 @@ impl Daemon<'_> {
             },
         };
         self.clients.reply(token, crate::protocol::Reply::Own(reply));
+    }
+
+    fn activations(&self, now: Duration) -> Vec<u8> {
+        if !self.watcher.is_scanning() {
+            return api::not_scanning();
+        }
+        api::reply(serde_json::json!({ "activations": api::activations(&self.watcher, now) }))
     }
 
     fn rescan(&mut self, now: Duration, devices: &[String]) -> Vec<u8> {
