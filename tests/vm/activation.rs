@@ -187,7 +187,7 @@ fn what_fails_or_hangs_is_told_and_the_others_go_on() {
         fs::write(format!("/sys/class/scsi_host/host{}/scan", disk.host()), "- - -").unwrap();
     }
     wait_until_active("good/lv");
-    let outcome = |vg: &str| -> Value { charge.shown(vg)["result"].clone() };
+    let outcome = |vg: &str| -> Value { charge.shown(vg)["ended"]["outcome"].clone() };
     wait_until("all to have ended", || ["taken", "thin", "hang", "stuck", "good"].iter().all(|vg| !outcome(vg).is_null()));
     println!("{:#}", json!(["taken", "thin", "hang", "stuck", "good"].map(|vg| charge.shown(vg))));
     drop(suspended);

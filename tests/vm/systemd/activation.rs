@@ -3,6 +3,7 @@
 use crate::common::{wait_for, wait_until};
 use crate::guest::{Disk, Machine, run, try_run};
 use crate::units::{Units, call};
+use serde_json::json;
 use std::fs;
 use std::path::Path;
 
@@ -110,7 +111,7 @@ fn settle() {
     run("udevadm settle; pvwatch settle");
     wait_until("the activations to end", || {
         let activation = &call("Status")["status"]["activation"];
-        activation["running"] == 0 && activation["waiting"] == 0
+        activation["running"] == json!([]) && activation["waiting"] == 0
     });
 }
 
