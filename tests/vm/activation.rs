@@ -24,8 +24,15 @@ struct Kept {
 }
 
 fn kept(charge: &InCharge) -> Kept {
-    let directories =
-        ["pvwatch", "pvwatch/offered", "pvwatch/inhibited", "lvm", "lvm/pvs_online", "lvm/vgs_online", "lvm/pvs_lookup"];
+    let directories = [
+        "pvwatch",
+        "pvwatch/offered",
+        "pvwatch/inhibited",
+        "lvm",
+        "lvm/pvs_online",
+        "lvm/vgs_online",
+        "lvm/pvs_lookup",
+    ];
     Kept {
         dm: dm_names(),
         files: directories.into_iter().map(run_files).collect(),
@@ -69,7 +76,8 @@ fn ten_times_a_disk_is_pulled_and_comes_back_under_another_name() {
             run(&format!("umount {mount}"));
         }
         // The journal is the file system's own affair.
-        let found = run(&format!("mount /dev/vg0/lv {mount}; cat {mount}/file; echo again >{mount}/file; umount {mount}"));
+        let found =
+            run(&format!("mount /dev/vg0/lv {mount}; cat {mount}/file; echo again >{mount}/file; umount {mount}"));
         assert_eq!(found, format!("{round}\n"));
         run("e2fsck -f -n /dev/vg0/lv");
         let now = kept(&charge);
@@ -188,7 +196,9 @@ fn what_fails_or_hangs_is_told_and_the_others_go_on() {
     }
     wait_until_active("good/lv");
     let outcome = |vg: &str| -> Value { charge.shown(vg)["ended"]["outcome"].clone() };
-    wait_until("all to have ended", || ["taken", "thin", "hang", "stuck", "good"].iter().all(|vg| !outcome(vg).is_null()));
+    wait_until("all to have ended", || {
+        ["taken", "thin", "hang", "stuck", "good"].iter().all(|vg| !outcome(vg).is_null())
+    });
     println!("{:#}", json!(["taken", "thin", "hang", "stuck", "good"].map(|vg| charge.shown(vg))));
     drop(suspended);
     // It is not tried again and again.

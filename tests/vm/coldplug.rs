@@ -80,7 +80,10 @@ fn udev_goes_over_what_is_there() {
         let expected = if has_daemon || variant == "rule" { active.clone() } else { BTreeSet::new() };
         assert_eq!(dm_names(), expected, "{context}\n{}", world.log());
         let properties = run(&format!("udevadm info {a}"));
-        assert!(properties.contains("SYSTEMD_READY=1") && properties.contains("by-id/lvm-pv-uuid-"), "{context}: {properties}");
+        assert!(
+            properties.contains("SYSTEMD_READY=1") && properties.contains("by-id/lvm-pv-uuid-"),
+            "{context}: {properties}"
+        );
         // Once more, it is nobody's to activate.
         run("vgchange -q -an");
         coldplug();

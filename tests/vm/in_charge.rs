@@ -126,7 +126,8 @@ pub fn pvids_of(nodes: &[PathBuf]) -> BTreeMap<PathBuf, String> {
 /// All run files of these VGs, each with its PVs there, are as they have to be: `pvs_online`,
 /// `pvs_lookup` and `vgs_online`.
 pub fn check_run_files(vgs: &BTreeMap<String, Vec<(String, Option<PathBuf>)>>, context: &str) {
-    let there = vgs.iter().flat_map(|(vg, pvs)| pvs.iter().filter_map(move |(pvid, node)| Some((vg, pvid, node.as_ref()?))));
+    let there =
+        vgs.iter().flat_map(|(vg, pvs)| pvs.iter().filter_map(move |(pvid, node)| Some((vg, pvid, node.as_ref()?))));
     let there = there.collect::<Vec<_>>();
     let expected = there.iter().map(|(_, pvid, _)| (*pvid).clone()).collect::<BTreeSet<_>>();
     assert_eq!(run_files("lvm/pvs_online"), expected, "pvs_online: {context}");

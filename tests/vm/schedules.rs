@@ -97,12 +97,17 @@ fn at_the_end_each_complete_vg_is_active_and_no_other() {
     let mut commands = String::new();
     for vg in 0..VGS {
         let [a, b] = [0, 1].map(|pv| nodes[vg * PVS + pv].display());
-        write!(commands, "vgcreate -qq -s 1M vg{vg} {a} {b}\nlvcreate -qq -an -Zn -Wn -i 2 -l 2 -n lv vg{vg}\n").unwrap();
+        write!(commands, "vgcreate -qq -s 1M vg{vg} {a} {b}\nlvcreate -qq -an -Zn -Wn -i 2 -l 2 -n lv vg{vg}\n")
+            .unwrap();
     }
     run(&format!("lvm <<'END'\n{commands}END"));
     let pvids = pvids_of(&nodes);
-    let mut disks =
-        Disks { pvids: nodes.iter().map(|node| pvids[node].clone()).collect(), is_on: vec![true; nodes.len()], nodes, blanks: 0 };
+    let mut disks = Disks {
+        pvids: nodes.iter().map(|node| pvids[node].clone()).collect(),
+        is_on: vec![true; nodes.len()],
+        nodes,
+        blanks: 0,
+    };
     for disk in 0..VGS * PVS {
         disks.switch(disk, false);
     }

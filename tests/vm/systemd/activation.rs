@@ -5,7 +5,7 @@ use crate::guest::{Disk, Machine, run, try_run};
 use crate::units::{Units, call};
 use serde_json::json;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The whole VGs, each with its LV.
 const WHOLE: [&str; 4] = ["linear", "raid", "thin", "array"];
@@ -16,6 +16,7 @@ struct Host {
     disks: Vec<Disk>,
     /// The PV that never comes.
     missing: String,
+    virtio: PathBuf,
     _machine: Machine,
     _takeover: Takeover,
 }
@@ -32,25 +33,27 @@ impl Drop for Takeover {
 impl Host {
     fn new() -> Host {
         let machine = Machine::systemd();
-        let disks = machine.disks(8, 32);
+        let disks = machine.disks(7, 32);
         let nullbs = machine.null_blks(2, 32);
-        fs::write("/etc/lvm/lvmlocal.conf", "devices { types=[\"nullb\", 16] }\nactivation { monitoring=0 }\n").unwrap();
+        fs::write("/etc/lvm/lvmlocal.conf", "devices { types=[\"nullb\", 16] }\nactivation { monitoring=0 }\n")
+            .unwrap();
         machine.udev_rules("69-lvm.rules", "");
-        let [a, b, c, d, e, f, g, h] = &disks[..] else { unreachable!() };
+        let [a, b, c, e, f, g, h] = &disks[..] else { unreachable!() };
         let [m, n] = [&nullbs[0], &nullbs[1]].map(|node| node.display());
         run(&format!(
             "mdadm --quiet --create /dev/md/over --run --metadata=1.0 --level=1 --raid-devices=2 --assume-clean {e} {f}
             udevadm settle
             vgcreate -q -s 1M linear {a} {b} {c}; lvcreate -q -y -l 80 -n lv linear
             vgcreate -q -s 1M raid {m} {n}; lvcreate -q -y --type raid1 -m 1 --nosync -l 4 -n lv raid
-            vgcreate -q -s 1M thin {d}; lvcreate -q -l 4 -T thin/pool; lvcreate -q -V 8M -n lv --thinpool pool thin
+            wipefs -q -a /dev/vdb; vgcreate -q -s 1M thin /dev/vdb; lvcreate -q -l 4 -T thin/pool; lvcreate -q -V 8M -n lv --thinpool pool thin
             vgcreate -q -s 1M array /dev/md/over; lvcreate -q -y -l 1 -n lv array
             vgcreate -q -s 1M partial {g} {h}; lvcreate -q -y -i 2 -l 2 -n lv partial"
         ));
         let missing = run(&format!("pvs --noheadings -o pv_uuid {h}")).trim().to_owned();
         h.pull();
+        let virtio = fs::canonicalize("/sys/block/vdb/device/..").unwrap();
         fs::remove_file("/run/udev/rules.d/69-lvm.rules").unwrap();
-        Host { disks, missing, _machine: machine, _takeover: Takeover }
+        Host { disks, missing, virtio, _machine: machine, _takeover: Takeover }
     }
 
     /// As a host that has been switched off: no disks, and nothing in `/run`.
@@ -62,6 +65,7 @@ impl Host {
         for nullb in 0..2 {
             fs::write(format!("/sys/kernel/config/nullb/nullb{nullb}/power"), "0").unwrap();
         }
+        fs::write(self.virtio.join("remove"), "1").unwrap();
         run("udevadm settle; rm -rf /run/lvm/pvs_online /run/lvm/vgs_online /run/lvm/pvs_lookup /run/pvwatch");
     }
 
@@ -70,7 +74,8 @@ impl Host {
         for nullb in 0..2 {
             fs::write(format!("/sys/kernel/config/nullb/nullb{nullb}/power"), "1").unwrap();
         }
-        for disk in &self.disks[..7] {
+        fs::write("/sys/bus/pci/rescan", "1").unwrap();
+        for disk in &self.disks[..6] {
             fs::write(format!("/sys/class/scsi_host/host{}/scan", disk.host()), "- - -").unwrap();
         }
     }
@@ -132,7 +137,9 @@ fn at_a_boot_each_vg_comes_up_once_when_it_is_whole() {
 
     // Nothing again: by another daemon, by other events, and what somebody has deactivated.
     run("vgchange -q -an linear; systemctl restart pvwatch.service");
-    run("udevadm trigger --action=change --subsystem-match=block --settle; udevadm trigger --action=add --subsystem-match=block --settle");
+    run(
+        "udevadm trigger --action=change --subsystem-match=block --settle; udevadm trigger --action=add --subsystem-match=block --settle",
+    );
     settle();
     assert!(!is_active("linear"));
     for vg in ALL {
@@ -147,6 +154,7 @@ fn at_a_boot_each_vg_comes_up_once_when_it_is_whole() {
     wait_until_whole();
     check_boot(&since);
     host.shut_down();
+    run("echo 1 >/sys/bus/pci/rescan; udevadm settle; wipefs -q -a /dev/vdb");
 }
 
 /// Slows down what activates a VG.
@@ -189,13 +197,17 @@ fn units_that_fail_hang_or_cannot_be_had() {
     disks.iter().for_each(Disk::pull);
     let [fail, hang, slow, late] = &disks[..] else { unreachable!() };
     let _takeover = Takeover;
-    lvm("case \"$*\" in *hang) exec sleep 1000;; *fail) echo not today; exit 5;; *slow) touch /run/begun; sleep 3;; esac");
+    lvm(
+        "case \"$*\" in *hang) exec sleep 1000;; *fail) echo not today; exit 5;; *slow) touch /run/begun; sleep 3;; esac",
+    );
     let _units = Units::enabled();
-    let result = |vg: &str| wait_for(&format!("what comes of {vg}"), || {
-        let shown = run(&format!("pvwatch status {vg}"));
-        let ended = ["failed", "timed out", "succeeded"].into_iter().find(|word| shown.contains(word));
-        ended.map(|word| (word, shown.clone()))
-    });
+    let result = |vg: &str| {
+        wait_for(&format!("what comes of {vg}"), || {
+            let shown = run(&format!("pvwatch status {vg}"));
+            let ended = ["failed", "timed out", "succeeded"].into_iter().find(|word| shown.contains(word));
+            ended.map(|word| (word, shown.clone()))
+        })
+    };
 
     for disk in [fail, hang] {
         disk.plug_in();
