@@ -135,6 +135,9 @@ pub enum By {
     Us,
     /// It was complete before we were in charge, or is in `vgs_online`.
     Another,
+    /// A command that made it complete: by creating, restoring, importing or splitting it. LVM's rule
+    /// goes by devices that come, too.
+    Command,
 }
 
 /// What came of one activation.

@@ -71,6 +71,7 @@ impl fmt::Display for Rule {
             Rule::Inhibited { until: None } => f.write_str("it is inhibited until that is lifted"),
             Rule::OfferedBefore(By::Us) => f.write_str("it was activated before in this boot"),
             Rule::OfferedBefore(By::Another) => f.write_str("it was LVM's to activate in this boot"),
+            Rule::OfferedBefore(By::Command) => f.write_str("a command made it complete, and not a device that came"),
             Rule::Mode(mode) => write!(f, "{mode}"),
         }
     }

@@ -198,7 +198,7 @@ fn activation_of(watcher: &Watcher, now: Duration, vgid: &[u8]) -> Option<Value>
         "decision": activation.decision.as_ref().map(Rule::code),
         "device": device,
         "offered_ago": offered.map(|(at, _)| seconds(now, at)),
-        "by": offered.map(|(_, by)| match by { By::Us => "pvwatch", By::Another => "another" }),
+        "by": offered.map(|(_, by)| match by { By::Us => "pvwatch", By::Another => "another", By::Command => "command" }),
         "running": running.map(|(since, unit)| json!({ "for": seconds(now, *since), "unit": unit })),
         "waiting": progress.is_some_and(|progress| progress.is_queued),
         "delayed": progress.and_then(|progress| not_offered(now, progress)),

@@ -1,8 +1,9 @@
 //! Reading the configuration files.
 
-use crate::conf::{self, Settings};
+use crate::conf::{self, Settings, Takeover};
 use crate::filter::DevicesFile;
 use crate::multipath::Multipath;
+use crate::takeover::State;
 use crate::text::{self, Section};
 use std::fmt;
 use std::fs::OpenOptions;
@@ -80,11 +81,26 @@ pub fn load(directory: &Path, over: Over) -> Result<Settings, Error> {
         lay_over(&mut conf, text.as_deref(), path)?;
     }
     let mut settings = Settings::read(&conf).map_err(Error::Settings)?;
+    settings.takeover = takeover(directory)?;
     settings.policy.host_tags = conf::host_tags(&conf, &hostname()).into_iter().map(String::into_bytes).collect();
     for setting in &settings.unknown {
         log::warn!("configuration: {setting} is not a setting");
     }
     Ok(settings)
+}
+
+/// Who is in charge, by `pvwatch takeover`. What cannot be understood leaves LVM in charge, and is no
+/// reason to end.
+fn takeover(directory: &Path) -> Result<Takeover, Error> {
+    let path = directory.join("pvwatch/takeover");
+    Ok(match read(&path)?.as_deref().map(State::parse) {
+        None => Takeover::Disabled,
+        Some(Ok(state)) => state.mode.of_daemon(),
+        Some(Err(error)) => {
+            log::warn!("{}: {error}", path.display());
+            Takeover::Disabled
+        }
+    })
 }
 
 /// Where the devices file is, if there is to be one.
@@ -225,6 +241,27 @@ fn hostname() -> String {
 mod tests {
     use super::*;
     use std::fs;
+
+    #[test]
+    fn takeover_says_who_is_in_charge() {
+        use crate::takeover::{Mode, Programs};
+        let directory = tempfile::tempdir().unwrap();
+        let takeover = || load(directory.path(), Over::Nothing).unwrap().takeover;
+        assert_eq!(takeover(), Takeover::Disabled);
+        fs::create_dir(directory.path().join("pvwatch")).unwrap();
+        for (mode, expected) in [
+            (Mode::Rule, Takeover::Enabled),
+            (Mode::Events, Takeover::Enabled),
+            (Mode::Compare, Takeover::Compare),
+            (Mode::Lvm202, Takeover::Disabled),
+        ] {
+            let state = State::new(mode, Programs::default());
+            fs::write(directory.path().join("pvwatch/takeover"), state.encode()).unwrap();
+            assert_eq!(takeover(), expected, "{mode:?}");
+        }
+        fs::write(directory.path().join("pvwatch/takeover"), "mode=").unwrap();
+        assert_eq!(takeover(), Takeover::Disabled);
+    }
 
     #[test]
     fn multipaths_files_are_read_in_order() {

@@ -410,11 +410,15 @@ impl Watcher {
         let known = before.map_or(&[][..], |seen| seen.content.findings());
         let new = content.findings().iter().filter(|finding| !known.contains(finding)).cloned().collect::<Vec<_>>();
         let is_new = same.is_none();
+        let pvid = |content: &Content| content.pv().map(|pv| pv.id);
+        let before = before.filter(|seen| seen.diskseq == job.diskseq);
+        let is_made_here = before.is_some_and(|seen| seen.is_made_here || pvid(&seen.content) != pvid(&content));
         device.seen = Some(Seen {
             content_since: same.map_or(now, |seen| seen.content_since),
             job: job.id,
             known_to: same.map_or(self.next_job, |seen| seen.known_to),
             content,
+            is_made_here,
             diskseq: job.diskseq,
             cause: job.cause,
             started: job.started,

@@ -189,7 +189,7 @@ fn what_fails_or_hangs_is_told_and_the_others_go_on() {
     let lvm = format!(
         "case \"$*\" in *hang) exec sleep 1000;; *stuck) dmsetup suspend --nolockfs --noflush below;; esac\n{LVM}"
     );
-    let charge = InCharge::begin_with(&machine, "", "activation_timeout=20 activation_parallel=3", &lvm);
+    let charge = InCharge::begin_with(&machine, "", "activation_timeout=15 activation_parallel=3", &lvm);
     let suspended = Suspended("below");
     for disk in [hang, stuck, taken, thin, good] {
         fs::write(format!("/sys/class/scsi_host/host{}/scan", disk.host()), "- - -").unwrap();

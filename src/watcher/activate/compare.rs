@@ -98,7 +98,7 @@ impl Watcher {
         }
         let ours = match vg.offered {
             // Neither of us is known to have done it.
-            Some((_, By::Another)) => return vg.comparing.is_over = true,
+            Some((_, By::Another | By::Command)) => return vg.comparing.is_over = true,
             Some((at, By::Us)) => Some(at),
             None => None,
         };

@@ -184,6 +184,9 @@ impl Watcher {
         for vgid in changes.changed {
             self.offers.wake(vgid);
         }
+        for vgid in changes.made_complete {
+            self.offers.note_made_complete(vgid);
+        }
     }
 
     /// Notes what is changed in the run directory.

@@ -71,6 +71,8 @@ pub(super) struct Vg {
     is_recorded: bool,
     /// A PV of it has left since its stage began.
     has_left: bool,
+    /// It became complete by what a command wrote.
+    is_made_complete: bool,
     /// It waits for a place.
     is_queued: bool,
     held: Held,
@@ -254,6 +256,11 @@ impl Offers {
         is_recorded.then_some(Effect::ForgetOffer(vgid))
     }
 
+    /// The VG is complete by what a command wrote.
+    pub(super) fn note_made_complete(&mut self, vgid: Id) {
+        self.vg(vgid).is_made_complete = true;
+    }
+
     pub(super) fn tell(&mut self, vgid: Id) -> bool {
         !std::mem::replace(&mut self.vg(vgid).is_told, true)
     }
@@ -395,7 +402,10 @@ impl Watcher {
 
     fn try_to_get_ready(&mut self, now: Duration, vgid: Id) {
         if self.was_lvms(vgid) {
-            return self.leave_to_another(now, vgid);
+            return self.leave_to_another(now, vgid, By::Another);
+        }
+        if self.offers.vg(vgid).is_made_complete {
+            return self.leave_to_another(now, vgid, By::Command);
         }
         if self.is_to_wait(now, vgid) || self.offers.vg(vgid).held != Held::No {
             return;
@@ -456,10 +466,10 @@ impl Watcher {
     }
 
     /// Who was to activate it was told.
-    fn leave_to_another(&mut self, now: Duration, vgid: Id) {
+    fn leave_to_another(&mut self, now: Duration, vgid: Id, by: By) {
         self.offered_in_thought(now, vgid);
         let vg = self.offers.vg(vgid);
-        vg.offered = Some((now, By::Another));
+        vg.offered = Some((now, by));
         vg.is_told = true;
         vg.comparing.is_over = true;
         self.offers.wake(vgid);
@@ -471,7 +481,7 @@ impl Watcher {
         for vgid in complete.collect::<Vec<_>>() {
             let vg = self.offers.vg(vgid);
             if matches!(vg.stage, Stage::Idle) && !vg.is_recorded {
-                self.leave_to_another(now, vgid);
+                self.leave_to_another(now, vgid, By::Another);
             }
             self.offers.vg(vgid).comparing.is_over = true;
         }

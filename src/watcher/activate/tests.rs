@@ -514,3 +514,34 @@ fn arrivals_cost_the_same_however_many_pvs_there_are() {
     assert_eq!(log.matches("ask").count(), 20, "{log}");
     assert!(log.ends_with("offer vg, activate vg"), "{log}");
 }
+
+#[test]
+fn what_a_command_has_made_complete_is_for_it_to_activate() {
+    let by_command = Some(Rule::OfferedBefore(By::Command));
+    // vgcreate, vgsplit.
+    let mut made = bench(&[vec![0; 1 << 20], vec![0; 1 << 20]]);
+    made.write(0, member(0, &[0, 1]));
+    made.write(1, member(1, &[0, 1]));
+    assert_eq!((done(&mut made), rule(&made)), ("offer vg".to_owned(), by_command.clone()));
+    made.remove(1);
+    made.insert(1, member(1, &[0, 1]));
+    made.touch(1, Cause::Uevent("add"));
+    assert_eq!(done(&mut made), "forget v, offer vg, activate vg", "now it has come");
+
+    // pvcreate --restorefile on a new disk.
+    let mut restored = bench(&[member(0, &[0, 1]), vec![0; 1 << 20]]);
+    restored.write(1, pv_image(&PvSpec { in_use: true, ..PvSpec::orphan(pvid(1)) }));
+    assert_eq!((done(&mut restored), rule(&restored)), ("offer vg".to_owned(), by_command.clone()));
+
+    // vgimport.
+    let exported = |number| {
+        let text = String::from_utf8(vg_text("vg", vgid(), 1, &[(pvid(0), SIZE), (pvid(1), SIZE)])).unwrap();
+        let text = text.replacen("status = [", "status = [\"EXPORTED\", ", 1);
+        pv_image(&PvSpec { dev_size: Some(SIZE), ..PvSpec::member(pvid(number), text.into_bytes()) })
+    };
+    let mut imported = bench(&[exported(0), exported(1)]);
+    assert_eq!(rule(&imported), Some(Rule::Exported));
+    imported.write(0, member_of(vgid(), "vg", 0, 2, &[0, 1]));
+    imported.write(1, member_of(vgid(), "vg", 1, 2, &[0, 1]));
+    assert_eq!((done(&mut imported), rule(&imported)), ("offer vg".to_owned(), by_command));
+}

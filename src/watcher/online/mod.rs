@@ -442,7 +442,8 @@ impl Watcher {
     /// and with a text that can be used and lists it, or with none.
     fn candidate(&self, devno: DevNo) -> Option<Candidate> {
         let device = self.devices.get(&devno)?;
-        let pv = device.pv()?;
+        let seen = device.seen.as_ref()?;
+        let pv = seen.content.pv()?;
         let is_usable = |text: &Rc<VgText>| text.unreadable.is_none() && text.pvids.contains(&pv.id);
         if !pv.id.is_regular()
             || (pv.knows_use() && !pv.is_in_use())
@@ -456,6 +457,7 @@ impl Watcher {
             pvid: pv.id,
             file: PvOnline { devno, vg: pv.vg.as_ref().map(|text| text.name.clone()), device: Some(device.node()) },
             own_is_kept: pv.vg.as_ref().map(|text| self.is_kept(text)),
+            is_made_here: seen.is_made_here,
         })
     }
 }

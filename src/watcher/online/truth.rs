@@ -24,6 +24,8 @@ pub(super) struct Candidate {
     pub(super) file: PvOnline,
     /// Whether the VG that its own text names is; `None` without a text.
     pub(super) own_is_kept: Option<bool>,
+    /// The PV was written to a device that had been there without it.
+    pub(super) is_made_here: bool,
 }
 
 #[derive(Debug)]
@@ -35,6 +37,8 @@ pub(in crate::watcher) struct Vg {
     /// How many of its PVs are online, and how many it has.
     online: usize,
     all: usize,
+    /// Its text says since the PVs have come that the VG is not kept from us any more.
+    is_released: bool,
 }
 
 impl Vg {
@@ -51,6 +55,9 @@ pub(in crate::watcher) struct Changes {
     pub(in crate::watcher) pvs_left: BTreeSet<Id>,
     /// A PV of these has come, or their text is another, or their name is theirs alone now.
     pub(in crate::watcher) changed: BTreeSet<Id>,
+    /// These are complete because of what was written, and not because a device has come: a command
+    /// has made, restored, imported or split them.
+    pub(in crate::watcher) made_complete: BTreeSet<Id>,
 }
 
 #[derive(Debug, Default)]
@@ -177,7 +184,13 @@ impl Truth {
         let name = text.name.clone();
         let pvids = text.pvids.iter().collect::<BTreeSet<_>>();
         let (all, online) = (pvids.len(), pvids.iter().filter(|pvid| self.pvs.contains_key(pvid)).count());
-        self.vgs.insert(vgid, Vg { text, is_kept, arrived, online, all });
+        let was_complete = before.is_some_and(Vg::is_complete);
+        let is_released = before.is_some_and(|before| !is_kept && (before.is_kept || before.is_released));
+        let vg = Vg { text, is_kept, arrived, online, all, is_released };
+        if vg.is_complete() && !was_complete {
+            self.changes.made_complete.insert(vgid);
+        }
+        self.vgs.insert(vgid, vg);
         self.changes.changed.insert(vgid);
         self.refresh_lookup(&name);
     }
@@ -210,7 +223,8 @@ impl Truth {
         }
         let devno_before = before.map(|before| before.devno);
         self.due.pvs.insert(pvid);
-        self.count(pvid, devno_before.is_some(), devno.is_some());
+        let is_made_here = candidate.is_some_and(|candidate| candidate.is_made_here);
+        self.count(pvid, devno_before.is_some(), devno.is_some(), is_made_here);
         match file {
             Some(file) => self.pvs.insert(pvid, file),
             None => self.pvs.remove(&pvid),
@@ -223,12 +237,18 @@ impl Truth {
     }
 
     /// A PV that was online, or was not, is, or is not.
-    fn count(&mut self, pvid: Id, was_online: bool, is_online: bool) {
+    fn count(&mut self, pvid: Id, was_online: bool, is_online: bool, is_made_here: bool) {
+        if was_online == is_online {
+            return;
+        }
         for vgid in self.listed_by.get(&pvid).into_iter().flatten() {
             let Some(vg) = self.vgs.get_mut(vgid) else { continue };
             vg.online = vg.online + usize::from(is_online) - usize::from(was_online);
-            if was_online != is_online {
-                self.changes.changed.insert(*vgid);
+            self.changes.changed.insert(*vgid);
+            if !vg.is_complete() {
+                self.changes.made_complete.remove(vgid);
+            } else if is_made_here || vg.is_released {
+                self.changes.made_complete.insert(*vgid);
             }
         }
     }
@@ -241,6 +261,7 @@ impl Truth {
         for vgid in self.listed_by.get(&pvid).cloned().unwrap_or_default() {
             let Some(vg) = self.vgs.get_mut(&vgid) else { continue };
             vg.arrived = arrived;
+            vg.is_released &= arrived;
             let name = vg.text.name.clone();
             if !arrived {
                 self.due.offline(&name);
