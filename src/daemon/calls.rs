@@ -57,9 +57,28 @@ impl Daemon<'_> {
                 let text = dump.strip_suffix(crate::text::TERMINATOR).unwrap_or(&dump);
                 api::reply(serde_json::json!({ "text": String::from_utf8_lossy(text) }))
             }
-            Ok(api::Call::Rescan(_) | api::Call::Settle | api::Call::Online { .. }) if !self.watcher.is_scanning() => {
-                api::not_scanning()
+            Ok(
+                api::Call::Rescan(_)
+                | api::Call::Settle
+                | api::Call::Online { .. }
+                | api::Call::Inhibit { .. }
+                | api::Call::Inhibited,
+            ) if !self.watcher.is_scanning() => api::not_scanning(),
+            Ok(api::Call::Inhibit { vg, until }) => {
+                let until = until.map(|until| until.map(|span| now + span));
+                match self.inhibit(now, vg.as_bytes(), until) {
+                    Ok(lifted) => api::reply(serde_json::json!({ "lifted": lifted })),
+                    Err(reason) => api::failed(&reason),
+                }
             }
+            Ok(api::Call::Inhibited) => match self.inhibits() {
+                Ok(inhibits) => api::inhibited(&inhibits, now),
+                Err(reason) => api::failed(&reason),
+            },
+            Ok(api::Call::Reload) => match self.reload(now, true) {
+                Ok(()) => api::reply(serde_json::json!({})),
+                Err(error) => api::failed(&error.to_string()),
+            },
             Ok(api::Call::Rescan(devices)) => self.rescan(now, &devices),
             Ok(api::Call::Settle) => {
                 self.settle(now, token);
