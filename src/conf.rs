@@ -313,7 +313,6 @@ fn policy(conf: &Section) -> Policy {
         volume_list: list(conf, "activation/volume_list"),
         host_tags: Vec::new(),
         allow_duplicates: conf.int("devices/allow_changes_with_duplicate_pvs").is_some_and(|value| value != 0),
-        extra_system_ids: list(conf, "local/extra_system_ids").unwrap_or_default(),
     }
 }
 
@@ -535,12 +534,11 @@ mod tests {
         assert_eq!(settings("a=1").unwrap().policy, Policy::default());
         let policy = settings(
             "activation/auto_activation_volume_list=[\"@*\"] \
-             devices/allow_changes_with_duplicate_pvs=1 local/extra_system_ids=[\"old\"]",
+             devices/allow_changes_with_duplicate_pvs=1",
         );
         let expected = Policy {
             auto_activation_volume_list: Some(vec![b"@*".to_vec()]),
             allow_duplicates: true,
-            extra_system_ids: vec![b"old".to_vec()],
             ..Policy::default()
         };
         assert_eq!(policy.unwrap().policy, expected);

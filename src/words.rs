@@ -108,6 +108,7 @@ pub fn status(status: &Value) -> String {
         count(&status["resyncs"], "resync")
     );
     run_files(&mut out, &status["run_files"]);
+    activations(&mut out, &status["activation"]);
     for device in list(status, "quarantined") {
         quarantine(&mut out, device);
     }
@@ -124,6 +125,83 @@ fn run_files(out: &mut String, files: &Value) {
         let since = lasting(&failing["since"]);
         line!(out, "         not all could be written for {since}: {error}; tried again in {next:.1} s");
     }
+}
+
+/// Nothing where nothing is activated, and nothing was.
+fn activations(out: &mut String, activation: &Value) {
+    let (running, failed) = (list(activation, "running"), list(activation, "failed"));
+    let mode = str(activation, "mode");
+    if matches!(mode, "" | "off") && running.is_empty() && failed.is_empty() {
+        return;
+    }
+    line!(
+        out,
+        "activate {mode}: {} running, {} waiting, {} done, {} failed",
+        running.len(),
+        activation["waiting"],
+        activation["done"],
+        failed.len()
+    );
+    for vg in running {
+        let unit = vg["by"].as_str().map_or_else(String::new, |unit| format!(" ({unit})"));
+        line!(out, "         VG {} for {}{unit}", str(vg, "vg"), lasting(&vg["for"]));
+    }
+    for vg in list(activation, "delayed") {
+        line!(out, "         VG {} {}", str(vg, "vg"), delayed(vg));
+    }
+    for vg in failed {
+        line!(out, "         VG {} {}", str(vg, "vg"), ended(vg));
+    }
+    for difference in list(activation, "differences") {
+        let (vg, words) = (str(difference, "vg"), str(difference, "words"));
+        line!(out, "         VG {vg}, {}: {words}", ago(&difference["ago"]));
+    }
+}
+
+fn delayed(delayed: &Value) -> String {
+    let next = delayed["retry_in"].as_f64().unwrap_or_default();
+    format!("cannot be activated yet: {}; tried again in {next:.1} s", str(delayed, "error"))
+}
+
+fn ended(ended: &Value) -> String {
+    let unit = ended["unit"].as_str();
+    if str(ended, "outcome") == "succeeded" {
+        let unit = unit.map_or_else(String::new, |unit| format!(" ({unit})"));
+        return format!("activated {} in {}{unit}", ago(&ended["ago"]), lasting(&ended["took"]));
+    }
+    let output = ended["output"].as_str().map_or_else(String::new, |output| format!(": {output}"));
+    let journal = unit.filter(|unit| unit.ends_with(".service"));
+    let journal = journal.map_or_else(String::new, |unit| format!("; journalctl -u '{unit}'"));
+    format!("activation failed {}: {}{output}{journal}", ago(&ended["ago"]), str(ended, "words"))
+}
+
+/// Of one VG: what has become of its activation, or what keeps it from it.
+fn activation(out: &mut String, activation: &Value) {
+    let running = &activation["running"];
+    let rule = activation["rule"].as_str();
+    let words = if !running.is_null() {
+        let unit = running["unit"].as_str().map_or_else(String::new, |unit| format!(" ({unit})"));
+        format!("being activated for {}{unit}", lasting(&running["for"]))
+    } else if !activation["ended"].is_null() {
+        ended(&activation["ended"])
+    } else if !activation["delayed"].is_null() {
+        delayed(&activation["delayed"])
+    } else {
+        match rule {
+            Some("awaits_udev") => format!("waits for udev: {}", str(activation, "device")),
+            Some("inhibited") => match activation["inhibited_for"].as_f64() {
+                Some(_) => format!("not activated: inhibited for {} more", lasting(&activation["inhibited_for"])),
+                None => "not activated: inhibited until that is lifted".to_owned(),
+            },
+            Some("offered_before") => format!("{}, {}", str(activation, "why"), ago(&activation["offered_ago"])),
+            _ if str(activation, "mode") == "off" => return,
+            Some("mode") => format!("would be activated: {}", str(activation, "why")),
+            Some(_) => format!("not activated: {}", str(activation, "why")),
+            None if activation["waiting"] == true => "is activated when others have ended".to_owned(),
+            None => return,
+        }
+    };
+    line!(out, "  {words}");
 }
 
 fn ambiguous(out: &mut String, indent: &str, pv: &Value) {
@@ -174,6 +252,8 @@ fn vg(out: &mut String, vg: &Value) {
     }
     if let Some(kept) = vg["kept"].as_str() {
         line!(out, "  it is {kept}: not for this host to activate, and its PVs have no run files");
+    } else if !vg["activation"].is_null() {
+        activation(out, &vg["activation"]);
     }
     for pv in list(vg, "pvs") {
         match pv["device"].as_str() {

@@ -1,4 +1,4 @@
-//! What `lvm.conf` says of activation: which part of which VG, and whose VGs are ours.
+//! What `lvm.conf` says of activation: which part of which VG.
 
 /// The settings that decide whether, and which part of, a VG is activated. What of a list is no
 /// string, or an empty one, or `@` alone, is not in it: LVM says so and goes on.
@@ -12,8 +12,6 @@ pub struct Policy {
     pub host_tags: Vec<Vec<u8>>,
     /// `devices/allow_changes_with_duplicate_pvs`.
     pub allow_duplicates: bool,
-    /// `local/extra_system_ids`: whose VGs are this host's, too, if it has a system ID.
-    pub extra_system_ids: Vec<Vec<u8>>,
 }
 
 /// By what an entry of a list names an LV.
@@ -52,12 +50,6 @@ impl Policy {
 
     fn has_host_tag(&self, names: &Names) -> bool {
         self.host_tags.iter().any(|tag| names.tags.contains(&tag.as_slice()))
-    }
-
-    /// Whether commands on a host with this system ID use a VG that has that one. A host without one
-    /// uses none, though `pvscan` lets the PVs of such a VG come online there.
-    pub fn is_ours(&self, own: Option<&[u8]>, theirs: &[u8]) -> bool {
-        own.is_some_and(|own| own == theirs || self.extra_system_ids.iter().any(|extra| extra == theirs))
     }
 }
 
@@ -100,19 +92,5 @@ mod tests {
         assert!(policy.activates(&names(vec![b"u"])));
         policy = Policy::default();
         assert!(policy.activates(&names(vec![])) && policy.auto_activates(&names(vec![])));
-    }
-
-    #[test]
-    fn whose_vgs_are_ours() {
-        let policy = Policy { extra_system_ids: vec![b"old".to_vec()], ..Policy::default() };
-        for (own, theirs, expected) in [
-            (Some("us"), "us", true),
-            (Some("us"), "old", true),
-            (Some("us"), "them", false),
-            (None, "old", false),
-            (None, "us", false),
-        ] {
-            assert_eq!(policy.is_ours(own.map(str::as_bytes), theirs.as_bytes()), expected, "{own:?} {theirs}");
-        }
     }
 }

@@ -13,6 +13,12 @@ pub fn name(vg: &[u8], vgid: Id) -> String {
     if name.len() <= MAX { name } else { format!("lvm-activate-{}.service", escape(&vgid.0)) }
 }
 
+/// The same unit as one names it to `systemd-run`, which escapes it itself.
+pub fn unescaped(vg: &[u8], vgid: Id) -> String {
+    let is_too_long = name(vg, vgid) != format!("lvm-activate-{}.service", escape(vg));
+    format!("lvm-activate-{}.service", String::from_utf8_lossy(if is_too_long { &vgid.0 } else { vg }))
+}
+
 /// What can be in no unit's name is escaped, and nothing else: a hyphen stays. No two names of VGs
 /// become one, since none has a backslash.
 fn escape(text: &[u8]) -> String {
@@ -47,6 +53,8 @@ mod tests {
         assert_eq!(name(&[b'+'; 127], VGID), r"lvm-activate-GpJ7WNyKiuO8xEG1iJyQdO4DYSCGa4H\x23.service");
         assert!(name(&[b'+'; 58], VGID).contains("2b") && name(&[b'+'; 58], VGID).len() <= MAX);
         assert!(name(&[b'+'; 59], VGID).contains("GpJ7"));
+        assert_eq!(unescaped(b"a+b-c", VGID), "lvm-activate-a+b-c.service");
+        assert_eq!(unescaped(&[b'+'; 59], VGID), "lvm-activate-GpJ7WNyKiuO8xEG1iJyQdO4DYSCGa4H#.service");
     }
 
     #[test]

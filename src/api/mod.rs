@@ -51,6 +51,8 @@ pub enum Call {
         lvs: bool,
         /// Multipath takes none of them for a path.
         no_paths: bool,
+        /// Whoever asks is about to be told that a VG is complete.
+        complete: bool,
     },
 }
 
@@ -77,7 +79,8 @@ pub fn parse(message: &[u8]) -> Result<Call, Vec<u8>> {
         "io.pvwatch.Reload" => Ok(Call::Reload),
         "io.pvwatch.Online" => {
             let (lvs, no_paths) = (flag(parameters, "lvs")?, flag(parameters, "no_paths")?);
-            strings(parameters, "devices").map(|devices| Call::Online { devices, lvs, no_paths })
+            let complete = flag(parameters, "complete")?;
+            strings(parameters, "devices").map(|devices| Call::Online { devices, lvs, no_paths, complete })
         }
         _ => Err(error("org.varlink.service.MethodNotFound", json!({"method": method}))),
     }
@@ -140,16 +143,24 @@ pub fn reply(parameters: Value) -> Vec<u8> {
     finish(&json!({"parameters": parameters}))
 }
 
-/// The answer to `Online`: each device as it was named, and what it is.
-pub fn online(
-    devices: &[(String, Found)],
-    run_dir: Option<&Path>,
-    event_activation: bool,
-    system_id: Option<&str>,
-) -> Vec<u8> {
-    let device = |(operand, found): &(String, Found)| {
-        let mut device = found.to_json();
-        device.insert("operand".into(), operand.as_str().into());
+/// One device of the answer to `Online`.
+pub struct Online {
+    /// As it was named.
+    pub operand: String,
+    pub found: Found,
+    /// Of a VG whose activation is the daemon's to start: whether nobody has been told yet that it is
+    /// complete.
+    pub is_first: Option<bool>,
+}
+
+/// The answer to `Online`.
+pub fn online(devices: &[Online], run_dir: Option<&Path>, event_activation: bool, system_id: Option<&str>) -> Vec<u8> {
+    let device = |online: &Online| {
+        let mut device = online.found.to_json();
+        device.insert("operand".into(), online.operand.as_str().into());
+        if let Some(is_first) = online.is_first {
+            device.insert("is_first".into(), is_first.into());
+        }
         Value::Object(device)
     };
     reply(json!({
@@ -217,7 +228,12 @@ mod tests {
         );
         assert_eq!(parse(br#"{"method":"io.pvwatch.Rescan","parameters":{}}"#), Ok(Call::Rescan(vec![])));
         let online = |devices: &[&str], lvs| {
-            Ok(Call::Online { devices: devices.iter().map(|&d| d.into()).collect(), lvs, no_paths: lvs })
+            Ok(Call::Online {
+                devices: devices.iter().map(|&d| d.into()).collect(),
+                lvs,
+                no_paths: lvs,
+                complete: false,
+            })
         };
         assert_eq!(parse(br#"{"method":"io.pvwatch.Online"}"#), online(&[], false));
         let call =

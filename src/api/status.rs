@@ -1,12 +1,13 @@
 //! The answers to `Status` and `Show`.
 
+use crate::activation::{By, Outcome, Rule};
 use crate::cache::{Status, VgView};
 use crate::device::{Facts, Holder, Usage, Use};
 use crate::devno::DevNo;
 use crate::id::Id;
 use crate::inspect;
 use crate::metadata::{Kept, VgText};
-use crate::watcher::{Ambiguity, Content, Device, HeldBack, Watcher};
+use crate::watcher::{Ambiguity, Content, Device, Ended, HeldBack, Progress, Watcher};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -105,9 +106,106 @@ pub fn status(watcher: &Watcher, process: &Process) -> Value {
             "abandoned": process.readers_abandoned,
         },
         "run_files": process.run_dir.as_ref().map(|directory| run_files(watcher, process.now, directory)),
+        "activation": activation(watcher, process.now),
         "quarantined": quarantined.map(|(devno, device)| quarantine(process, *devno, device)).collect::<Vec<_>>(),
         "ambiguous": watcher.ambiguous().map(|(pvid, found)| ambiguity(watcher, pvid, found)).collect::<Vec<_>>(),
     })
+}
+
+/// Of all VGs.
+fn activation(watcher: &Watcher, now: Duration) -> Value {
+    let progress = watcher.in_progress();
+    let running = progress.iter().filter_map(|vg| {
+        let (since, by) = vg.running.as_ref()?;
+        Some(json!({ "vg": text(&vg.name), "by": by, "for": seconds(now, *since) }))
+    });
+    let has_failed = |ended: &&Ended| ended.outcome != Outcome::Succeeded;
+    let failed = progress.iter().filter_map(|vg| {
+        let ended = vg.ended.as_ref().filter(has_failed)?;
+        let mut failed = how_it_ended(now, ended);
+        failed["vg"] = json!(text(&vg.name));
+        Some(failed)
+    });
+    let delayed = progress.iter().filter_map(|vg| {
+        let mut delayed = not_offered(now, vg)?;
+        delayed["vg"] = json!(text(&vg.name));
+        Some(delayed)
+    });
+    let differences = watcher.differences().map(|compared| {
+        json!({
+            "vg": text(&compared.vg),
+            "ago": seconds(now, compared.at),
+            "difference": compared.difference.code(),
+            "words": compared.difference.to_string(),
+        })
+    });
+    let tally = watcher.activation_tally();
+    json!({
+        "mode": watcher.settings().mode().as_str(),
+        "running": running.collect::<Vec<_>>(),
+        "waiting": progress.iter().filter(|vg| vg.is_queued).count(),
+        "delayed": delayed.collect::<Vec<_>>(),
+        "failed": failed.collect::<Vec<_>>(),
+        "done": tally.succeeded + tally.failed,
+        "differences": differences.collect::<Vec<_>>(),
+    })
+}
+
+fn how_it_ended(now: Duration, ended: &Ended) -> Value {
+    json!({
+        "outcome": ended.outcome.code(),
+        "words": ended.outcome.to_string(),
+        "output": ended.outcome.output(),
+        "unit": ended.by,
+        "ago": seconds(now, ended.at),
+        "took": ended.took.as_secs_f64(),
+    })
+}
+
+/// Why what is to be activated cannot be offered or started.
+fn not_offered(now: Duration, vg: &Progress) -> Option<Value> {
+    vg.failing.as_ref().map(|failing| {
+        json!({
+            "error": failing.error,
+            "since": seconds(now, failing.since),
+            "tries": failing.tries,
+            "retry_in": failing.retry_at.map(|at| at.saturating_sub(now).as_secs_f64()),
+        })
+    })
+}
+
+/// Of one VG: whether it is activated, by whom, and what came of it, or why not.
+fn activation_of(watcher: &Watcher, now: Duration, vgid: &[u8]) -> Option<Value> {
+    let vgid = Id::parse(vgid)?;
+    let activation = watcher.activation(vgid)?;
+    let progress = watcher.progress(vgid);
+    let progress = progress.as_ref();
+    let rule = activation.rule.as_ref();
+    let device = match rule {
+        Some(Rule::AwaitsUdev { device } | Rule::RefusedByUdev { device, .. } | Rule::OnLv { device, .. }) => {
+            Some(device)
+        }
+        Some(Rule::Unreadable { device, .. }) => Some(device),
+        _ => None,
+    };
+    let inhibited = watcher.inhibit_of(&activation.name);
+    let offered = progress.and_then(|progress| progress.offered);
+    let running = progress.and_then(|progress| progress.running.as_ref());
+    Some(json!({
+        "mode": watcher.settings().mode().as_str(),
+        "rule": rule.map(Rule::code),
+        "why": rule.map(Rule::to_string),
+        "decision": activation.decision.as_ref().map(Rule::code),
+        "device": device,
+        "offered_ago": offered.map(|(at, _)| seconds(now, at)),
+        "by": offered.map(|(_, by)| match by { By::Us => "pvwatch", By::Another => "another", By::Command => "command" }),
+        "running": running.map(|(since, unit)| json!({ "for": seconds(now, *since), "unit": unit })),
+        "waiting": progress.is_some_and(|progress| progress.is_queued),
+        "delayed": progress.and_then(|progress| not_offered(now, progress)),
+        "ended": progress.and_then(|progress| progress.ended.as_ref()).map(|ended| how_it_ended(now, ended)),
+        "inhibited": inhibited.is_some(),
+        "inhibited_for": inhibited.flatten().map(|until| until.saturating_sub(now).as_secs_f64()),
+    }))
 }
 
 fn ambiguity(watcher: &Watcher, pvid: Id, ambiguity: &Ambiguity) -> Value {
@@ -223,6 +321,7 @@ fn show_vg(watcher: &Watcher, process: &Process, vg: VgView) -> Value {
         "since": watcher.vg_since(vg.vgid).map(|since| seconds(process.now, since)),
         "kept": newest_text(watcher, vg.vgid).and_then(|text| watcher.kept(text)).map(Kept::as_str),
         "invalid": vg.invalid(),
+        "activation": activation_of(watcher, process.now, vg.vgid),
         "pvs": pvs.collect::<Vec<_>>(),
         "missing": vg.missing().map(|pvid| text(pvid)).collect::<Vec<_>>(),
         "outdated": vg.outdated().iter().map(|pvid| text(pvid)).collect::<Vec<_>>(),

@@ -1,6 +1,7 @@
 //! The calls of people and monitoring, carried out.
 
 use super::Daemon;
+use crate::activation::Mode;
 use crate::api::{self, Process};
 use crate::device::Usage;
 use crate::devno::DevNo;
@@ -19,6 +20,8 @@ pub(super) struct OnlineCall {
     lvs: bool,
     /// Multipath takes none of them for a path.
     no_paths: bool,
+    /// Whoever asks is about to be told that a VG is complete.
+    complete: bool,
 }
 
 /// What the name of a device stands for.
@@ -81,8 +84,8 @@ impl Daemon<'_> {
                 self.settle(now, token);
                 return;
             }
-            Ok(api::Call::Online { devices, lvs, no_paths }) => match self.name_devices(&devices) {
-                Ok(devices) => return self.online(now, token, OnlineCall { devices, lvs, no_paths }),
+            Ok(api::Call::Online { devices, lvs, no_paths, complete }) => match self.name_devices(&devices) {
+                Ok(devices) => return self.online(now, token, OnlineCall { devices, lvs, no_paths, complete }),
                 Err(reply) => reply,
             },
         };
@@ -178,9 +181,21 @@ impl Daemon<'_> {
         } else {
             call.devices.iter().map(|(operand, named)| (operand.clone(), found(*named))).collect()
         };
+        let online = |(operand, found)| {
+            let is_first = if call.complete { self.is_first_told(&found) } else { None };
+            api::Online { operand, found, is_first }
+        };
+        let devices = devices.into_iter().map(online).collect::<Vec<_>>();
         let event_activation = self.watcher.settings().event_activation;
         let reply = api::online(&devices, self.run_files.path(), event_activation, self.watcher.system_id());
         self.clients.settled(id, reply);
+    }
+
+    /// `None` if somebody else starts the activation of its VG.
+    fn is_first_told(&mut self, found: &Found) -> Option<bool> {
+        let Found::Pv(pv) = found else { return None };
+        let vg = pv.vg.as_ref().or(pv.listed_by.as_ref())?;
+        (self.watcher.settings().mode() == Mode::On).then(|| self.watcher.told_complete(vg.vgid))
     }
 
     fn process(&self, now: Duration) -> Process {

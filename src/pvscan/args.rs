@@ -18,6 +18,9 @@ pub struct Request {
     pub list: Option<List>,
     pub check_complete: bool,
     pub vg_online: bool,
+    /// Who is told that a VG is complete is to start its activation, unless the daemon does: as which
+    /// unit. Ours alone.
+    pub activation_unit: bool,
     pub udev_output: bool,
     pub autoactivation: Option<String>,
     pub journal: Journal,
@@ -89,6 +92,7 @@ enum Meaning {
     ListLvs,
     CheckComplete,
     VgOnline,
+    ActivationUnit,
     UdevOutput,
     Autoactivation,
     Major,
@@ -133,6 +137,7 @@ const OPTIONS: &[Spec] = &[
     flag("listlvs", None, Meaning::ListLvs),
     flag("checkcomplete", None, Meaning::CheckComplete),
     flag("vgonline", None, Meaning::VgOnline),
+    flag("activation-unit", None, Meaning::ActivationUnit),
     flag("udevoutput", None, Meaning::UdevOutput),
     valued("autoactivation", None, Meaning::Autoactivation),
     valued("major", Some('j'), Meaning::Major),
@@ -226,7 +231,9 @@ fn find(name: &str, word: &str) -> Result<&'static Spec, Refusal> {
     if let Some(spec) = OPTIONS.iter().find(|spec| spec.long == name) {
         return Ok(spec);
     }
-    let mut matching = OPTIONS.iter().filter(|spec| spec.long.starts_with(name));
+    // What begins so is LVM's, also where an option of ours does.
+    let is_lvms = |spec: &&Spec| spec.meaning != Meaning::ActivationUnit;
+    let mut matching = OPTIONS.iter().filter(is_lvms).filter(|spec| spec.long.starts_with(name));
     match (matching.next(), matching.next()) {
         (Some(spec), None) => Ok(spec),
         (None, _) => Err(refuse(word, "no such option")),
@@ -269,6 +276,7 @@ impl Reader {
             Meaning::ListLvs => request.list = Some(List::Lvs),
             Meaning::CheckComplete => request.check_complete = true,
             Meaning::VgOnline => request.vg_online = true,
+            Meaning::ActivationUnit => request.activation_unit = true,
             Meaning::UdevOutput => request.udev_output = true,
             Meaning::Autoactivation => request.autoactivation = Some(value.to_owned()),
             Meaning::Background => request.background = true,
@@ -358,6 +366,9 @@ impl Reader {
             return Err(refuse("", reason));
         }
         refuse_if(Meaning::Display, "it is not for --cache")?;
+        if !(request.check_complete && request.vg_online && request.udev_output) {
+            refuse_if(Meaning::ActivationUnit, "it needs --checkcomplete, --vgonline and --udevoutput")?;
+        }
         match request.list {
             None => {
                 for meaning in [Meaning::CheckComplete, Meaning::VgOnline, Meaning::UdevOutput, Meaning::Autoactivation]
@@ -453,6 +464,19 @@ mod tests {
         assert_eq!(request(words), Ok(expected.clone()));
         let abbreviated = "--listv --cac --checkc --vgo --autoa=event --udev --journal output -- /dev/loop1";
         assert_eq!(request(abbreviated), Ok(expected));
+    }
+
+    #[test]
+    fn an_option_of_ours() {
+        let whole = "--cache --listvg --checkcomplete --vgonline --udevoutput /dev/loop1 --activation-unit";
+        assert!(request(whole).unwrap().activation_unit);
+        for left_out in [" --checkcomplete", " --vgonline", " --udevoutput"] {
+            let refusal = request(&whole.replace(left_out, "")).unwrap_err();
+            assert_eq!(refusal.word, "--activation-unit", "{left_out}");
+        }
+        // What is short for an option of LVM's stays so.
+        let short = request("--cache --listvg /dev/loop1 --activa ay").unwrap_err();
+        assert!(short.reason.starts_with("VGs are not activated here"), "{short}");
     }
 
     #[test]

@@ -12,6 +12,6 @@ mod json;
 mod output;
 
 pub use args::{Journal, List, Operand, Parsed, Refusal, Request, parse};
-pub use decide::{Asked, Host, Line, Outcome, decide, forget_all, nothing_to_do};
+pub use decide::{Ask, Asked, Host, Line, Outcome, Starter, Whole, decide, forget_all, nothing_to_do};
 pub use facts::{Found, Lv, Pv, Vg};
 pub use output::{Entry, Output, render};

@@ -4,11 +4,12 @@
 //! command looks for itself; what it makes of it is the same.
 
 mod own;
+mod starter;
 
 use crate::client;
 use crate::devno::DevNo;
 use crate::online::RunFiles;
-use crate::pvscan::{self, Asked, Entry, Found, Host, Line, Operand, Outcome, Parsed, Request};
+use crate::pvscan::{self, Asked, Entry, Found, Host, Line, Operand, Outcome, Parsed, Request, Starter, Whole};
 use crate::sys::names::node_of;
 use crate::sys::run_files::RunDir;
 use crate::sys::sysfs::Sysfs;
@@ -32,6 +33,7 @@ asked; where there is none, the device is read. Without --cache nothing is recor
   --listlvs          and the LVs on it
   --checkcomplete    and whether all their PVs are online
   --vgonline         of those who find a VG complete, only one is told so
+  --activation-unit  and starts its activation, as PVWATCH_UNIT, unless the daemon does
   --udevoutput       for udev: KEY='value' lines, nothing else
   --autoactivation event
                      do nothing if global/event_activation is 0
@@ -170,8 +172,8 @@ fn all(source: &mut Source, request: &Request) -> Result<Outcome, Failure> {
 fn decide(source: &mut Source, request: &Request, mut asked: Answer) -> Result<Outcome, Failure> {
     asked.devices.iter_mut().for_each(name_device);
     let mut files = RunDir::at(&asked.run_dir);
-    let mut look = |devno| source.look(devno);
-    let mut outcome = pvscan::decide(request, &asked.host, &asked.devices, &mut files, &mut look);
+    source.is_first = asked.is_first;
+    let mut outcome = pvscan::decide(request, &asked.host, &asked.devices, &mut files, source);
     if (outcome.found_pv || request.all)
         && !outcome.failed
         && source.is_own()
@@ -187,6 +189,8 @@ struct Answer {
     devices: Vec<Asked>,
     host: Host,
     run_dir: PathBuf,
+    /// The daemon starts the activation of the VG: whether nobody was told before that it is complete.
+    is_first: Option<bool>,
 }
 
 /// The daemon, until it turns out not to be there.
@@ -194,12 +198,14 @@ struct Source<'s> {
     socket: &'s Path,
     over: settings::Over<'s>,
     own: Option<Own>,
+    /// See [`Answer::is_first`].
+    is_first: Option<bool>,
 }
 
 impl<'s> Source<'s> {
     /// With settings of its own the command may find something else than the daemon.
     fn new(socket: &'s Path, over: settings::Over<'s>) -> Source<'s> {
-        Source { socket, over, own: None }
+        Source { socket, over, own: None, is_first: None }
     }
 
     fn is_own(&self) -> bool {
@@ -226,7 +232,7 @@ impl<'s> Source<'s> {
         let is_needed = pvscan::nothing_to_do(request, &host).is_none();
         let devices = if is_needed { own.find(request) } else { Vec::new() };
         let run_dir = own.run_dir().map_or_else(|| RUN_DIR.into(), Path::to_owned);
-        Ok(Answer { devices, host, run_dir })
+        Ok(Answer { devices, host, run_dir, is_first: None })
     }
 
     /// Whether a device is gone is for the kernel to say: the daemon may not have heard of it yet,
@@ -257,7 +263,9 @@ impl<'s> Source<'s> {
         }
         answer
     }
+}
 
+impl pvscan::Ask for Source<'_> {
     fn look(&mut self, devno: DevNo) -> Found {
         let operand = Operand::Number(devno);
         if self.own.is_none() {
@@ -267,6 +275,13 @@ impl<'s> Source<'s> {
             }
         }
         self.own().map_or_else(|error| Found::Unreadable(error.to_string()), |own| own.look_at(&operand))
+    }
+
+    fn starter(&mut self, vg: &Whole) -> Starter {
+        match self.is_first {
+            Some(is_first) => Starter::Daemon { is_first },
+            None => starter::without_daemon(self.over, vg),
+        }
     }
 }
 
@@ -293,7 +308,8 @@ fn ask_daemon(socket: &Path, request: &Request) -> Option<Answer> {
     }
     let devices = request.operands.iter().map(Operand::to_string).collect::<Vec<_>>();
     let lvs = request.list == Some(pvscan::List::Lvs);
-    let parameters = json!({"devices": devices, "lvs": lvs, "no_paths": own::udev_says() == Some(false)});
+    let no_paths = own::udev_says() == Some(false);
+    let parameters = json!({"devices": devices, "lvs": lvs, "no_paths": no_paths, "complete": request.activation_unit});
     let reply = match client::call(socket, "Online", &parameters, Some(PROMPT)) {
         Err(client::Error::TimedOut(_)) => {
             client::call(socket, "Online", &of_none(), Some(PROMPT)).ok()?;
@@ -340,8 +356,11 @@ fn read_answer(reply: &Value, operands: &[Operand]) -> Option<Answer> {
         };
         operands.iter().map(find).collect::<Option<Vec<_>>>()?
     };
+    // With --activation-unit one device is asked for.
+    let is_first = reply["devices"][0]["is_first"].as_bool();
     Some(Answer {
         devices,
+        is_first,
         host: Host {
             event_activation: reply["event_activation"].as_bool()?,
             system_id: reply["system_id"].as_str().map(str::to_owned),

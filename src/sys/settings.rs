@@ -3,7 +3,7 @@
 use crate::conf::{self, Settings, Takeover};
 use crate::filter::DevicesFile;
 use crate::multipath::Multipath;
-use crate::takeover::{Mode, State};
+use crate::takeover::State;
 use crate::text::{self, Section};
 use std::fmt;
 use std::fs::OpenOptions;
@@ -81,33 +81,26 @@ pub fn load(directory: &Path, over: Over) -> Result<Settings, Error> {
         lay_over(&mut conf, text.as_deref(), path)?;
     }
     let mut settings = Settings::read(&conf).map_err(Error::Settings)?;
+    settings.takeover = takeover(directory)?;
     settings.policy.host_tags = conf::host_tags(&conf, &hostname()).into_iter().map(String::into_bytes).collect();
-    settings.takeover = takeover(directory);
     for setting in &settings.unknown {
         log::warn!("configuration: {setting} is not a setting");
     }
     Ok(settings)
 }
 
-/// Who is in charge, as `pvwatch takeover` has written it down. What cannot be understood puts nobody in
-/// charge: the rule activates without us.
-fn takeover(directory: &Path) -> Takeover {
-    let path = directory.join("pvwatch").join("takeover");
-    let state = match read(&path) {
-        Ok(None) => return Takeover::Disabled,
-        Ok(Some(bytes)) => State::parse(&bytes).map_err(|error| format!("{}: {error}", path.display())),
-        Err(error) => Err(error.to_string()),
-    };
-    match state.map(|state| state.mode) {
-        Ok(Mode::Rule | Mode::Events) => Takeover::Enabled,
-        Ok(Mode::Compare) => Takeover::Compare,
-        // LVM 2.02 activates by itself what it is told of.
-        Ok(Mode::Lvm202) => Takeover::Disabled,
-        Err(error) => {
-            log::error!("{error}; takeover counts for disabled");
+/// Who is in charge, by `pvwatch takeover`. What cannot be understood leaves LVM in charge, and is no
+/// reason to end.
+fn takeover(directory: &Path) -> Result<Takeover, Error> {
+    let path = directory.join("pvwatch/takeover");
+    Ok(match read(&path)?.as_deref().map(State::parse) {
+        None => Takeover::Disabled,
+        Some(Ok(state)) => state.mode.of_daemon(),
+        Some(Err(error)) => {
+            log::warn!("{}: {error}", path.display());
             Takeover::Disabled
         }
-    }
+    })
 }
 
 /// Where the devices file is, if there is to be one.
@@ -247,27 +240,27 @@ fn hostname() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::takeover::Programs;
     use std::fs;
 
     #[test]
-    fn who_is_in_charge() {
+    fn takeover_says_who_is_in_charge() {
+        use crate::takeover::{Mode, Programs};
         let directory = tempfile::tempdir().unwrap();
-        let load = || load(directory.path(), Over::Nothing).unwrap().takeover;
-        assert_eq!(load(), Takeover::Disabled);
+        let takeover = || load(directory.path(), Over::Nothing).unwrap().takeover;
+        assert_eq!(takeover(), Takeover::Disabled);
         fs::create_dir(directory.path().join("pvwatch")).unwrap();
-        let file = directory.path().join("pvwatch/takeover");
         for (mode, expected) in [
             (Mode::Rule, Takeover::Enabled),
             (Mode::Events, Takeover::Enabled),
             (Mode::Compare, Takeover::Compare),
             (Mode::Lvm202, Takeover::Disabled),
         ] {
-            fs::write(&file, State::new(mode, Programs::default()).encode()).unwrap();
-            assert_eq!(load(), expected, "{}", mode.as_str());
+            let state = State::new(mode, Programs::default());
+            fs::write(directory.path().join("pvwatch/takeover"), state.encode()).unwrap();
+            assert_eq!(takeover(), expected, "{mode:?}");
         }
-        fs::write(&file, "mode=\"everything\"").unwrap();
-        assert_eq!(load(), Takeover::Disabled);
+        fs::write(directory.path().join("pvwatch/takeover"), "mode=").unwrap();
+        assert_eq!(takeover(), Takeover::Disabled);
     }
 
     #[test]

@@ -15,6 +15,7 @@
 mod judge;
 mod plan;
 
+use crate::conf::Takeover;
 use crate::text::{self, Section, escape_into};
 use std::fmt;
 
@@ -55,6 +56,15 @@ impl Mode {
 
     pub fn parse(word: &str) -> Option<Mode> {
         Mode::ALL.into_iter().find(|mode| mode.as_str() == word)
+    }
+
+    /// What the daemon is to do: 2.02 activates by its own `pvscan -aay`.
+    pub fn of_daemon(self) -> Takeover {
+        match self {
+            Mode::Rule | Mode::Events => Takeover::Enabled,
+            Mode::Lvm202 => Takeover::Disabled,
+            Mode::Compare => Takeover::Compare,
+        }
     }
 
     /// The rule of this variant, as it stands in the source.

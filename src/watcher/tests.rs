@@ -107,6 +107,8 @@ pub(super) struct Bench {
     /// A PV that no client may miss for a moment.
     kept: Option<u8>,
     pub(super) activation: Activating,
+    /// Files in `vgs_online` cannot be removed.
+    pub(super) fails_to_remove: bool,
 }
 
 /// Whoever activates, and what he was asked to do.
@@ -143,6 +145,7 @@ impl Bench {
             usage: Usage::default(),
             reports: Vec::new(),
             kept: None,
+            fails_to_remove: false,
             activation: Activating { udev: BTreeMap::new(), claimed: Ok(Claimed::Made), log: Vec::new() },
         };
         for (minor, image) in (0..).zip(images) {
@@ -213,8 +216,10 @@ impl Bench {
                     self.watcher.handle(self.now, Event::Resync(present));
                 }
                 Effect::Publish(change) => {
+                    let fails = self.fails_to_remove && matches!(change, Change::VgOffline(_));
                     self.published.push(change);
-                    self.watcher.handle(self.now, Event::Published(Ok(())));
+                    let result = if fails { Err("no space".to_owned()) } else { Ok(()) };
+                    self.watcher.handle(self.now, Event::Published(result));
                 }
                 Effect::ListRunFiles => {
                     self.watcher.handle(self.now, Event::RunFiles(Ok(self.listing.clone())));

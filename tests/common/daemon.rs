@@ -90,7 +90,13 @@ impl World {
     }
 
     pub fn start_command(&self, command: &mut Command) -> Daemon {
-        let daemon = self.spawn(command);
+        self.start_command_at(command, self.socket())
+    }
+
+    /// One that has been told another socket.
+    pub fn start_command_at(&self, command: &mut Command, socket: PathBuf) -> Daemon {
+        let mut daemon = self.spawn(command);
+        daemon.socket = socket;
         wait_until("the daemon to be ready", || {
             daemon.try_call("Status", &json!({})).is_ok_and(|reply| reply["status"]["ready"] == true)
         });

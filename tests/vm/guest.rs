@@ -165,7 +165,7 @@ fn clean() {
             ! any /sys/module/$module || {{ udevadm settle; modprobe -r $module; udevadm settle; }}
         done
         ! any {RULES}/* || {{ rm {RULES}/*; udevadm control --reload; }}
-        rm -rf /etc/multipath /etc/multipath.conf /run/lvm/* /etc/lvm/archive /etc/lvm/backup /etc/lvm/devices"
+        rm -rf /etc/multipath /etc/multipath.conf /run/lvm/* /run/pvwatch /etc/lvm/archive /etc/lvm/backup /etc/lvm/devices"
     ));
 }
 
@@ -194,6 +194,10 @@ impl Disk {
             let target = target.strip_prefix("target")?;
             names(format!("/sys/class/scsi_host/host{}/device/target{target}/{target}:0/block", self.host)).next()
         })
+    }
+
+    pub fn host(&self) -> u32 {
+        self.host
     }
 
     pub fn node(&self) -> PathBuf {

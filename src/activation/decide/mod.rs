@@ -32,12 +32,12 @@ pub enum LvRule {
 impl LvRule {
     pub fn code(self) -> &'static str {
         match self {
-            LvRule::NoAutoActivate => "no-auto-activate",
-            LvRule::ActivationSkip => "activation-skip",
-            LvRule::AutoActivationVolumeList => "auto-activation-volume-list",
-            LvRule::VolumeList => "volume-list",
-            LvRule::CachePool => "cache-pool",
-            LvRule::UnknownSegment => "unknown-segment",
+            LvRule::NoAutoActivate => "noautoactivate",
+            LvRule::ActivationSkip => "activation_skip",
+            LvRule::AutoActivationVolumeList => "auto_activation_volume_list",
+            LvRule::VolumeList => "volume_list",
+            LvRule::CachePool => "cache_pool",
+            LvRule::UnknownSegment => "unknown_segment",
         }
     }
 
@@ -61,7 +61,7 @@ pub fn by_metadata(text: &VgText, settings: &Settings, system_id: Option<&str>) 
     if let Some(problem) = &text.unreadable {
         return Err(Rule::Unusable(problem.detail.clone()));
     }
-    by_access(&text.access, &settings.policy, system_id)?;
+    by_access(&text.access, system_id)?;
     let vg = text::parse(&text.body).map_err(|error| Rule::Unusable(error.to_string()))?;
     match marked_missing(&vg) {
         Some(pvid) => Err(Rule::MarkedMissing(pvid)),
@@ -78,17 +78,16 @@ pub fn parts(text: &VgText, policy: &Policy) -> Vec<Part> {
     }
 }
 
-/// As commands do. To `pvscan`, a host without a system ID has no VG that is foreign, and it knows
-/// nothing of `local/extra_system_ids`.
-fn by_access(access: &Access, policy: &Policy, system_id: Option<&str>) -> Result<(), Rule> {
-    let shown = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
-    if access.kept_from(None) == Some(Kept::Shared) {
-        return Err(Rule::Shared(shown(access.lock_type.as_deref().unwrap_or_default())));
-    }
-    match &access.system_id {
-        Some(theirs) if !policy.is_ours(system_id.map(str::as_bytes), theirs) => Err(Rule::Foreign(shown(theirs))),
-        _ if access.exported => Err(Rule::Exported),
-        _ => Ok(()),
+/// A VG has to be this host's to `pvscan`, which does not ask `local/extra_system_ids`, and to
+/// `vgchange`, to which a host without a system ID has none that has one.
+fn by_access(access: &Access, system_id: Option<&str>) -> Result<(), Rule> {
+    let named = |name: &Option<Vec<u8>>| String::from_utf8_lossy(name.as_deref().unwrap_or_default()).into_owned();
+    match access.kept_from(system_id.map(str::as_bytes)) {
+        Some(Kept::Shared) => Err(Rule::Shared(named(&access.lock_type))),
+        Some(Kept::Foreign) => Err(Rule::Foreign(named(&access.system_id))),
+        _ if access.system_id.is_some() && system_id.is_none() => Err(Rule::Foreign(named(&access.system_id))),
+        Some(Kept::Exported) => Err(Rule::Exported),
+        None => Ok(()),
     }
 }
 

@@ -48,6 +48,38 @@ pub struct Outcome {
     pub found_pv: bool,
 }
 
+/// A VG that has turned out to be complete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Whole {
+    pub name: Vec<u8>,
+    /// `None` if its name is all that is known.
+    pub vgid: Option<Id>,
+    /// Its PVs, and where they are as far as that is recorded.
+    pub pvs: Vec<(Id, Option<DevNo>)>,
+}
+
+/// Who starts the activation of a VG that is complete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Starter {
+    /// The daemon.
+    Daemon {
+        /// Nobody has been told before that it is complete.
+        is_first: bool,
+    },
+    /// Who is told, as this unit.
+    Unit(String),
+    /// Nobody: why.
+    Nobody(String),
+}
+
+/// What has to be found out while it is decided.
+pub trait Ask {
+    /// What a device is that a record names.
+    fn look(&mut self, devno: DevNo) -> Found;
+    /// Asked with `--activation-unit` alone.
+    fn starter(&mut self, vg: &Whole) -> Starter;
+}
+
 /// `Some` if the settings leave nothing to do: what is to be said.
 pub fn nothing_to_do(request: &Request, host: &Host) -> Option<Vec<Line>> {
     let message = |text: &str| Some(vec![Line::Message(text.to_owned())]);
@@ -84,15 +116,14 @@ pub fn forget_all<F: RunFiles>(files: &mut F) -> Result<(), F::Error> {
     result
 }
 
-/// `look` tells what a device is that a record names.
 pub fn decide<F: RunFiles<Error: Display>>(
     request: &Request,
     host: &Host,
     asked: &[Asked],
     files: &mut F,
-    look: &mut dyn FnMut(DevNo) -> Found,
+    ask: &mut dyn Ask,
 ) -> Outcome {
-    let mut decision = Decision { request, host, files, look, outcome: Outcome::default() };
+    let mut decision = Decision { request, host, files, ask, outcome: Outcome::default() };
     for device in asked {
         if let Err(error) = decision.device(device) {
             decision.fail(error.to_string());
@@ -105,13 +136,15 @@ struct Decision<'d, F> {
     request: &'d Request,
     host: &'d Host,
     files: &'d mut F,
-    look: &'d mut dyn FnMut(DevNo) -> Found,
+    ask: &'d mut dyn Ask,
     outcome: Outcome,
 }
 
 /// How many PVs of a VG are not online.
 struct Count {
     vg: Vec<u8>,
+    vgid: Option<Id>,
+    pvids: Vec<Id>,
     offline: usize,
 }
 
@@ -258,7 +291,7 @@ impl<F: RunFiles<Error: Display>> Decision<'_, F> {
 
     /// Whether a PV is there still; of what cannot be read, it is believed.
     fn holds(&mut self, devno: DevNo, pvid: Id) -> bool {
-        match (self.look)(devno) {
+        match self.ask.look(devno) {
             Found::Gone | Found::NotAPv | Found::OtherPath(_) => false,
             Found::Pv(pv) => pv.pvid == pvid && pv.duplicate_of.is_none(),
             Found::Excluded(_) | Found::Unreadable(_) | Found::Ambiguous(_) => true,
@@ -267,28 +300,61 @@ impl<F: RunFiles<Error: Display>> Decision<'_, F> {
 
     fn list(&mut self, pv: &Pv, list: List) -> Result<(), F::Error> {
         let device = &pv.device;
-        let mut name = pv.vg.as_ref().map(|vg| vg.name.clone());
         let mut is_complete = false;
         if self.request.check_complete {
             let count = self.count(pv)?;
             self.message(match &count {
                 None => format!("PV {device} online, VG unknown."),
-                Some(Count { vg, offline: 0 }) => format!("PV {device} online, VG {} is complete.", shown(vg)),
-                Some(Count { vg, offline }) => {
+                Some(Count { vg, offline: 0, .. }) => format!("PV {device} online, VG {} is complete.", shown(vg)),
+                Some(Count { vg, offline, .. }) => {
                     format!("PV {device} online, VG {} incomplete (need {offline}).", shown(vg))
                 }
             });
             is_complete = count.as_ref().is_some_and(|count| count.offline == 0);
-            name = count.map(|count| count.vg);
-        }
-        match name {
-            None => self.outcome.lines.push(Line::Report("VG unknown".to_owned())),
-            Some(name) => self.report(&name, is_complete)?,
+            match count {
+                None => self.unknown(),
+                Some(count) if is_complete && self.request.activation_unit => self.complete(count)?,
+                Some(count) => self.report(&count.vg, is_complete)?,
+            }
+        } else {
+            match &pv.vg {
+                None => self.unknown(),
+                Some(vg) => self.report(&vg.name, false)?,
+            }
         }
         match &pv.vg {
             Some(vg) if list == List::Lvs => self.lvs(vg, pv.pvid, is_complete),
             None if list == List::Lvs => self.message("Cannot list LVs from device without metadata.".to_owned()),
             Some(_) | None => {}
+        }
+        Ok(())
+    }
+
+    fn unknown(&mut self) {
+        self.outcome.lines.push(Line::Report("VG unknown".to_owned()));
+    }
+
+    /// Where nobody activates it, `vgs_online` does not say that somebody was told to.
+    fn complete(&mut self, count: Count) -> Result<(), F::Error> {
+        let name = shown(&count.vg).to_string();
+        let pvs = count.pvids.iter().map(|pvid| Ok((*pvid, self.files.pv(*pvid)?.map(|online| online.devno))));
+        let pvs = pvs.collect::<Result<Vec<_>, F::Error>>()?;
+        let starter = self.ask.starter(&Whole { name: count.vg.clone(), vgid: count.vgid, pvs });
+        let is_first = match &starter {
+            Starter::Daemon { is_first } => *is_first,
+            Starter::Unit(_) => self.files.claim_vg(&count.vg)?,
+            Starter::Nobody(_) => true,
+        };
+        let lines = &mut self.outcome.lines;
+        if !is_first {
+            lines.push(Line::Report(format!("VG {name} finished")));
+            return Ok(());
+        }
+        lines.push(Line::Udev(format!("LVM_VG_NAME_COMPLETE='{name}'")));
+        match starter {
+            Starter::Daemon { .. } => {}
+            Starter::Unit(unit) => lines.push(Line::Udev(format!("PVWATCH_UNIT='{unit}'"))),
+            Starter::Nobody(reason) => lines.push(Line::Warning(format!("VG {name} is not activated: {reason}."))),
         }
         Ok(())
     }
@@ -329,7 +395,7 @@ impl<F: RunFiles<Error: Display>> Decision<'_, F> {
         let lookups = self.files.lookups()?;
         if let Some(lookup) = lookups.into_iter().find(|lookup| lookup.pvids.contains(&pv.pvid)) {
             let offline = self.offline(&lookup.pvids)?;
-            return Ok(Some(Count { vg: lookup.vg, offline }));
+            return Ok(Some(Count { vg: lookup.vg, vgid: None, pvids: lookup.pvids, offline }));
         }
         match pv.listed_by.as_ref().filter(|vg| ignored(vg, self.host).is_none()) {
             Some(vg) => self.count_vg(vg).map(Some),
@@ -343,7 +409,8 @@ impl<F: RunFiles<Error: Display>> Decision<'_, F> {
         if vg.pvids.len() > 1 {
             self.files.claim_lookup(&Lookup { vg: vg.name.clone(), pvids: vg.pvids.clone() })?;
         }
-        Ok(Count { vg: vg.name.clone(), offline: self.offline(&vg.pvids)? })
+        let offline = self.offline(&vg.pvids)?;
+        Ok(Count { vg: vg.name.clone(), vgid: Some(vg.vgid), pvids: vg.pvids.clone(), offline })
     }
 
     fn offline(&self, pvids: &[Id]) -> Result<usize, F::Error> {

@@ -140,6 +140,25 @@ fn there(_: DevNo) -> Found {
     Found::Unreadable("never mind".to_owned())
 }
 
+struct Answers<'a> {
+    look: &'a mut dyn FnMut(DevNo) -> Found,
+    starter: &'a Starter,
+}
+
+fn nobody(look: &mut dyn FnMut(DevNo) -> Found) -> impl Ask {
+    Answers { look, starter: &Starter::Daemon { is_first: false } }
+}
+
+impl Ask for Answers<'_> {
+    fn look(&mut self, devno: DevNo) -> Found {
+        (self.look)(devno)
+    }
+
+    fn starter(&mut self, _: &Whole) -> Starter {
+        self.starter.clone()
+    }
+}
+
 struct Bench {
     files: Memory,
     host: Host,
@@ -151,8 +170,18 @@ impl Bench {
     }
 
     fn decide(&mut self, words: &str, asked: Asked, look: &mut dyn FnMut(DevNo) -> Found) -> Outcome {
+        self.decide_with(words, asked, look, &Starter::Nobody("nobody was asked".to_owned()))
+    }
+
+    fn decide_with(
+        &mut self,
+        words: &str,
+        asked: Asked,
+        look: &mut dyn FnMut(DevNo) -> Found,
+        starter: &Starter,
+    ) -> Outcome {
         let request = request(&format!("{words} {}", asked.operand));
-        decide(&request, &self.host, &[asked], &mut self.files, look)
+        decide(&request, &self.host, &[asked], &mut self.files, &mut Answers { look, starter })
     }
 
     /// Runs it, and compares the lines without their kinds.
@@ -173,6 +202,44 @@ fn texts(outcome: &Outcome) -> Vec<&str> {
         Line::Message(text) | Line::Report(text) | Line::Udev(text) | Line::Warning(text) | Line::Error(text) => text,
     });
     lines.map(String::as_str).collect()
+}
+
+#[test]
+fn who_starts_the_activation_of_a_vg() {
+    let words = format!("{RULE} --udevoutput --activation-unit");
+    let unit = Starter::Unit("lvm-activate-vg0.service".to_owned());
+    let nobody = Starter::Nobody("it is inhibited".to_owned());
+    let (first, later) = (Starter::Daemon { is_first: true }, Starter::Daemon { is_first: false });
+    let complete = Line::Udev("LVM_VG_NAME_COMPLETE='vg0'".to_owned());
+    let with_unit = Line::Udev("PVWATCH_UNIT='lvm-activate-vg0.service'".to_owned());
+    let warning = Line::Warning("VG vg0 is not activated: it is inhibited.".to_owned());
+    let finished = Line::Report("VG vg0 finished".to_owned());
+    for (starter, expected, claims, again) in [
+        (&unit, vec![&complete, &with_unit], 1, vec![&finished]),
+        (&nobody, vec![&complete, &warning], 0, vec![&complete, &warning]),
+        (&first, vec![&complete], 0, vec![&complete]),
+        (&later, vec![&finished], 0, vec![&finished]),
+    ] {
+        let mut bench = Bench::new();
+        for expected in [expected, again] {
+            let pv = asked(pv('a', 1, Some(vg("a"))));
+            let outcome = bench.decide_with(&words, pv, &mut there, starter);
+            assert_eq!(outcome.lines.iter().skip(1).collect::<Vec<_>>(), expected, "{starter:?}");
+            assert!(!outcome.failed);
+            assert_eq!(bench.counts(), [1, claims, 0], "{starter:?}");
+        }
+    }
+    // Not before it is complete.
+    let mut bench = Bench::new();
+    let outcome = bench.decide_with(&words, asked(pv('a', 1, Some(vg("ab")))), &mut there, &unit);
+    assert_eq!(outcome.lines.last(), Some(&Line::Udev("LVM_VG_NAME_INCOMPLETE='vg0'".to_owned())));
+    // Nothing is promised that is not written down.
+    let mut full = Bench::new();
+    full.files.pvs.insert(id('a'), Some(PvOnline { devno: DevNo::new(7, 1), vg: None, device: None }));
+    full.files.full = true;
+    let outcome = full.decide_with(&words, asked(pv('a', 1, Some(vg("a")))), &mut there, &unit);
+    assert!(outcome.failed);
+    assert!(!outcome.lines.iter().any(|line| matches!(line, Line::Udev(_))), "{outcome:?}");
 }
 
 #[test]
@@ -330,7 +397,7 @@ fn a_copy_never_comes_online() {
     let ambiguous = || found(2, Found::Ambiguous("it is on two, which differ".into()));
     let refused = "Not using device 7:2: it is on two, which differ.";
     assert!(bench.check(RULE, ambiguous(), &[refused]).failed);
-    let outcome = decide(&request("--cache"), &bench.host, &[ambiguous()], &mut bench.files, &mut there);
+    let outcome = decide(&request("--cache"), &bench.host, &[ambiguous()], &mut bench.files, &mut nobody(&mut there));
     assert_eq!((outcome.failed, &texts(&outcome)[..]), (false, &[refused][..]), "all were asked for");
     // Another path is nobody's fault.
     let path = || found(2, Found::OtherPath("/dev/loop1".into()));

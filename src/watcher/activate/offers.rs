@@ -85,6 +85,8 @@ pub(super) struct Vg {
     failing: Option<Failing>,
     /// udev was asked that often and has not dealt with all devices.
     udev_tries: u32,
+    /// It is time for something.
+    is_time: bool,
     ended: Option<Ended>,
     alarm: Option<Duration>,
     pub(super) comparing: Comparing,
@@ -279,7 +281,9 @@ impl Offers {
     pub(super) fn ring(&mut self, now: Duration) {
         while let Some((at, vgid)) = self.alarms.first().copied().filter(|(at, _)| *at <= now) {
             self.alarms.remove(&(at, vgid));
-            self.vg(vgid).alarm = None;
+            let vg = self.vg(vgid);
+            vg.alarm = None;
+            vg.is_time = true;
             self.wake(vgid);
         }
     }
@@ -505,10 +509,7 @@ impl Watcher {
 
     /// Whether udev has nothing against any of its devices.
     fn ask_udev(&mut self, now: Duration, vgid: Id, text: &VgText) -> Result<(), (Held, Option<Rule>)> {
-        let again = {
-            let vg = self.offers.vg(vgid);
-            vg.udev_tries > 0 && vg.alarm.is_none()
-        };
+        let again = std::mem::take(&mut self.offers.vg(vgid).is_time);
         let devices = self.devices_of(text).collect::<Vec<_>>();
         for (_, devno) in &devices {
             let is_awaited = self.offers.udev.standing(*devno) == Some(&udev::Standing::Awaited);

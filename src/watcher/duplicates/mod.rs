@@ -264,12 +264,10 @@ impl Watcher {
         self.duplicates.usage = usage;
         self.duplicates.usage_asked = false;
         let mut changed = Changed::default();
-        let due = std::mem::take(&mut self.duplicates.due);
-        for (pvid, was_read) in &due {
-            self.elect(*pvid, *was_read, &mut changed);
+        for (pvid, was_read) in std::mem::take(&mut self.duplicates.due) {
+            self.elect(pvid, was_read, &mut changed);
         }
         self.finish(now, changed);
-        due.into_keys().for_each(|pvid| self.wake_pv(pvid));
     }
 
     /// A client has put a PV on this device.
@@ -297,6 +295,7 @@ impl Watcher {
         if is_new || was_read {
             self.hold(pvid, changed);
         }
+        self.wake_pv(pvid);
     }
 
     /// Whether the device was to be read again, and no read of it is to come.

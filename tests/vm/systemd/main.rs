@@ -1,6 +1,7 @@
 //! What needs systemd: run by `scripts/vm --systemd --test` in its machine, one test after the
 //! other. How to write one is told in `guest`.
 
+mod activation;
 mod machine;
 mod pvwatchd;
 mod units;

@@ -17,11 +17,11 @@ const PID_FILE: &str = "/run/lvmetad.pid";
 const BOTH: &str = "pvwatch.service pvwatch.socket";
 
 /// The installed units. They are gone at the end.
-struct Units;
+pub struct Units;
 
 impl Units {
     /// Installed, not enabled, not started.
-    fn install() -> Units {
+    pub fn install() -> Units {
         let units = Units;
         units.remove();
         let sources = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/systemd");
@@ -33,7 +33,7 @@ impl Units {
         units
     }
 
-    fn enabled() -> Units {
+    pub fn enabled() -> Units {
         let units = Units::install();
         run("systemctl enable --now pvwatch.service");
         units
@@ -105,7 +105,7 @@ fn pvs_for_lvm() -> Vec<String> {
     pvs.map(|(pvid, _)| String::from_utf8_lossy(pvid).into_owned()).collect()
 }
 
-fn call(method: &str) -> Value {
+pub fn call(method: &str) -> Value {
     pvwatch::client::call(Path::new(SOCKET), method, &json!({}), Some(LONG)).unwrap()
 }
 
