@@ -2,13 +2,18 @@
 //! objects that end with a NUL. The first byte of a message tells which protocol it is of: no
 //! request of lvmetad's can begin with a brace and be right.
 
+mod activations;
 mod status;
 
+use crate::activation::Inhibit;
+use crate::metadata::is_valid_name;
 use crate::protocol::frame::CALL_END;
 use crate::pvscan::Found;
 use serde_json::{Map, Value, json};
 use std::path::Path;
+use std::time::Duration;
 
+pub use activations::activations;
 pub use status::{Process, Uevents, show, status};
 
 const INTERFACE: &str = "io.pvwatch";
@@ -28,10 +33,21 @@ error InvalidParameter (parameter: string)
 #[derive(Debug, PartialEq, Eq)]
 pub enum Call {
     Status,
+    Activations,
     Show(String),
     Dump,
     Rescan(Vec<String>),
     Settle,
+    Inhibit {
+        /// A name that LVM allows.
+        vg: String,
+        /// For so long, or until it is lifted; `None`: lift it.
+        until: Option<Option<Duration>>,
+    },
+    /// What is inhibited.
+    Inhibited,
+    /// The configuration is read again.
+    Reload,
     /// What these devices are; all that hold a PV if there is none.
     Online {
         devices: Vec<String>,
@@ -57,16 +73,42 @@ pub fn parse(message: &[u8]) -> Result<Call, Vec<u8>> {
         }))),
         "org.varlink.service.GetInterfaceDescription" => Err(describe(parameters)),
         "io.pvwatch.Status" => Ok(Call::Status),
+        "io.pvwatch.Activations" => Ok(Call::Activations),
         "io.pvwatch.Show" => string(parameters, "thing").map(Call::Show),
         "io.pvwatch.Dump" => Ok(Call::Dump),
         "io.pvwatch.Rescan" => strings(parameters, "devices").map(Call::Rescan),
         "io.pvwatch.Settle" => Ok(Call::Settle),
+        "io.pvwatch.Inhibit" => inhibit(parameters),
+        "io.pvwatch.Inhibited" => Ok(Call::Inhibited),
+        "io.pvwatch.Reload" => Ok(Call::Reload),
         "io.pvwatch.Online" => {
             let (lvs, no_paths) = (flag(parameters, "lvs")?, flag(parameters, "no_paths")?);
             let complete = flag(parameters, "complete")?;
             strings(parameters, "devices").map(|devices| Call::Online { devices, lvs, no_paths, complete })
         }
         _ => Err(error("org.varlink.service.MethodNotFound", json!({"method": method}))),
+    }
+}
+
+/// Nobody means to inhibit a VG for longer and not until he lifts it.
+const INHIBIT_MAX: f64 = 10.0 * 365.0 * 24.0 * 3600.0;
+
+fn inhibit(parameters: &Map<String, Value>) -> Result<Call, Vec<u8>> {
+    let vg = string(parameters, "vg")?;
+    if !is_valid_name(vg.as_bytes()) {
+        return Err(invalid("vg"));
+    }
+    let span = match parameters.get("seconds") {
+        None | Some(Value::Null) => None,
+        Some(seconds) => {
+            let seconds = seconds.as_f64().filter(|seconds| (0.0..=INHIBIT_MAX).contains(seconds));
+            Some(Duration::from_secs_f64(seconds.ok_or_else(|| invalid("seconds"))?))
+        }
+    };
+    match (flag(parameters, "lift")?, span) {
+        (true, Some(_)) => Err(invalid("seconds")),
+        (true, None) => Ok(Call::Inhibit { vg, until: None }),
+        (false, span) => Ok(Call::Inhibit { vg, until: Some(span) }),
     }
 }
 
@@ -133,6 +175,21 @@ pub fn online(devices: &[Online], run_dir: Option<&Path>, event_activation: bool
     }))
 }
 
+/// The answer to `Inhibited`. What is over is not in it.
+pub fn inhibited(inhibits: &[Inhibit], now: Duration) -> Vec<u8> {
+    let inhibits = inhibits.iter().filter(|inhibit| inhibit.until.is_none_or(|until| until > now));
+    let inhibit = |inhibit: &Inhibit| {
+        let left = inhibit.until.map(|until| until.saturating_sub(now).as_secs_f64());
+        json!({ "vg": String::from_utf8_lossy(&inhibit.vg), "seconds": left })
+    };
+    reply(json!({ "inhibits": inhibits.map(inhibit).collect::<Vec<_>>() }))
+}
+
+/// What was asked for could not be done.
+pub fn failed(reason: &str) -> Vec<u8> {
+    error("io.pvwatch.Failed", json!({"reason": reason}))
+}
+
 pub fn not_found(thing: &str) -> Vec<u8> {
     error("io.pvwatch.NotFound", json!({"thing": thing}))
 }
@@ -186,6 +243,41 @@ mod tests {
         let call =
             br#"{"method":"io.pvwatch.Online","parameters":{"devices":["/dev/sda","8:0"],"lvs":true,"no_paths":true}}"#;
         assert_eq!(parse(call), online(&["/dev/sda", "8:0"], true));
+    }
+
+    #[test]
+    fn inhibits() {
+        let call = |parameters: &str| {
+            let call = format!(r#"{{"method":"io.pvwatch.Inhibit","parameters":{parameters}}}"#);
+            parse(call.as_bytes()).map_err(|_| error_of(&call))
+        };
+        let inhibit = |until| Ok(Call::Inhibit { vg: "vg+0".into(), until });
+        let for_seconds = |seconds| inhibit(Some(Some(Duration::from_secs_f64(seconds))));
+        assert_eq!(call(r#"{"vg":"vg+0"}"#), inhibit(Some(None)));
+        assert_eq!(call(r#"{"vg":"vg+0","seconds":null,"lift":false}"#), inhibit(Some(None)));
+        assert_eq!(call(r#"{"vg":"vg+0","seconds":90}"#), for_seconds(90.0));
+        assert_eq!(call(r#"{"vg":"vg+0","seconds":0.5}"#), for_seconds(0.5));
+        assert_eq!(call(r#"{"vg":"vg+0","lift":true}"#), inhibit(None));
+        for wrong in [
+            "{}",
+            r#"{"vg":"../x"}"#,
+            r#"{"vg":"a b"}"#,
+            r#"{"vg":"vg","seconds":-1}"#,
+            r#"{"vg":"vg","seconds":1e300}"#,
+            r#"{"vg":"vg","seconds":"1"}"#,
+            r#"{"vg":"vg","seconds":1,"lift":true}"#,
+        ] {
+            assert_eq!(call(wrong), Err("org.varlink.service.InvalidParameter".into()), "{wrong}");
+        }
+        let list = [
+            Inhibit { vg: b"a".to_vec(), until: None },
+            Inhibit { vg: b"b".to_vec(), until: Some(Duration::from_secs(5)) },
+            Inhibit { vg: b"c".to_vec(), until: Some(Duration::from_secs(9)) },
+        ];
+        let answer = inhibited(&list, Duration::from_secs(5));
+        let answer: Value = serde_json::from_slice(answer.strip_suffix(&[CALL_END]).unwrap()).unwrap();
+        let expected = json!([{ "vg": "a", "seconds": null }, { "vg": "c", "seconds": 4.0 }]);
+        assert_eq!(answer["parameters"]["inhibits"], expected);
     }
 
     #[test]

@@ -52,14 +52,34 @@ impl Daemon<'_> {
                     api::reply(serde_json::json!({ "shown": shown }))
                 }
             }
+            Ok(api::Call::Activations) => self.activations(now),
             Ok(api::Call::Dump) => {
                 let dump = self.watcher.cache().dump_reply();
                 let text = dump.strip_suffix(crate::text::TERMINATOR).unwrap_or(&dump);
                 api::reply(serde_json::json!({ "text": String::from_utf8_lossy(text) }))
             }
-            Ok(api::Call::Rescan(_) | api::Call::Settle | api::Call::Online { .. }) if !self.watcher.is_scanning() => {
-                api::not_scanning()
+            Ok(
+                api::Call::Rescan(_)
+                | api::Call::Settle
+                | api::Call::Online { .. }
+                | api::Call::Inhibit { .. }
+                | api::Call::Inhibited,
+            ) if !self.watcher.is_scanning() => api::not_scanning(),
+            Ok(api::Call::Inhibit { vg, until }) => {
+                let until = until.map(|until| until.map(|span| now + span));
+                match self.inhibit(now, vg.as_bytes(), until) {
+                    Ok(lifted) => api::reply(serde_json::json!({ "lifted": lifted })),
+                    Err(reason) => api::failed(&reason),
+                }
             }
+            Ok(api::Call::Inhibited) => match self.inhibits() {
+                Ok(inhibits) => api::inhibited(&inhibits, now),
+                Err(reason) => api::failed(&reason),
+            },
+            Ok(api::Call::Reload) => match self.reload(now, true) {
+                Ok(()) => api::reply(serde_json::json!({})),
+                Err(error) => api::failed(&error.to_string()),
+            },
             Ok(api::Call::Rescan(devices)) => self.rescan(now, &devices),
             Ok(api::Call::Settle) => {
                 self.settle(now, token);
@@ -71,6 +91,13 @@ impl Daemon<'_> {
             },
         };
         self.clients.reply(token, crate::protocol::Reply::Own(reply));
+    }
+
+    fn activations(&self, now: Duration) -> Vec<u8> {
+        if !self.watcher.is_scanning() {
+            return api::not_scanning();
+        }
+        api::reply(serde_json::json!({ "activations": api::activations(&self.watcher, now) }))
     }
 
     fn rescan(&mut self, now: Duration, devices: &[String]) -> Vec<u8> {

@@ -1,10 +1,11 @@
 //! The loop: readiness becomes an event, an effect becomes a system call. It knows every part and
 //! decides nothing.
 
+mod activation;
 mod calls;
 mod clients;
 mod run_files;
-mod scope;
+pub(crate) mod scope;
 
 use crate::api::{self, Uevents};
 use crate::conf::Settings;
@@ -17,8 +18,10 @@ use crate::sys::pid_file::PidFile;
 use crate::sys::reader::{self, Happening, Pool};
 use crate::sys::settings::MultipathFiles;
 use crate::sys::signal::{Signal, Signals};
+use crate::sys::udev_db::{self, udevd_is_running};
 use crate::sys::{clock, descriptors, pid_file, settings, socket, system_id, usage};
 use crate::watcher::{self, Cause, Effect, Level, Report, Watcher};
+use activation::Activation;
 use calls::OnlineCall;
 use clients::Clients;
 use mio::unix::SourceFd;
@@ -80,6 +83,8 @@ const SIGNALS: Token = Token(0);
 const LISTENER: Token = Token(1);
 const UEVENTS: Token = Token(2);
 const NOTICES: Token = Token(3);
+const UDEVD: Token = Token(4);
+const SYSTEMD: Token = Token(5);
 /// Clients from here, and readers from far beyond; neither uses a token twice.
 const FIRST_CLIENT: usize = 16;
 const FIRST_READER: usize = 1 << 48;
@@ -90,6 +95,8 @@ enum Event {
     Connection,
     Uevent,
     Notice,
+    Udevd,
+    Systemd,
     Client {
         token: Token,
         /// It has shut down its sending half, or both.
@@ -105,6 +112,8 @@ impl From<&mio::event::Event> for Event {
             LISTENER => Event::Connection,
             UEVENTS => Event::Uevent,
             NOTICES => Event::Notice,
+            UDEVD => Event::Udevd,
+            SYSTEMD => Event::Systemd,
             token @ Token(FIRST_CLIENT..FIRST_READER) => Event::Client { token, read_closed: event.is_read_closed() },
             reader => Event::Reader(reader),
         }
@@ -187,6 +196,7 @@ struct Daemon<'o> {
     /// When they are read again, because one has been written.
     reload_due: Option<Duration>,
     run_files: Keeper,
+    activation: Activation,
     watcher: Watcher,
     /// What those asked who wait for some devices.
     online_calls: BTreeMap<watcher::SettleId, OnlineCall>,
@@ -219,11 +229,15 @@ impl<'o> Daemon<'o> {
         // Subscribe first, then enumerate: nothing falls between the two.
         let mut monitor = None;
         let mut watches = None;
-        let scope = Scope::new(options, &settings);
+        let scope = Scope::new(&options.devices, &settings);
         let devices_file = settings::devices_file(&options.system_dir, &settings);
         let multipath_files = MultipathFiles::of(&settings);
         if options.scan {
-            monitor = if scope.only_images() { None } else { open_monitor(registry, settings.receive_buffer) };
+            monitor = if scope.only_images() {
+                None
+            } else {
+                open_monitor(registry, UEVENTS, || Monitor::open(settings.receive_buffer))
+            };
             watches = open_watches(registry);
         }
         let mut listener = match handed_over {
@@ -260,6 +274,7 @@ impl<'o> Daemon<'o> {
             multipath_files,
             reload_due: None,
             run_files,
+            activation: Activation::new(),
             watcher,
             online_calls: BTreeMap::new(),
             started: now,
@@ -277,11 +292,15 @@ impl<'o> Daemon<'o> {
     fn main_loop(&mut self) -> Result<(), Error> {
         self.watch_directories();
         self.watch_files();
+        self.begin_activation(clock::now());
         let mut events = Events::with_capacity(1024);
         loop {
             let now = clock::now();
-            let more =
-                self.run_effects(now) || self.clients.have_more() || self.uevents_pending || self.notices_pending;
+            let more = self.run_effects(now)
+                || self.clients.have_more()
+                || self.uevents_pending
+                || self.notices_pending
+                || self.activation.udevd_pending;
             if self.is_over(now) {
                 if self.stopping.is_none() {
                     self.stop(now);
@@ -304,6 +323,7 @@ impl<'o> Daemon<'o> {
             if self.watcher.poll_timeout().is_some_and(|at| at <= now) {
                 self.watcher.handle_timeout(now);
             }
+            self.handle_activation_timeout(now);
         }
     }
 
@@ -313,6 +333,8 @@ impl<'o> Daemon<'o> {
             Event::Connection => self.accept(now),
             Event::Uevent => self.uevents_pending = true,
             Event::Notice => self.notices_pending = true,
+            Event::Udevd => self.activation.udevd_pending = true,
+            Event::Systemd => self.hear_systemd(now),
             Event::Client { token, read_closed } => self.clients.ready(token, read_closed),
             Event::Reader(token) => {
                 let mut happenings = Vec::new();
@@ -341,8 +363,11 @@ impl<'o> Daemon<'o> {
         if self.notices_pending {
             self.drain_notices(now, EVENTS_PER_TURN);
         }
+        if self.activation.udevd_pending {
+            self.drain_udevd(now, EVENTS_PER_TURN);
+        }
         if self.reload_due.is_some_and(|due| due <= now) {
-            self.reload(now, false);
+            let _ = self.reload(now, false);
         }
         if self.clients.wants_accept(now) {
             self.accept(now);
@@ -363,8 +388,9 @@ impl<'o> Daemon<'o> {
                     let mut happenings = Vec::new();
                     self.pool.reap(&mut happenings);
                     self.pass_on(now, happenings);
+                    self.reap_activations(now);
                 }
-                Signal::HangUp => self.reload(now, true),
+                Signal::HangUp => drop(self.reload(now, true)),
                 Signal::Terminate | Signal::Interrupt | Signal::Quit | Signal::Alarm => {
                     if self.stopping.is_none() {
                         self.stop(now);
@@ -376,13 +402,13 @@ impl<'o> Daemon<'o> {
 
     /// SIGHUP: the configuration again, and every device again. If only the devices file or multipath's
     /// were written, only if they say something else.
-    fn reload(&mut self, now: Duration, always: bool) {
+    fn reload(&mut self, now: Duration, always: bool) -> Result<(), settings::Error> {
         self.reload_due = None;
         let is_same = |new: &Settings, old: &Settings| {
             new.filter.devices_file == old.filter.devices_file && new.multipath == old.multipath
         };
         match load_settings(self.options) {
-            Ok(settings) if !always && is_same(&settings, self.watcher.settings()) => {}
+            Ok(settings) if !always && is_same(&settings, self.watcher.settings()) => Ok(()),
             Ok(settings) => {
                 log::info!("configuration read, looking at all devices again");
                 self.devices_file = settings::devices_file(&self.options.system_dir, &settings);
@@ -391,14 +417,24 @@ impl<'o> Daemon<'o> {
                 self.watch_directories();
                 self.watch_files();
                 let run_files = Keeper::new(self.options, &settings);
-                self.watcher.set_system_id(system_id::local(&settings.system_id));
-                self.watcher.reconfigure(settings, now);
                 if run_files.path() != self.run_files.path() {
                     self.watcher.set_publish(run_files.publish());
                     self.run_files = run_files;
                 }
+                let mode = (self.watcher.settings().mode(), settings.mode());
+                let state_dir = settings.state_dir.clone();
+                self.watcher.set_system_id(system_id::local(&settings.system_id));
+                if mode.0 != mode.1 || self.activation.is_elsewhere(&state_dir) {
+                    self.set_activation_mode(now, mode.1, &state_dir);
+                }
+                self.watcher.reconfigure(settings, now);
+                self.look_at_activation(now);
+                Ok(())
             }
-            Err(error) => log::error!("{error}; the configuration stays as it was"),
+            Err(error) => {
+                log::error!("{error}; the configuration stays as it was");
+                Err(error)
+            }
         }
     }
 
@@ -435,6 +471,7 @@ impl<'o> Daemon<'o> {
             self.next_watchdog,
             self.status_due,
             self.reload_due,
+            self.activation.poll_timeout(),
             self.stopping,
             idle,
         ];
@@ -524,12 +561,18 @@ impl<'o> Daemon<'o> {
                 let result = self.run_files.invalidate_hints();
                 self.watcher.handle(now, watcher::Event::HintsInvalidated(result));
             }
-            Effect::AskUdev(_)
-            | Effect::Offer(_)
-            | Effect::ForgetOffer(_)
-            | Effect::WithdrawOffer { .. }
-            | Effect::Activate(_)
-            | Effect::EndActivation(_) => {}
+            Effect::AskUdev(devno) => {
+                let event = watcher::Event::UdevSays { devno, standing: udev_db::standing(devno) };
+                self.watcher.handle(now, event);
+            }
+            Effect::Offer(offered) => {
+                let result = self.offer(&offered);
+                self.watcher.handle(now, watcher::Event::Offered { vgid: offered.vgid, result });
+            }
+            Effect::ForgetOffer(vgid) => self.forget_offer(vgid),
+            Effect::WithdrawOffer { vgid, name } => self.withdraw_offer(vgid, &name),
+            Effect::Activate(order) => self.activate(now, order),
+            Effect::EndActivation(vgid) => self.end_activation(now, vgid),
             Effect::Ready => {
                 self.status_due = Some(now);
                 notify::ready();
@@ -544,23 +587,7 @@ impl<'o> Daemon<'o> {
 
     fn pass_on(&mut self, now: Duration, happenings: Vec<Happening>) {
         for happening in happenings {
-            let event = match happening {
-                Happening::Reply(job, reader::Reply::Opened(result)) => {
-                    let opened = |opened: reader::Opened| watcher::Opened {
-                        size: opened.size,
-                        diskseq: opened.diskseq,
-                        head: opened.head,
-                    };
-                    watcher::Event::Opened { job, result: result.map(opened) }
-                }
-                Happening::Reply(job, reader::Reply::Unusable(why)) => watcher::Event::Unusable { job, why },
-                Happening::Reply(job, reader::Reply::Data { diskseq, bytes, .. }) => {
-                    watcher::Event::Data { job, diskseq, result: bytes }
-                }
-                Happening::Died(job) => watcher::Event::ReaderDied(job),
-                Happening::Released(job) => watcher::Event::ReaderReleased(job),
-            };
-            self.watcher.handle(now, event);
+            self.watcher.handle(now, event_of(happening));
         }
     }
 
@@ -600,7 +627,7 @@ impl<'o> Daemon<'o> {
                 Notice::Named { directory, name, .. }
                     if self.devices_file.as_ref().is_some_and(|path| *path == directory.join(&name)) =>
                 {
-                    self.reload(now, false);
+                    let _ = self.reload(now, false);
                     continue;
                 }
                 Notice::Named { directory, name, .. }
@@ -609,9 +636,15 @@ impl<'o> Daemon<'o> {
                     self.reload_due.get_or_insert(now + RELOAD_DELAY);
                     continue;
                 }
+                Notice::Named { directory, name, created }
+                    if self.notice_of_activation(now, &directory, &name, created) =>
+                {
+                    continue;
+                }
                 Notice::Named { directory, name, .. } => (self.named(&directory.join(name)), Cause::Node),
                 Notice::Lost => {
                     self.watcher.handle(now, watcher::Event::Lost("inotify events"));
+                    self.look_at_activation(now);
                     (Vec::new(), Cause::Node)
                 }
                 Notice::Failed(error) => {
@@ -720,9 +753,24 @@ impl<'o> Daemon<'o> {
     }
 }
 
-/// Its control socket is there as long as it is.
-fn udevd_is_running() -> bool {
-    Path::new("/run/udev/control").exists()
+/// What a reader has to say, as the watcher is told it.
+pub(crate) fn event_of(happening: Happening) -> watcher::Event {
+    match happening {
+        Happening::Reply(job, reader::Reply::Opened(result)) => {
+            let opened = |opened: reader::Opened| watcher::Opened {
+                size: opened.size,
+                diskseq: opened.diskseq,
+                head: opened.head,
+            };
+            watcher::Event::Opened { job, result: result.map(opened) }
+        }
+        Happening::Reply(job, reader::Reply::Unusable(why)) => watcher::Event::Unusable { job, why },
+        Happening::Reply(job, reader::Reply::Data { diskseq, bytes, .. }) => {
+            watcher::Event::Data { job, diskseq, result: bytes }
+        }
+        Happening::Died(job) => watcher::Event::ReaderDied(job),
+        Happening::Released(job) => watcher::Event::ReaderReleased(job),
+    }
 }
 
 fn log_report(report: &Report) {
@@ -739,13 +787,10 @@ fn register(registry: &mio::Registry, source: &impl AsRawFd, token: Token) -> io
 }
 
 /// Without uevents, as in some containers, images and inotify still work.
-fn open_monitor(registry: &mio::Registry, receive_buffer: usize) -> Option<Monitor> {
-    let open = || {
-        let monitor = Monitor::open(receive_buffer)?;
-        register(registry, &monitor, UEVENTS)?;
-        Ok(monitor)
-    };
-    open().inspect_err(|error: &io::Error| log::warn!("kernel uevents cannot be received: {error}")).ok()
+fn open_monitor(registry: &mio::Registry, token: Token, open: impl FnOnce() -> io::Result<Monitor>) -> Option<Monitor> {
+    let opened = open().and_then(|monitor| register(registry, &monitor, token).map(|()| monitor));
+    let whose = if token == UEVENTS { "kernel uevents" } else { "udevd's events" };
+    opened.inspect_err(|error| log::warn!("{whose} cannot be received: {error}")).ok()
 }
 
 fn open_watches(registry: &mio::Registry) -> Option<Watches> {

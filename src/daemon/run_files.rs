@@ -40,6 +40,15 @@ impl Keeper {
         self.attempt(|directory| change.make(directory))
     }
 
+    /// True if `vgs_online/VG` was not there.
+    pub fn claim_vg(&mut self, vg: &[u8]) -> Result<bool, String> {
+        self.attempt(|directory| directory.claim_vg(vg))
+    }
+
+    pub fn vgs_online(&self) -> Option<PathBuf> {
+        self.path.as_ref().map(|path| path.join("vgs_online"))
+    }
+
     pub fn list(&mut self) -> Result<Listing, String> {
         self.attempt(|directory| Listing::read(directory))
     }

@@ -1,6 +1,7 @@
 //! The daemon as a real process: on private sockets, with image files, and with loop devices,
 //! the kernel's events and Debian's LVM where there are any.
 
+mod activation;
 mod clients;
 mod duplicates;
 mod images;

@@ -1,6 +1,8 @@
 //! How a VG is activated: LVM's own command, as a child of ours or as a unit of systemd's.
 
 pub mod process;
+pub mod systemd;
+pub mod wire;
 
 use crate::activation::{Order, Outcome};
 use crate::id::Id;
