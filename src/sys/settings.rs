@@ -244,7 +244,6 @@ fn hostname() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::takeover::Programs;
     use std::fs;
 
     #[test]

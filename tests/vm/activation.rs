@@ -189,13 +189,13 @@ fn what_fails_or_hangs_is_told_and_the_others_go_on() {
     let lvm = format!(
         "case \"$*\" in *hang) exec sleep 1000;; *stuck) dmsetup suspend --nolockfs --noflush below;; esac\n{LVM}"
     );
-    let charge = InCharge::begin_with(&machine, "", "activation_timeout=20 activation_parallel=3", &lvm);
+    let charge = InCharge::begin_with(&machine, "", "activation_timeout=15 activation_parallel=3", &lvm);
     let suspended = Suspended("below");
     for disk in [hang, stuck, taken, thin, good] {
         fs::write(format!("/sys/class/scsi_host/host{}/scan", disk.host()), "- - -").unwrap();
     }
     wait_until_active("good/lv");
-    let outcome = |vg: &str| -> Value { charge.shown(vg)["result"].clone() };
+    let outcome = |vg: &str| -> Value { charge.shown(vg)["ended"]["outcome"].clone() };
     wait_until("all to have ended", || {
         ["taken", "thin", "hang", "stuck", "good"].iter().all(|vg| !outcome(vg).is_null())
     });

@@ -93,8 +93,9 @@ impl Machine {
     }
 
     /// Block devices without SCSI around them, in memory too. LVM takes them for disks only if its
-    /// `devices/types` has `nullb`.
+    /// `devices/types` has `nullb`, and udev's own rules do not look for what is on them.
     pub fn null_blks(&self, count: usize, mebibytes: u64) -> Vec<PathBuf> {
+        self.udev_rules("60-nullb.rules", "ACTION!=\"remove\", KERNEL==\"nullb*\", IMPORT{builtin}=\"blkid\"\n");
         run(
             "modprobe null_blk nr_devices=0; mountpoint -q /sys/kernel/config || mount -t configfs none /sys/kernel/config",
         );

@@ -5,7 +5,7 @@ use crate::common::wait_until;
 use crate::guest::{Machine, device_number, run, settle};
 use crate::scene::{configure, program};
 use nix::sys::signal::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -92,7 +92,7 @@ pub fn wait_until_idle(daemon: &Daemon) {
     daemon.settle();
     wait_until("the activations to end", || {
         let activation = &daemon.status()["activation"];
-        activation["running"] == 0 && activation["waiting"] == 0
+        activation["running"] == json!([]) && activation["waiting"] == 0 && activation["delayed"] == json!([])
     });
     settle();
 }

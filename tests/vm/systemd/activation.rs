@@ -3,8 +3,9 @@
 use crate::common::{wait_for, wait_until};
 use crate::guest::{Disk, Machine, run, try_run};
 use crate::units::{Units, call};
+use serde_json::json;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The whole VGs, each with its LV.
 const WHOLE: [&str; 4] = ["linear", "raid", "thin", "array"];
@@ -15,6 +16,7 @@ struct Host {
     disks: Vec<Disk>,
     /// The PV that never comes.
     missing: String,
+    virtio: PathBuf,
     _machine: Machine,
     _takeover: Takeover,
 }
@@ -31,26 +33,27 @@ impl Drop for Takeover {
 impl Host {
     fn new() -> Host {
         let machine = Machine::systemd();
-        let disks = machine.disks(8, 32);
+        let disks = machine.disks(7, 32);
         let nullbs = machine.null_blks(2, 32);
         fs::write("/etc/lvm/lvmlocal.conf", "devices { types=[\"nullb\", 16] }\nactivation { monitoring=0 }\n")
             .unwrap();
         machine.udev_rules("69-lvm.rules", "");
-        let [a, b, c, d, e, f, g, h] = &disks[..] else { unreachable!() };
+        let [a, b, c, e, f, g, h] = &disks[..] else { unreachable!() };
         let [m, n] = [&nullbs[0], &nullbs[1]].map(|node| node.display());
         run(&format!(
             "mdadm --quiet --create /dev/md/over --run --metadata=1.0 --level=1 --raid-devices=2 --assume-clean {e} {f}
             udevadm settle
             vgcreate -q -s 1M linear {a} {b} {c}; lvcreate -q -y -l 80 -n lv linear
             vgcreate -q -s 1M raid {m} {n}; lvcreate -q -y --type raid1 -m 1 --nosync -l 4 -n lv raid
-            vgcreate -q -s 1M thin {d}; lvcreate -q -l 4 -T thin/pool; lvcreate -q -V 8M -n lv --thinpool pool thin
+            wipefs -q -a /dev/vdb; vgcreate -q -s 1M thin /dev/vdb; lvcreate -q -l 4 -T thin/pool; lvcreate -q -V 8M -n lv --thinpool pool thin
             vgcreate -q -s 1M array /dev/md/over; lvcreate -q -y -l 1 -n lv array
             vgcreate -q -s 1M partial {g} {h}; lvcreate -q -y -i 2 -l 2 -n lv partial"
         ));
         let missing = run(&format!("pvs --noheadings -o pv_uuid {h}")).trim().to_owned();
         h.pull();
+        let virtio = fs::canonicalize("/sys/block/vdb/device/..").unwrap();
         fs::remove_file("/run/udev/rules.d/69-lvm.rules").unwrap();
-        Host { disks, missing, _machine: machine, _takeover: Takeover }
+        Host { disks, missing, virtio, _machine: machine, _takeover: Takeover }
     }
 
     /// As a host that has been switched off: no disks, and nothing in `/run`.
@@ -62,6 +65,7 @@ impl Host {
         for nullb in 0..2 {
             fs::write(format!("/sys/kernel/config/nullb/nullb{nullb}/power"), "0").unwrap();
         }
+        fs::write(self.virtio.join("remove"), "1").unwrap();
         run("udevadm settle; rm -rf /run/lvm/pvs_online /run/lvm/vgs_online /run/lvm/pvs_lookup /run/pvwatch");
     }
 
@@ -70,7 +74,8 @@ impl Host {
         for nullb in 0..2 {
             fs::write(format!("/sys/kernel/config/nullb/nullb{nullb}/power"), "1").unwrap();
         }
-        for disk in &self.disks[..7] {
+        fs::write("/sys/bus/pci/rescan", "1").unwrap();
+        for disk in &self.disks[..6] {
             fs::write(format!("/sys/class/scsi_host/host{}/scan", disk.host()), "- - -").unwrap();
         }
     }
@@ -111,7 +116,7 @@ fn settle() {
     run("udevadm settle; pvwatch settle");
     wait_until("the activations to end", || {
         let activation = &call("Status")["status"]["activation"];
-        activation["running"] == 0 && activation["waiting"] == 0
+        activation["running"] == json!([]) && activation["waiting"] == 0
     });
 }
 
@@ -149,6 +154,7 @@ fn at_a_boot_each_vg_comes_up_once_when_it_is_whole() {
     wait_until_whole();
     check_boot(&since);
     host.shut_down();
+    run("echo 1 >/sys/bus/pci/rescan; udevadm settle; wipefs -q -a /dev/vdb");
 }
 
 /// Slows down what activates a VG.
