@@ -120,7 +120,7 @@ fn a_suspended_device_holds_nobody_else_up() {
     pull(&[d]);
     settle();
     let early = Suspended::begin("early");
-    let charge = InCharge::begin(&machine);
+    let mut charge = InCharge::begin(&machine);
     charge.settle();
     for (vg, is_active) in [("vg0", false), ("vg1", true), ("vg2", true), ("vg3", false)] {
         assert_eq!(dm_names().contains(&format!("{vg}-lv")), is_active, "{vg}\n{}", charge.log());
@@ -135,6 +135,11 @@ fn a_suspended_device_holds_nobody_else_up() {
     drop(early);
     charge.settle();
     wait_until_active("vg0/lv");
+    // What somebody has deactivated stays so.
+    run("vgchange -q -an vg2");
+    charge.restart();
+    charge.settle();
+    assert!(!dm_names().contains("vg2-lv"));
     let counts = ["vg0", "vg1", "vg2", "vg3"].map(|vg| charge.activations(vg));
     assert_eq!(counts, [1; 4], "{:#?}", charge.calls());
     run("vgchange -q -an; dmsetup remove early late");
