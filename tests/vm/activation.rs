@@ -111,7 +111,7 @@ fn a_suspended_device_holds_nobody_else_up() {
     let [a, b, c, d] = &disks[..] else { unreachable!() };
     machine.udev_rules("69-lvm.rules", "");
     run(&format!(
-        "dmsetup create early --table '0 32768 linear {a} 0'; dmsetup create late --table '0 32768 linear {b} 0'
+        "dmsetup create early --table '0 30720 linear {a} 2048'; dmsetup create late --table '0 30720 linear {b} 2048'
         udevadm settle
         vgcreate -q -s 1M vg0 /dev/mapper/early; vgcreate -q -s 1M vg1 /dev/mapper/late
         vgcreate -q -s 1M vg2 {c}; vgcreate -q -s 1M vg3 {d}
@@ -178,7 +178,7 @@ fn what_fails_or_hangs_is_told_and_the_others_go_on() {
     let [taken, thin, hang, stuck, below, good] = &disks[..] else { unreachable!() };
     machine.udev_rules("69-lvm.rules", "");
     run(&format!(
-        "dmsetup create below --table '0 65536 linear {below} 0'; udevadm settle
+        "dmsetup create below --table '0 63488 linear {below} 2048'; udevadm settle
         vgcreate -q -s 1M taken {taken}; vgcreate -q -s 1M hang {hang}; vgcreate -q -s 1M good {good}
         vgcreate -q -s 1M stuck {stuck} /dev/mapper/below; vgcreate -q -s 1M thin {thin}
         for vg in taken hang good stuck; do lvcreate -q -y -l 1 -n lv $vg; done
