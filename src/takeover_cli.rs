@@ -127,9 +127,9 @@ fn act(socket: &Path, arguments: &Arguments) -> Result<u8, Failure> {
         Action::Enable(mode) => (enable(&found, mode, &programs(&tree, root.is_some(), mode))?, Some(mode)),
         Action::Disable | Action::Status => (disable(&found, None)?, None),
     };
-    for step in &plan.steps {
-        tree.carry_out(step)?;
-    }
+    let carried_out = plan.steps.iter().try_for_each(|step| tree.carry_out(step));
+    carried_out
+        .map_err(|error| Failure(format!("{error}; what was done is undone by: pvwatch takeover disable"), FAILED))?;
     drop(lock);
     plan.notes.iter().for_each(|note| complain(note));
     if root.is_none() {
@@ -269,8 +269,8 @@ fn in_words(
             out.push_str(&format!("daemon    runs, mode {mode}\n"));
             let differences = status["activation"]["differences"].as_array();
             for difference in differences.into_iter().flatten() {
-                let text = difference.as_str().map_or_else(|| difference.to_string(), str::to_owned);
-                out.push_str(&format!("differs   {}\n", text.escape_debug()));
+                let word = |name: &str| difference[name].as_str().unwrap_or_default().escape_debug().to_string();
+                out.push_str(&format!("differs   VG {}: {}\n", word("vg"), word("words")));
             }
         }
     }
@@ -312,4 +312,26 @@ fn print(text: &str) -> Result<(), Failure> {
 
 fn complain(text: &str) {
     let _ = writeln!(io::stderr(), "pvwatch: {text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_daemon_has_found_otherwise_is_told() {
+        let difference = json!({"vg": "vg0", "words": "1.2 s\u{1b} earlier", "ago": 3.0});
+        let status = json!({"activation": {"mode": "compare", "differences": [difference]}});
+        let files = [("/etc/udev/rules.d/69-lvm.rules".to_owned(), "masked")];
+        let words = in_words("compare", "LVM's rule", &files, Some(&status), false);
+        let expected = [
+            "takeover  compare: LVM's rule activates",
+            "file      /etc/udev/rules.d/69-lvm.rules: masked",
+            "daemon    runs, mode compare",
+            "differs   VG vg0: 1.2 s\\u{1b} earlier",
+        ];
+        assert_eq!(words.lines().collect::<Vec<_>>(), expected);
+        assert!(in_words("rule", "pvwatch", &[], None, false).ends_with("daemon    does not answer\n"));
+        assert_eq!(in_words("rule", "pvwatch", &[], None, true), "takeover  rule: pvwatch activates\n");
+    }
 }

@@ -11,7 +11,7 @@ macro_rules! line {
     }};
 }
 
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.chars().fold(String::new(), |mut out, char| {
         if char.is_control() {
             let _ = write!(out, "{}", char.escape_default());
@@ -35,7 +35,7 @@ fn count(number: &Value, thing: &str) -> String {
     if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
 }
 
-fn lasting(value: &Value) -> String {
+pub(crate) fn lasting(value: &Value) -> String {
     let seconds = value.as_f64().unwrap_or_default();
     match seconds {
         ..1.0 => format!("{:.0} ms", seconds * 1000.0),
@@ -45,7 +45,7 @@ fn lasting(value: &Value) -> String {
     }
 }
 
-fn ago(value: &Value) -> String {
+pub(crate) fn ago(value: &Value) -> String {
     format!("{} ago", lasting(value))
 }
 

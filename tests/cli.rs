@@ -374,3 +374,46 @@ fn a_reader_that_has_gone_is_no_error() {
     assert_eq!(output.status.code(), Some(1));
     assert!(!output.stderr.is_empty());
 }
+
+/// Without a daemon, what the next one goes by is written down.
+#[test]
+fn inhibits_are_written_down() {
+    let world = World::new();
+    world.configure(&format!("pvwatch {{ state_dir=\"{}\" }}", world.path("state").display()));
+    let pvwatch = |arguments: &[&str]| {
+        let output = command(&world).arg("inhibit").args(arguments).output().unwrap();
+        let complaint = String::from_utf8(output.stderr).unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap(), complaint)
+    };
+    let (status, _, complaint) = pvwatch(&["vg0", "--for", "1h 30min"]);
+    assert_eq!(status, 0);
+    assert!(complaint.contains("cannot reach the daemon"), "{complaint}");
+    assert_eq!(pvwatch(&["vg1"]).0, 0);
+    assert_eq!(pvwatch(&["vg2", "--until", "2000-01-01T00:00:00Z"]).0, 2);
+    assert_eq!(pvwatch(&[]).1, "vg0 for 90 min\nvg1 until it is lifted\n");
+    let listed: Value = serde_json::from_str(&pvwatch(&["--json"]).1).unwrap();
+    assert!((5000.0..=5400.0).contains(&listed[0]["seconds"].as_f64().unwrap()), "{listed}");
+    assert_eq!(listed[1], json!({ "vg": "vg1", "seconds": null }));
+    assert_eq!(pvwatch(&["vg0", "--lift"]).0, 0);
+    assert_eq!(pvwatch(&["vg0", "--lift"]).0, 3);
+    assert_eq!(pvwatch(&[]).1, "vg1 until it is lifted\n");
+    for wrong in
+        [&["../x"][..], &["--lift"], &["vg0", "vg1"], &["vg0", "--lift", "--for", "2h"], &["vg0", "--for", "2"]]
+    {
+        assert_eq!(pvwatch(wrong).0, 2, "{wrong:?}");
+    }
+}
+
+/// What the daemon says is what a look without it finds.
+#[test]
+fn a_dry_run_asks_the_daemon() {
+    let machine = Machine::start();
+    write_pv(&machine.world.path("three"), "c", Some(vg("vg1", 7, &["c"])));
+    let asked = machine.run(0, &["activate", "--dry-run", "--json"]).json();
+    assert_eq!(
+        (&asked[0]["vg"], &asked[0]["rule"], &asked[1]),
+        (&json!("vg0"), &json!("nothing-to-activate"), &Value::Null)
+    );
+    machine.run(3, &["activate", "--dry-run", "vg1"]);
+    machine.run(0, &["activate", "--dry-run", "vg0"]);
+}

@@ -1,5 +1,11 @@
 //! `pvwatch takeover` on made-up trees: what it does is undone exactly, wherever it is cut short.
 
+#[path = "common/mod.rs"]
+mod common;
+// The helpers of the unit tests name `DevNo` as the library does.
+use pvwatch::devno;
+
+use common::testing::needs;
 use pvwatch::conf::ActivationSetting;
 use pvwatch::sys::takeover::Tree;
 use pvwatch::takeover::{Charge, Circumstances, Judgement, Mode, Programs, Step, disable, enable, judge};
@@ -342,4 +348,44 @@ fn the_command() {
     // Whoever switches it on with nothing to follow is told.
     fs::write(image.path().join("etc/lvm/lvm.conf"), "global { event_activation=0 }").unwrap();
     assert!(run(&["enable"]).2.contains("global/event_activation is 0"));
+}
+
+/// The scripts of the package, where `/etc` is nobody else's.
+#[test]
+fn removing_the_package_undoes_it() {
+    let test = "removing_the_package_undoes_it";
+    let directory = tempfile::tempdir().unwrap();
+    let stub = |name: &str| {
+        let path = directory.path().join(name);
+        put(&path, "#!/bin/sh\n");
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    ["systemctl", "udevadm"].into_iter().for_each(stub);
+    symlink(env!("CARGO_BIN_EXE_pvwatch"), directory.path().join("pvwatch")).unwrap();
+    let script = "mount --make-rprivate / && mount -t tmpfs tmpfs /etc || exit 9\n\
+        set -e\nmkdir -p /etc/udev/rules.d /etc/lvm\nrules=/etc/udev/rules.d\necho mine >$rules/69-lvm.rules\n\
+        look() { find $rules /etc/lvm ! -type d -printf '%p %m %l %T@\\n' | sort; }\n\
+        before=$(look)\nset -x\n\
+        $1/postinst configure\n[ \"$(look)\" = \"$before\" ]\n\
+        pvwatch takeover enable --variant events\necho old >>$rules/69-pvwatch.rules\n\
+        $1/postinst configure 0.0.1\n! grep -qx old $rules/69-pvwatch.rules\n\
+        grep -q 'variant events' $rules/69-pvwatch.rules\n[ -L $rules/69-lvm.rules ]\n\
+        $1/prerm upgrade 0.2.0\n[ -L $rules/69-lvm.rules ]\n\
+        pvwatch takeover compare\n$1/postinst configure 0.0.1\n! [ -e $rules/69-pvwatch.rules ]\n\
+        pvwatch takeover enable\n\
+        $1/prerm remove\n[ \"$(look)\" = \"$before\" ]\n";
+    let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", directory.path().display());
+    let scripts = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/debian");
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", script, "sh", scripts]).env("PATH", path);
+    command.env("LVM_LVMETAD_SOCKET", "/nonexistent/socket").env_remove("LVM_SYSTEM_DIR");
+    let run = command.output().and_then(|run| match run.status.code() {
+        Some(9) | None => Err(std::io::Error::other(String::from_utf8_lossy(&run.stderr).into_owned())),
+        _ if run.stderr.starts_with(b"unshare: ") => {
+            Err(std::io::Error::other(String::from_utf8_lossy(&run.stderr).into_owned()))
+        }
+        _ => Ok(run),
+    });
+    let Some(run) = needs(test, run) else { return };
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
 }

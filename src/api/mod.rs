@@ -2,6 +2,7 @@
 //! objects that end with a NUL. The first byte of a message tells which protocol it is of: no
 //! request of lvmetad's can begin with a brace and be right.
 
+mod activations;
 mod status;
 
 use crate::activation::Inhibit;
@@ -12,6 +13,7 @@ use serde_json::{Map, Value, json};
 use std::path::Path;
 use std::time::Duration;
 
+pub use activations::activations;
 pub use status::{Process, Uevents, show, status};
 
 const INTERFACE: &str = "io.pvwatch";
@@ -31,6 +33,7 @@ error InvalidParameter (parameter: string)
 #[derive(Debug, PartialEq, Eq)]
 pub enum Call {
     Status,
+    Activations,
     Show(String),
     Dump,
     Rescan(Vec<String>),
@@ -70,6 +73,7 @@ pub fn parse(message: &[u8]) -> Result<Call, Vec<u8>> {
         }))),
         "org.varlink.service.GetInterfaceDescription" => Err(describe(parameters)),
         "io.pvwatch.Status" => Ok(Call::Status),
+        "io.pvwatch.Activations" => Ok(Call::Activations),
         "io.pvwatch.Show" => string(parameters, "thing").map(Call::Show),
         "io.pvwatch.Dump" => Ok(Call::Dump),
         "io.pvwatch.Rescan" => strings(parameters, "devices").map(Call::Rescan),

@@ -39,7 +39,7 @@ pub struct Uevents {
     pub receive_buffer: usize,
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
@@ -329,7 +329,7 @@ fn show_vg(watcher: &Watcher, process: &Process, vg: VgView) -> Value {
 }
 
 /// What the disks say of a VG.
-fn newest_text<'w>(watcher: &'w Watcher, vgid: &[u8]) -> Option<&'w VgText> {
+pub(super) fn newest_text<'w>(watcher: &'w Watcher, vgid: &[u8]) -> Option<&'w VgText> {
     let texts = watcher.devices().values().filter_map(|device| device.pv()?.vg.as_deref());
     texts.filter(|text| text.vgid.hyphenated() == *vgid).max_by_key(|text| text.seqno)
 }

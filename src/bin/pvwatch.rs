@@ -4,15 +4,17 @@ use lexopt::Arg::{Long, Short, Value as Positional};
 use lexopt::ValueExt;
 use pvwatch::client::{self, Error};
 use pvwatch::conf::Settings;
+use pvwatch::metadata::is_valid_name;
 use pvwatch::probe::Inspected;
 use pvwatch::sys::{reader, settings};
-use pvwatch::{inspect, probe, pvscan_cli, takeover_cli, words};
+use pvwatch::{dry_run, inhibit, inspect, probe, pvscan_cli, takeover_cli, words};
 use serde_json::{Value, json};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 const HELP: &str = "\
 Usage: pvwatch [options] COMMAND
@@ -22,6 +24,12 @@ Usage: pvwatch [options] COMMAND
   rescan [DEV...]         read these devices again, or all
   settle [--timeout S]    wait until everything that has happened is in the cache
   inspect DEV|IMAGE...    what is on it, with every problem; asks no daemon
+  activate --dry-run [VG...] [--devices DEV|IMAGE...]
+                          which VGs would be activated by themselves, which not, and why; of these
+                          devices alone, as if they were all the disks of a host, without the daemon
+  inhibit [VG [--for SPAN | --until TIME | --lift]]
+                          keep a VG from being activated by itself: for 2h or 1h 30min, until
+                          2031-12-31T23:30:00Z, or until --lift; without a VG: which are kept
   pvscan --cache ...      as lvm pvscan: what udev is told of a device; see pvscan --help
   takeover status|enable|disable|compare
                           who starts activation, LVM's udev rule or ours; see takeover --help
@@ -58,6 +66,23 @@ struct Arguments {
     socket: PathBuf,
     json: bool,
     timeout: Option<Duration>,
+    activate: ActivateOptions,
+    inhibit: InhibitOptions,
+}
+
+/// Of `activate`.
+#[derive(Default)]
+struct ActivateOptions {
+    dry_run: bool,
+    devices: Vec<PathBuf>,
+}
+
+/// Of `inhibit`.
+#[derive(Default)]
+struct InhibitOptions {
+    /// For how long.
+    span: Option<Duration>,
+    lift: bool,
 }
 
 /// What to say on standard error, and the exit status.
@@ -106,6 +131,8 @@ fn run() -> Result<u8, Failure> {
         "rescan" => rescan(&arguments),
         "settle" => settle(&arguments),
         "inspect" => inspect(&arguments),
+        "activate" => activate(&arguments),
+        "inhibit" => inhibit_vg(&arguments),
         "pvscan" => Ok(pvscan_cli::run(&arguments.socket, arguments.words)),
         "takeover" => Ok(takeover_cli::run(&arguments.socket, arguments.json, arguments.words)),
         other => Err(usage(format!("{other}: no such command"))),
@@ -121,6 +148,8 @@ fn parse() -> Result<Option<Arguments>, Failure> {
         socket: socket.map_or_else(|| DEFAULT_SOCKET.into(), PathBuf::from),
         json: false,
         timeout: None,
+        activate: ActivateOptions::default(),
+        inhibit: InhibitOptions::default(),
     };
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next()? {
@@ -128,6 +157,19 @@ fn parse() -> Result<Option<Arguments>, Failure> {
             Short('s') | Long("socket") => arguments.socket = parser.value()?.into(),
             Long("json") => arguments.json = true,
             Long("timeout") => arguments.timeout = Some(seconds(&parser.value()?.string()?)?),
+            Long("dry-run") if arguments.command == "activate" => arguments.activate.dry_run = true,
+            Long("devices") if arguments.command == "activate" => {
+                let given = parser.values()?.collect::<Vec<_>>();
+                arguments.activate.devices.extend(given.iter().flat_map(|given| device_list(given)));
+            }
+            Long("for") if arguments.command == "inhibit" => {
+                arguments.inhibit.span = Some(inhibit::span(&parser.value()?.string()?).map_err(usage)?);
+            }
+            Long("until") if arguments.command == "inhibit" => {
+                let time = parser.value()?.string()?;
+                arguments.inhibit.span = Some(inhibit::span_until(&time, SystemTime::now()).map_err(usage)?);
+            }
+            Long("lift") if arguments.command == "inhibit" => arguments.inhibit.lift = true,
             Short('V') | Long("version") => {
                 print(&format!("pvwatch {}\n", env!("CARGO_PKG_VERSION")))?;
                 return Ok(None);
@@ -153,6 +195,15 @@ fn parse() -> Result<Option<Arguments>, Failure> {
 fn seconds(text: &str) -> Result<Duration, Failure> {
     let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     seconds.ok_or_else(|| usage(format!("--timeout {text}: not a number of seconds")))
+}
+
+/// Separated by commas, unless it is the name of one that has a comma in it.
+fn device_list(given: &OsStr) -> Vec<PathBuf> {
+    if Path::new(given).exists() {
+        return vec![given.into()];
+    }
+    let names = given.as_bytes().split(|&byte| byte == b',').filter(|name| !name.is_empty());
+    names.map(|name| OsStr::from_bytes(name).into()).collect()
 }
 
 /// A reader that has gone away is no error of ours.
@@ -285,4 +336,101 @@ fn inspect(arguments: &Arguments) -> Result<u8, Failure> {
         print_json(&Value::Array(results))?;
     }
     Ok(worst)
+}
+
+fn activate(arguments: &Arguments) -> Result<u8, Failure> {
+    let ActivateOptions { dry_run, devices } = &arguments.activate;
+    if !dry_run {
+        let vg = arguments.operands.first().map_or("VG", String::as_str);
+        let hint = format!("to activate now: lvm vgchange -aay {vg}");
+        return Err(Failure(format!("the daemon activates; --dry-run shows what it would; {hint}"), USAGE));
+    }
+    let (shown, mut status) = what_would_be(arguments, devices)?;
+    let named = |vg: &Value, name: &String| vg["vg"] == **name || vg["id"] == **name;
+    let is_asked = |vg: &&Value| arguments.operands.is_empty() || arguments.operands.iter().any(|name| named(vg, name));
+    let asked = shown.iter().filter(is_asked).cloned().collect::<Vec<_>>();
+    if arguments.json {
+        print_json(&Value::Array(asked))?
+    } else {
+        print(&dry_run::table(&asked))?
+    }
+    for name in &arguments.operands {
+        if !shown.iter().any(|vg| named(vg, name)) {
+            complain(&format!("{name}: there is no such VG"));
+            status = NOT_FOUND;
+        }
+    }
+    Ok(status)
+}
+
+/// By the daemon, if these are the disks of this host and there is one; and the exit status.
+fn what_would_be(arguments: &Arguments, devices: &[PathBuf]) -> Result<(Vec<Value>, u8), Failure> {
+    if devices.is_empty() {
+        match arguments.call("Activations", &json!({})) {
+            Ok(mut reply) => match reply["activations"].take() {
+                Value::Array(activations) => return Ok((activations, 0)),
+                _ => return Err(Failure("the daemon answered what no daemon answers".to_owned(), FAILED)),
+            },
+            Err(Failure(error, UNREACHABLE)) => complain(&format!("{error}; looking without it")),
+            Err(failure) => return Err(failure),
+        }
+    }
+    let looked = dry_run::look(devices).map_err(|error| Failure(error.to_string(), FAILED))?;
+    looked.left_out.iter().for_each(|(name, why)| complain(&format!("{name}: left out: {why}")));
+    looked.unread.iter().for_each(|(name, why)| complain(&format!("{name}: {why}")));
+    let status = if looked.unread.is_empty() { 0 } else { FAILED };
+    Ok((looked.activations, status))
+}
+
+fn inhibit_vg(arguments: &Arguments) -> Result<u8, Failure> {
+    let InhibitOptions { span, lift } = arguments.inhibit;
+    let vg = match &arguments.operands[..] {
+        [] if span.is_some() || lift => return Err(usage("inhibit: a VG is needed")),
+        [] => return inhibits(arguments),
+        [_, more, ..] => return Err(usage(format!("{more}: one VG at a time"))),
+        [_] if span.is_some() && lift => return Err(usage("inhibit: either for some time or --lift")),
+        [vg] if !is_valid_name(vg.as_bytes()) => return Err(usage(format!("{vg}: no VG can have this name"))),
+        [vg] => vg,
+    };
+    let seconds = span.map(|span| span.as_secs_f64());
+    let reply =
+        or_by_itself(arguments.call("Inhibit", &json!({ "vg": vg, "seconds": seconds, "lift": lift })), |written| {
+            let lifted = if lift { written.lift(vg)? } else { written.inhibit(vg, span).map(|()| false)? };
+            Ok(json!({ "lifted": lifted }))
+        })?;
+    if arguments.json {
+        print_json(&reply)?;
+    }
+    if lift && reply["lifted"] == false {
+        return Err(Failure(format!("{vg}: not inhibited"), NOT_FOUND));
+    }
+    Ok(0)
+}
+
+fn inhibits(arguments: &Arguments) -> Result<u8, Failure> {
+    let reply = or_by_itself(arguments.call("Inhibited", &json!({})), |written| {
+        Ok(json!({ "inhibits": written.inhibits()? }))
+    })?;
+    let inhibits = &reply["inhibits"];
+    if arguments.json {
+        print_json(inhibits)?
+    } else {
+        print(&inhibit::list(inhibits))?
+    }
+    Ok(0)
+}
+
+/// Where no daemon can be reached, what is written down for the next one counts.
+fn or_by_itself(
+    reply: Result<Value, Failure>,
+    look: impl FnOnce(&inhibit::Written) -> Result<Value, String>,
+) -> Result<Value, Failure> {
+    match reply {
+        Err(Failure(error, UNREACHABLE)) => {
+            complain(&format!("{error}; what is written down counts"));
+            let done = inhibit::Written::open().and_then(|written| look(&written));
+            done.map_err(|error| Failure(error, FAILED))
+        }
+        reply => reply,
+    }
 }

@@ -52,6 +52,7 @@ impl Daemon<'_> {
                     api::reply(serde_json::json!({ "shown": shown }))
                 }
             }
+            Ok(api::Call::Activations) => self.activations(now),
             Ok(api::Call::Dump) => {
                 let dump = self.watcher.cache().dump_reply();
                 let text = dump.strip_suffix(crate::text::TERMINATOR).unwrap_or(&dump);
@@ -90,6 +91,13 @@ impl Daemon<'_> {
             },
         };
         self.clients.reply(token, crate::protocol::Reply::Own(reply));
+    }
+
+    fn activations(&self, now: Duration) -> Vec<u8> {
+        if !self.watcher.is_scanning() {
+            return api::not_scanning();
+        }
+        api::reply(serde_json::json!({ "activations": api::activations(&self.watcher, now) }))
     }
 
     fn rescan(&mut self, now: Duration, devices: &[String]) -> Vec<u8> {

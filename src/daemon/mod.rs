@@ -5,7 +5,7 @@ mod activation;
 mod calls;
 mod clients;
 mod run_files;
-mod scope;
+pub(crate) mod scope;
 
 use crate::api::{self, Uevents};
 use crate::conf::Settings;
@@ -229,7 +229,7 @@ impl<'o> Daemon<'o> {
         // Subscribe first, then enumerate: nothing falls between the two.
         let mut monitor = None;
         let mut watches = None;
-        let scope = Scope::new(options, &settings);
+        let scope = Scope::new(&options.devices, &settings);
         let devices_file = settings::devices_file(&options.system_dir, &settings);
         let multipath_files = MultipathFiles::of(&settings);
         if options.scan {
@@ -587,23 +587,7 @@ impl<'o> Daemon<'o> {
 
     fn pass_on(&mut self, now: Duration, happenings: Vec<Happening>) {
         for happening in happenings {
-            let event = match happening {
-                Happening::Reply(job, reader::Reply::Opened(result)) => {
-                    let opened = |opened: reader::Opened| watcher::Opened {
-                        size: opened.size,
-                        diskseq: opened.diskseq,
-                        head: opened.head,
-                    };
-                    watcher::Event::Opened { job, result: result.map(opened) }
-                }
-                Happening::Reply(job, reader::Reply::Unusable(why)) => watcher::Event::Unusable { job, why },
-                Happening::Reply(job, reader::Reply::Data { diskseq, bytes, .. }) => {
-                    watcher::Event::Data { job, diskseq, result: bytes }
-                }
-                Happening::Died(job) => watcher::Event::ReaderDied(job),
-                Happening::Released(job) => watcher::Event::ReaderReleased(job),
-            };
-            self.watcher.handle(now, event);
+            self.watcher.handle(now, event_of(happening));
         }
     }
 
@@ -766,6 +750,26 @@ impl<'o> Daemon<'o> {
             );
             notify::status(&status);
         }
+    }
+}
+
+/// What a reader has to say, as the watcher is told it.
+pub(crate) fn event_of(happening: Happening) -> watcher::Event {
+    match happening {
+        Happening::Reply(job, reader::Reply::Opened(result)) => {
+            let opened = |opened: reader::Opened| watcher::Opened {
+                size: opened.size,
+                diskseq: opened.diskseq,
+                head: opened.head,
+            };
+            watcher::Event::Opened { job, result: result.map(opened) }
+        }
+        Happening::Reply(job, reader::Reply::Unusable(why)) => watcher::Event::Unusable { job, why },
+        Happening::Reply(job, reader::Reply::Data { diskseq, bytes, .. }) => {
+            watcher::Event::Data { job, diskseq, result: bytes }
+        }
+        Happening::Died(job) => watcher::Event::ReaderDied(job),
+        Happening::Released(job) => watcher::Event::ReaderReleased(job),
     }
 }
 

@@ -1,7 +1,6 @@
 //! Which devices there are for us: all of the machine, or those given with `--devices`. An image
 //! file stands for a device; it has a number of major 0, which no block device has.
 
-use super::Options;
 use crate::conf::Settings;
 use crate::device::{Facts, Present};
 use crate::devno::DevNo;
@@ -34,10 +33,11 @@ pub struct Scope {
 }
 
 impl Scope {
-    pub fn new(options: &Options, settings: &Settings) -> Scope {
+    /// Of these, or of everything if there are none.
+    pub fn new(devices: &[PathBuf], settings: &Settings) -> Scope {
         let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
         let mut scope = Scope {
-            only: options.devices.iter().map(absolute).collect(),
+            only: devices.iter().map(absolute).collect(),
             trails: Vec::new(),
             found: BTreeMap::new(),
             need_aliases: false,

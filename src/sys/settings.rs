@@ -81,8 +81,8 @@ pub fn load(directory: &Path, over: Over) -> Result<Settings, Error> {
         lay_over(&mut conf, text.as_deref(), path)?;
     }
     let mut settings = Settings::read(&conf).map_err(Error::Settings)?;
-    settings.takeover = takeover(directory)?;
     settings.policy.host_tags = conf::host_tags(&conf, &hostname()).into_iter().map(String::into_bytes).collect();
+    settings.takeover = takeover(directory);
     for setting in &settings.unknown {
         log::warn!("configuration: {setting} is not a setting");
     }
@@ -91,16 +91,20 @@ pub fn load(directory: &Path, over: Over) -> Result<Settings, Error> {
 
 /// Who is in charge, by `pvwatch takeover`. What cannot be understood leaves LVM in charge, and is no
 /// reason to end.
-fn takeover(directory: &Path) -> Result<Takeover, Error> {
+fn takeover(directory: &Path) -> Takeover {
     let path = directory.join("pvwatch/takeover");
-    Ok(match read(&path)?.as_deref().map(State::parse) {
-        None => Takeover::Disabled,
-        Some(Ok(state)) => state.mode.of_daemon(),
-        Some(Err(error)) => {
-            log::warn!("{}: {error}", path.display());
+    let state = match read(&path) {
+        Ok(None) => return Takeover::Disabled,
+        Ok(Some(bytes)) => State::parse(&bytes).map_err(|error| format!("{}: {error}", path.display())),
+        Err(error) => Err(error.to_string()),
+    };
+    match state {
+        Ok(state) => state.mode.of_daemon(),
+        Err(error) => {
+            log::error!("{error}; takeover counts for disabled");
             Takeover::Disabled
         }
-    })
+    }
 }
 
 /// Where the devices file is, if there is to be one.

@@ -173,6 +173,7 @@ impl Tree {
                 write(&self.state(), &state.encode())
             }
             Step::Save(name) => {
+                make_directory(&self.own())?;
                 make_directory(&self.own().join(SAVED))?;
                 let (from, to) = (self.here(name), self.saved(name));
                 // Of a symbolic link, the link itself.

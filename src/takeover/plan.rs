@@ -117,8 +117,8 @@ impl Found {
     }
 }
 
-/// First what is to be undone is written down, then our rule, and only then LVM's is masked: at no
-/// time is there none.
+/// First what is to be undone is put aside and written down, then our rule, and only then LVM's is
+/// masked: at no time is there none.
 pub fn enable(found: &Found, mode: Mode, programs: &Programs) -> Result<Plan, Refusal> {
     let before = known(found)?;
     let Some(rule) = programs.rule(mode) else { return disable(found, Some(programs)) };
@@ -145,19 +145,17 @@ pub fn enable(found: &Found, mode: Mode, programs: &Programs) -> Result<Plan, Re
     }
     let masks = found.lvm.iter().filter(|slot| slot.here != Here::Mask && state.masked.contains(&slot.name));
     let masks = masks.collect::<Vec<_>>();
+    // This may be refused, by what is mounted where; nothing has been changed then.
+    found.own.iter().chain(masks.iter().copied()).for_each(|slot| save(slot, &mut plan.steps));
     if before != Some(&state) {
         plan.steps.push(Step::WriteState(state.clone()));
     }
     if let Some(own) = &found.own {
-        save(own, &mut plan.steps);
         if own.here != Here::Ours || found.own_text != rule.as_bytes() {
             plan.steps.push(Step::WriteRule(rule));
         }
     }
-    for slot in masks {
-        save(slot, &mut plan.steps);
-        plan.steps.push(Step::Mask(slot.name.clone()));
-    }
+    plan.steps.extend(masks.iter().map(|slot| Step::Mask(slot.name.clone())));
     Ok(plan)
 }
 
@@ -186,10 +184,9 @@ pub fn disable(found: &Found, compare: Option<&Programs>) -> Result<Plan, Refusa
             make(path, after, &mut plan);
         }
     }
-    if let Some(before) = before {
-        for slot in found.lvm.iter().filter(|slot| before.masked.contains(&slot.name)) {
-            undo(slot, Here::Mask, &mut plan);
-        }
+    let was_ours = |slot: &&Slot| before.is_some_and(|before| before.masked.contains(&slot.name));
+    for slot in found.lvm.iter().filter(|slot| was_ours(slot) || slot.saved == Saved::Both) {
+        undo(slot, Here::Mask, &mut plan);
     }
     if let Some(own) = &found.own {
         undo(own, Here::Ours, &mut plan);

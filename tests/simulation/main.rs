@@ -5,6 +5,7 @@
 //! `PVWATCH_SEEDS` is the number of seeds and `PVWATCH_FROM` the first, `PVWATCH_SEED` a single one
 //! to look at.
 
+mod activation;
 mod oracle;
 mod requests;
 mod rng;
@@ -33,6 +34,7 @@ fn run(seed: u64, steps: u64) -> (Vec<String>, Result<(), String>) {
     let mut sim = Sim::new(seed);
     let result = catch_unwind(AssertUnwindSafe(|| {
         sim.populate();
+        sim.restore(true);
         sim.pump();
         for _ in 0..steps {
             sim.step();
@@ -40,7 +42,8 @@ fn run(seed: u64, steps: u64) -> (Vec<String>, Result<(), String>) {
         sim.finish();
         let expect = oracle::Expect { outdated_complete: sim.outdated_complete() };
         oracle::check(&mut sim.watcher, sim.now, &sim.world, &expect)?;
-        run_files::check(&sim.watcher, &sim.world, &sim.files)
+        run_files::check(&sim.watcher, &sim.world, &sim.files)?;
+        sim.check_activation()
     }));
     let result = result.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());

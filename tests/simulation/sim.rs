@@ -1,11 +1,13 @@
 //! Drives the watcher as the daemon does, and the world under it.
 
+use crate::activation::Activator;
 use crate::oracle::choose;
 use crate::rng::Rng;
 use crate::run_files::Files;
 use crate::stack::{MULTIPATHING, Sort};
 use crate::stacking::Told;
 use crate::world::{Area, Content, Disk, Fault, SIZE, Shown, Vg, World, pvid, size_of};
+use pvwatch::conf::Settings;
 use pvwatch::device::Present;
 use pvwatch::devno::DevNo;
 use pvwatch::id::Id;
@@ -162,6 +164,7 @@ pub struct Sim {
     pub reasons: u64,
     last_seqnos: BTreeMap<Id, i64>,
     pub ready_at: Option<Duration>,
+    pub activator: Activator,
 }
 
 impl Sim {
@@ -170,7 +173,8 @@ impl Sim {
         let kinds = rng.next() | rng.next();
         let mut world = World::default();
         world.multipath = *rng.pick(&MULTIPATHING);
-        let mut watcher = Watcher::new(world.multipath.settings(), 1, Duration::ZERO);
+        let activator = Activator::new(seed);
+        let mut watcher = Watcher::new(activator.settings(world.multipath.settings()), 1, Duration::ZERO);
         watcher.set_publish(Publish::Everything);
         let mut files_rng = Rng::new(!seed);
         let mut files = Files::default();
@@ -202,7 +206,25 @@ impl Sim {
             reasons: 0,
             last_seqnos: BTreeMap::new(),
             ready_at: None,
+            activator,
         }
+    }
+
+    /// Another watcher, which knows nothing.
+    pub fn begin_anew(&mut self, settings: Settings) {
+        self.watcher = Watcher::new(settings, 1, self.now);
+        self.watcher.set_publish(Publish::Everything);
+        // Writers and clients go on; what was on its way to the one before is lost.
+        self.pending
+            .retain(|_, pending| matches!(pending, Pending::Write { .. } | Pending::Udev { .. } | Pending::Request(_)));
+        self.jobs.clear();
+        self.hung.clear();
+        self.world.disks.values_mut().for_each(|disk| disk.watched = false);
+        self.told = Told::default();
+        self.last_seqnos.clear();
+        self.settled.clear();
+        self.reasons = 0;
+        self.ready_at = None;
     }
 
     pub fn allowed(&self, kind: Kind) -> bool {
@@ -382,6 +404,7 @@ impl Sim {
             _ => self.client(),
         }
         self.meddle();
+        self.activation_step();
         self.pump();
         let pause = match self.rng.below(4) {
             0 => 0,
@@ -398,6 +421,7 @@ impl Sim {
         match self.files_rng.below(12) {
             0 if self.allowed(Kind::Meddle) => {
                 self.files.meddle(&mut self.files_rng);
+                self.activator.files_doubtful = true;
                 self.meddled = true;
             }
             1 => self.files.broken = !self.files.broken,
@@ -703,6 +727,7 @@ impl Sim {
     }
 
     fn handle(&mut self, event: Event) {
+        self.note_activation_end(&event);
         self.reasons += match &event {
             Event::Resync(present) => present.len() as u64,
             Event::Touched { .. } | Event::ReaderDied(_) | Event::ReaderReleased(_) => 1,
@@ -764,6 +789,7 @@ impl Sim {
             }
             Effect::Publish(change) => {
                 let result = change.make(&mut self.files).map_err(|_| "broken".to_owned());
+                self.activator.files_doubtful |= result.is_err();
                 self.watcher.handle(self.now, Event::Published(result));
             }
             Effect::ListRunFiles => {
@@ -776,12 +802,12 @@ impl Sim {
             }
             Effect::Awaited(id) => assert!(self.settled.insert(id), "settled twice"),
             Effect::Settled { id, .. } => assert!(self.settled.insert(id), "settled twice"),
-            Effect::AskUdev(_)
+            effect @ (Effect::AskUdev(_)
             | Effect::Offer(_)
             | Effect::ForgetOffer(_)
             | Effect::WithdrawOffer { .. }
             | Effect::Activate(_)
-            | Effect::EndActivation(_) => panic!("nobody is in charge of activation"),
+            | Effect::EndActivation(_)) => self.carry_out_activation(effect),
             Effect::Ready => {
                 assert!(self.ready_at.is_none(), "ready twice");
                 self.ready_at = Some(self.now);
@@ -952,6 +978,7 @@ impl Sim {
             }
         }
         self.let_go();
+        self.let_activate();
         self.wake_paths();
         let events = self.now + Duration::from_secs(40);
         self.run_until(events);

@@ -16,6 +16,11 @@ const MDA: u64 = 16 << 10;
 /// Within what is read first, across its end, beyond it, and around the end of the area.
 const TEXT_OFFSETS: [u64; 4] = [512, 11776, 13312, 15872];
 
+/// So that there is something to activate.
+const LV: &str = "logical_volumes { l { id=\"lxxxxx-xxxx-xxxx-xxxx-xxxx-xxxx-xxxxxx\" status=[\"READ\",\"VISIBLE\"] \
+    flags=[] segment_count=1 segment1 { start_extent=0 extent_count=1 type=\"striped\" stripe_count=1 \
+    stripes=[\"pv0\",0] } } }";
+
 #[derive(Debug, PartialEq, Eq)]
 pub struct Vg {
     pub id: u8,
@@ -127,6 +132,7 @@ impl Vg {
         let pvs = self.pvs.iter().map(|pv| (pvid(*pv), SIZE)).collect::<Vec<_>>();
         let text = image::vg_text(&name(self.name), vgid(self.id), self.seqno, &pvs);
         let text = String::from_utf8(text).expect("it is ASCII");
+        let text = text.replacen("\n}\n# Generated", &format!("\n{LV}\n}}\n# Generated"), 1);
         let extent = format!("extent_size = {}\n", self.extent_size());
         let text = text.replacen("extent_size = 8\n", &extent, 1);
         let named = |text: String, (at, minor): (usize, &u32)| {

@@ -32,12 +32,12 @@ pub enum LvRule {
 impl LvRule {
     pub fn code(self) -> &'static str {
         match self {
-            LvRule::NoAutoActivate => "noautoactivate",
-            LvRule::ActivationSkip => "activation_skip",
-            LvRule::AutoActivationVolumeList => "auto_activation_volume_list",
-            LvRule::VolumeList => "volume_list",
-            LvRule::CachePool => "cache_pool",
-            LvRule::UnknownSegment => "unknown_segment",
+            LvRule::NoAutoActivate => "no-auto-activate",
+            LvRule::ActivationSkip => "activation-skip",
+            LvRule::AutoActivationVolumeList => "auto-activation-volume-list",
+            LvRule::VolumeList => "volume-list",
+            LvRule::CachePool => "cache-pool",
+            LvRule::UnknownSegment => "unknown-segment",
         }
     }
 

@@ -108,14 +108,14 @@ impl Watcher {
             (Some(ours), Some(lvms)) if ours <= lvms => Difference::Earlier(lvms - ours),
             (Some(ours), Some(lvms)) => Difference::Later(ours - lvms),
             (Some(at), None) | (None, Some(at)) if now < at + PATIENCE => {
-                return self.offers.set_alarm(vgid, Some(at + PATIENCE));
+                return self.offers.set_alarm_by(vgid, at + PATIENCE);
             }
             (Some(ours), None) => Difference::LvmHasNot(now - ours),
             (None, Some(_)) => {
                 let rule = self.activation(vgid).and_then(|activation| activation.rule);
                 match rule {
                     // A device of it is about to be read.
-                    None | Some(Rule::Mode(_)) => return self.offers.set_alarm(vgid, Some(now + PATIENCE)),
+                    None | Some(Rule::Mode(_)) => return self.offers.set_alarm_by(vgid, now + PATIENCE),
                     Some(rule) => Difference::WouldNot(rule),
                 }
             }

@@ -178,7 +178,11 @@ impl Watcher {
             self.offers.before.pvs.remove(&pvid);
         }
         for vgid in changes.left {
-            let is_known = self.online.truth.vgs.contains_key(&vgid);
+            let name = self.vg_name(vgid);
+            let is_known = name.is_some();
+            if let Some(name) = name {
+                self.offers.before.vgs.remove(&name);
+            }
             self.effects.extend(self.offers.left(vgid, is_known));
         }
         for vgid in changes.changed {

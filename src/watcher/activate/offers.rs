@@ -243,9 +243,11 @@ impl Offers {
         let is_recorded = std::mem::take(&mut vg.is_recorded);
         let stage = std::mem::take(&mut vg.stage);
         let is_idle = matches!(stage, Stage::Idle);
-        let alarm = vg.alarm;
+        let (alarm, was_queued) = (vg.alarm, vg.is_queued);
         *vg = Vg { stage, has_left: !is_idle, name: std::mem::take(&mut vg.name), alarm, ..Vg::default() };
-        self.before.vgs.remove(&vg.name);
+        if was_queued {
+            self.ready.retain(|other| *other != vgid);
+        }
         if is_idle {
             self.set_alarm(vgid, None);
             if !is_known {
@@ -271,6 +273,13 @@ impl Offers {
             self.alarms.remove(&(before, vgid));
         }
         self.alarms.extend(at.map(|at| (at, vgid)));
+    }
+
+    /// Rings at this time, or before for something else.
+    pub(super) fn set_alarm_by(&mut self, vgid: Id, at: Duration) {
+        if self.vgs.get(&vgid).is_some_and(|vg| vg.alarm.is_none_or(|other| other > at)) {
+            self.set_alarm(vgid, Some(at));
+        }
     }
 
     pub(in crate::watcher) fn poll_timeout(&self) -> Option<Duration> {
@@ -597,7 +606,10 @@ impl Watcher {
         }
         match result {
             Ok(claimed) => {
-                vg.failing = None;
+                // What is to be activated may not start: then its tries go on.
+                if !activate || claimed == Claimed::Taken {
+                    vg.failing = None;
+                }
                 if !activate {
                     self.offers.rest(vgid);
                 } else if claimed == Claimed::Made {
@@ -659,10 +671,12 @@ impl Watcher {
     }
 
     pub(super) fn activation_started(&mut self, vgid: Id, by: String) {
-        let Some(Vg { stage: Stage::Running(run), .. }) = self.offers.vgs.get_mut(&vgid) else { return };
+        let Some(vg) = self.offers.vgs.get_mut(&vgid) else { return };
+        let Stage::Running(run) = &mut vg.stage else { return };
         run.by = Some(by.clone());
-        let vg = run.name.clone();
-        self.report(Report::Activating { vg, by });
+        let name = run.name.clone();
+        vg.failing = None;
+        self.report(Report::Activating { vg: name, by });
     }
 
     pub(super) fn activation_ended(&mut self, now: Duration, vgid: Id, outcome: Outcome) {

@@ -169,6 +169,7 @@ fn an_offer_that_cannot_be_written_down_is_made_later_and_reported_once() {
     bench.at(10_000);
     assert_eq!(done(&mut bench), "offer vg, activate vg");
     assert_eq!(bench.reports.iter().filter(|report| report.contains("no space")).count(), 1);
+    bench.send(Event::ActivationStarted { vgid: vgid(), by: "unit".to_owned() });
     assert_eq!(bench.watcher.progress(vgid()).unwrap().failing, None);
 }
 
@@ -182,6 +183,14 @@ fn one_that_did_not_start_is_taken_back_and_tried_again() {
     assert_eq!(done(&mut bench), "");
     bench.at(1_000);
     assert_eq!(done(&mut bench), "offer vg, activate vg");
+    ended(&mut bench, Outcome::NotStarted("busy".to_owned()));
+    bench.at(2_999);
+    assert_eq!(done(&mut bench), "withdraw vg");
+    bench.at(3_000);
+    assert_eq!(done(&mut bench), "offer vg, activate vg");
+    assert_eq!(bench.reports.iter().filter(|report| report.contains("busy")).count(), 1);
+    bench.send(Event::ActivationStarted { vgid: vgid(), by: "unit".to_owned() });
+    assert_eq!(bench.watcher.progress(vgid()).unwrap().failing, None);
 }
 
 #[test]
@@ -449,7 +458,7 @@ fn a_failing_removal_is_made_up_for_before_an_offer() {
     bench.touch(0, Cause::Uevent("add"));
     assert_eq!(done(&mut bench), "forget v");
     bench.fails_to_remove = false;
-    bench.at(bench.now.as_millis() as u64 + 5_000);
+    bench.at(5_000);
     assert_eq!(done(&mut bench), "offer vg, activate vg");
 }
 

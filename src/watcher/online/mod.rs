@@ -77,6 +77,7 @@ pub struct RunFilesView<'w> {
 #[derive(Debug, Default)]
 pub(super) struct Online {
     publish: Publish,
+    images_are_disks: bool,
     system_id: Option<String>,
     pub(super) truth: Truth,
     heal: Heal,
@@ -195,6 +196,12 @@ impl Watcher {
         online.hints_due = true;
         online.hints_again = true;
         online.heal_when_quiet();
+    }
+
+    /// An image file counts as the disk that it is the image of: LVM is asked for nothing, but what it
+    /// would do. To be said before anything is known.
+    pub fn take_images_for_disks(&mut self) {
+        self.online.images_are_disks = true;
     }
 
     /// The host's own system ID. What has been read under another counts until it is read again.
@@ -393,7 +400,7 @@ impl Watcher {
     /// Notes what is on a device now.
     pub(super) fn note_online(&mut self, devno: DevNo) {
         // An image file is no device that LVM could open.
-        if devno.major == 0 {
+        if devno.major == 0 && !self.online.images_are_disks {
             return;
         }
         let holds = self.devices.get(&devno).and_then(Device::pv).map(|pv| pv.id);

@@ -1,0 +1,375 @@
+//! Whoever carries activation out, what udev and others do meanwhile, and what must hold of it.
+
+use crate::oracle::{Choice, choose};
+use crate::rng::Rng;
+use crate::sim::{Pending, Sim};
+use crate::world::{World, name, pvid, vgid};
+use pvwatch::activation::udev::Standing;
+use pvwatch::activation::{By, Claimed, Inhibit, Offered, Order, Outcome, Restored, Rule};
+use pvwatch::conf::{ActivationSetting, Settings};
+use pvwatch::devno::DevNo;
+use pvwatch::id::Id;
+use pvwatch::online::RunFiles;
+use pvwatch::watcher::{Because, Effect, Event, Watcher};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(20);
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+
+/// What is kept while the daemon is restarted, and what goes on.
+pub struct Activator {
+    rng: Rng,
+    parallel: usize,
+    records: BTreeMap<Id, Offered>,
+    /// The state directory cannot be written.
+    full: bool,
+    running: BTreeMap<Id, Running>,
+    udev: BTreeMap<DevNo, Standing>,
+    /// What the daemon was told last.
+    told: BTreeMap<DevNo, Standing>,
+    pub inhibits: Vec<Inhibit>,
+    /// Offers that were made, and not begun since; those of a daemon that ended never are.
+    claimed: BTreeSet<Id>,
+    /// Somebody else is told of these, or nobody: a daemon ended in between.
+    excused: BTreeSet<Id>,
+    /// Run files may not be what the watcher takes them for.
+    pub files_doubtful: bool,
+    pub activations: u64,
+    pub restarts: bool,
+}
+
+struct Running {
+    since: Duration,
+    /// The daemon that has begun it does not listen any more.
+    orphan: bool,
+}
+
+impl Activator {
+    pub fn new(seed: u64) -> Activator {
+        let mut rng = Rng::new(seed.rotate_left(17) ^ 0xac7);
+        Activator {
+            parallel: 1 + rng.index(3),
+            restarts: seed % 5 == 4,
+            rng,
+            records: BTreeMap::new(),
+            full: false,
+            running: BTreeMap::new(),
+            udev: BTreeMap::new(),
+            told: BTreeMap::new(),
+            inhibits: Vec::new(),
+            claimed: BTreeSet::new(),
+            excused: BTreeSet::new(),
+            files_doubtful: false,
+            activations: 0,
+        }
+    }
+
+    pub fn settings(&self, settings: Settings) -> Settings {
+        Settings {
+            activation: ActivationSetting::On,
+            activation_parallel: self.parallel,
+            activation_timeout: Some(LIMIT),
+            ..settings
+        }
+    }
+
+    fn standing(&self, devno: DevNo) -> Standing {
+        self.udev.get(&devno).cloned().unwrap_or(Standing::Ready)
+    }
+}
+
+impl Sim {
+    /// The daemon starts: for the first time in this boot, or again.
+    pub fn restore(&mut self, is_first: bool) {
+        let restored = Restored {
+            offered: self.activator.records.values().cloned().collect(),
+            inhibits: self.activator.inhibits.clone(),
+            is_first,
+            vgs_online: self.files.vgs.iter().cloned().collect(),
+            pvs_online: self.files.pvs.keys().copied().collect(),
+        };
+        self.log(&format!("restored: {restored:?}"));
+        self.watcher.handle(self.now, Event::Restored(restored));
+    }
+
+    /// What happens around activation.
+    pub fn activation_step(&mut self) {
+        match self.activator.rng.below(10) {
+            0 => {
+                self.activator.full = !self.activator.full;
+                let full = self.activator.full;
+                self.log(&format!("the state directory is full: {full}"));
+            }
+            1 | 2 => {
+                let devnos = self.world.disks.keys().copied().collect::<Vec<_>>();
+                if devnos.is_empty() {
+                    return;
+                }
+                let devno = *self.activator.rng.pick(&devnos);
+                let standing = match self.activator.rng.below(4) {
+                    0 => Standing::Refused("SYSTEMD_READY=0".to_owned()),
+                    1 => Standing::Awaited,
+                    _ => Standing::Ready,
+                };
+                self.udev_turns(devno, standing);
+            }
+            3 => {
+                let vg = name(self.activator.rng.small(4)).into_bytes();
+                let lasts = self.activator.rng.below(30);
+                let until = if lasts == 0 { None } else { Some(self.now + Duration::from_secs(lasts)) };
+                self.activator.inhibits.retain(|inhibit| inhibit.vg != vg);
+                if self.activator.rng.one_in(2) {
+                    self.activator.inhibits.push(Inhibit { vg, until });
+                }
+                self.log(&format!("inhibits: {:?}", self.activator.inhibits));
+                self.watcher.handle(self.now, Event::Inhibited(self.activator.inhibits.clone()));
+            }
+            4 if self.activator.restarts && self.activator.rng.one_in(3) => self.restart(),
+            _ => {}
+        }
+    }
+
+    fn udev_turns(&mut self, devno: DevNo, standing: Standing) {
+        self.log(&format!("udev says of {devno}: {standing:?}"));
+        let is_lost = self.activator.standing(devno) == Standing::Awaited && self.activator.rng.one_in(4);
+        self.activator.udev.insert(devno, standing);
+        if !is_lost {
+            let at = self.now + Duration::from_millis(self.activator.rng.below(50));
+            self.schedule(at, Pending::Event(Event::UdevDone { devno, seqnum: None }));
+        }
+    }
+
+    /// Nothing stands against activation any more.
+    pub fn let_activate(&mut self) {
+        self.activator.full = false;
+        for devno in self.activator.udev.keys().copied().collect::<Vec<_>>() {
+            self.activator.udev.insert(devno, Standing::Ready);
+            self.watcher.handle(self.now, Event::UdevDone { devno, seqnum: None });
+        }
+        self.activator.inhibits.clear();
+        self.watcher.handle(self.now, Event::Inhibited(Vec::new()));
+    }
+
+    /// Another daemon takes the place of this one, in the same boot.
+    fn restart(&mut self) {
+        self.log("the daemon is restarted");
+        let settings = self.activator.settings(self.world.multipath.settings());
+        self.begin_anew(settings);
+        self.activator.told.clear();
+        self.activator.excused.append(&mut self.activator.claimed);
+        self.activator.running.values_mut().for_each(|running| running.orphan = true);
+        self.restore(false);
+    }
+
+    pub fn carry_out_activation(&mut self, effect: Effect) {
+        match effect {
+            Effect::AskUdev(devno) => {
+                let standing = self.activator.standing(devno);
+                self.activator.told.insert(devno, standing.clone());
+                let event = Event::UdevSays { devno, standing };
+                if self.activator.rng.one_in(3) {
+                    let at = self.now + Duration::from_millis(self.activator.rng.below(30));
+                    self.schedule(at, Pending::Event(event));
+                } else {
+                    self.watcher.handle(self.now, event);
+                }
+            }
+            Effect::Offer(offer) => self.carry_out_offer(offer),
+            Effect::ForgetOffer(vgid) => {
+                self.log(&format!("    forget the offer of {vgid}"));
+                assert!(self.activator.records.remove(&vgid).is_some(), "what is forgotten was not offered");
+                self.activator.claimed.remove(&vgid);
+                self.activator.excused.remove(&vgid);
+            }
+            Effect::WithdrawOffer { vgid, name } => {
+                self.log(&format!("    withdraw the offer of {vgid}"));
+                assert!(self.activator.records.remove(&vgid).is_some(), "what is withdrawn was not offered");
+                self.activator.claimed.remove(&vgid);
+                let _ = self.files.remove_vg(&name);
+            }
+            Effect::Activate(order) => self.carry_out_order(&order),
+            Effect::EndActivation(vgid) => {
+                self.log(&format!("    end the activation of {vgid}"));
+                let running = self.activator.running.get(&vgid).expect("it goes on");
+                assert!(self.now >= running.since + LIMIT, "it is ended early");
+                // Some cannot be killed.
+                if self.activator.rng.one_in(2) {
+                    self.end_soon(vgid, Outcome::TimedOut, 2_000);
+                }
+            }
+            _ => unreachable!("the caller passes on no others"),
+        }
+    }
+
+    fn carry_out_offer(&mut self, offer: Offered) {
+        let Offered { vgid, name, .. } = &offer;
+        assert!(!self.activator.records.contains_key(vgid), "{vgid} is offered twice");
+        let known = self.watcher.progress(*vgid).expect("it is offered");
+        let is_for_us = matches!(known.offered, Some((_, By::Us)));
+        if is_for_us {
+            self.check_offer(*vgid, name);
+        }
+        let result = if self.activator.full {
+            Err("no space".to_owned())
+        } else {
+            match self.files.claim_vg(name) {
+                Ok(true) => Ok(Claimed::Made),
+                Ok(false) => Ok(Claimed::Taken),
+                Err(_) => Err("broken".to_owned()),
+            }
+        };
+        self.log(&format!("    offer {vgid} {}: {result:?}", name.escape_ascii()));
+        let vgid = *vgid;
+        if let Ok(claimed) = result {
+            self.activator.records.insert(vgid, offer);
+            if is_for_us && claimed == Claimed::Made {
+                self.activator.claimed.insert(vgid);
+            } else {
+                self.activator.excused.insert(vgid);
+            }
+        }
+        let event = Event::Offered { vgid, result };
+        if self.activator.rng.one_in(3) {
+            let at = self.now + Duration::from_millis(self.activator.rng.below(40));
+            self.schedule(at, Pending::Event(event));
+        } else {
+            self.watcher.handle(self.now, event);
+        }
+    }
+
+    /// It is whole, and nothing stands against it.
+    fn check_offer(&self, vgid: Id, name: &[u8]) {
+        let what = || format!("VG {} is offered", name.escape_ascii());
+        let is_inhibited = |inhibit: &Inhibit| inhibit.vg == name && inhibit.until.is_none_or(|until| until > self.now);
+        assert!(!self.activator.inhibits.iter().any(is_inhibited), "{}, which is inhibited", what());
+        for devno in self.check_devices(vgid, &what()) {
+            let told = self.activator.told.get(&devno);
+            assert_eq!(told, Some(&Standing::Ready), "{}, and udev has not said so of {devno}", what());
+        }
+    }
+
+    /// The devices of its PVs, each of them read since anything has happened to it.
+    fn check_devices(&self, vgid: Id, what: &str) -> Vec<DevNo> {
+        let devices = self.watcher.devices();
+        let texts = devices.values().filter_map(|device| device.pv()?.vg.as_ref()).filter(|text| text.vgid == vgid);
+        let text = texts.max_by_key(|text| text.seqno).unwrap_or_else(|| panic!("{what}, of which nothing is known"));
+        let mut out = Vec::new();
+        for pvid in &text.pvids {
+            let choice = self.watcher.choice(*pvid).unwrap_or_else(|| panic!("{what}, and PV {pvid} is not there"));
+            assert!(choice.ambiguity.is_none(), "{what}, and PV {pvid} is ambiguous");
+            let device = &devices[&choice.device];
+            assert!(device.is_quiet(), "{what}, and {} is to be read", choice.device);
+            assert!(device.quarantine.is_none(), "{what}, and {} cannot be read", choice.device);
+            if !self.activator.files_doubtful {
+                let file = self.files.pvs.get(pvid).and_then(Option::as_ref).map(|file| file.devno);
+                assert_eq!(file, Some(choice.device), "{what}, and PV {pvid} is not written down");
+            }
+            out.push(choice.device);
+        }
+        out
+    }
+
+    fn carry_out_order(&mut self, order: &Order) {
+        let vgid = order.vgid;
+        self.log(&format!("    activate {vgid} {}", order.name.escape_ascii()));
+        self.activator.activations += 1;
+        assert!(self.activator.claimed.remove(&vgid), "{vgid} is activated, and was not offered");
+        assert!(self.activator.records.contains_key(&vgid), "{vgid} is activated, and that is not written down");
+        if !self.activator.files_doubtful {
+            assert!(self.files.vgs.contains(&order.name), "{vgid} is activated, and is not in vgs_online");
+        }
+        self.check_devices(vgid, "it is activated");
+        let now = self.now;
+        self.activator.running.retain(|_, running| now < running.since + LIMIT + SILENCE_MAX);
+        let ours = self.activator.running.values().filter(|running| !running.orphan).count();
+        assert!(ours < self.activator.parallel, "too many are activated at a time");
+        let before = self.activator.running.insert(vgid, Running { since: self.now, orphan: false });
+        if before.is_some_and(|before| !before.orphan) {
+            panic!("{vgid} is activated twice at a time");
+        }
+        match self.activator.rng.below(6) {
+            0 => return self.end_soon(vgid, Outcome::NotStarted("busy".to_owned()), 100),
+            1 => {
+                let at = self.now + Duration::from_millis(self.activator.rng.below(50));
+                self.schedule(at, Pending::Event(Event::ActivationStarted { vgid, by: "unit".to_owned() }));
+                // It hangs.
+                return;
+            }
+            2 => {
+                let failed = Outcome::Failed { why: "exit status 5".to_owned(), output: String::new() };
+                self.end_soon(vgid, failed, 3_000);
+            }
+            _ => self.end_soon(vgid, Outcome::Succeeded, 3_000),
+        }
+        self.watcher.handle(self.now, Event::ActivationStarted { vgid, by: "unit".to_owned() });
+    }
+
+    fn end_soon(&mut self, vgid: Id, outcome: Outcome, max_ms: u64) {
+        let at = self.now + Duration::from_millis(self.activator.rng.below(max_ms));
+        self.schedule(at, Pending::Event(Event::ActivationEnded { vgid, outcome }));
+    }
+
+    pub fn note_activation_end(&mut self, event: &Event) {
+        if let Event::ActivationEnded { vgid, outcome } = event {
+            let running = self.activator.running.remove(vgid);
+            if running.is_some() && matches!(outcome, Outcome::NotStarted(_)) {
+                // It is to be tried again, if it is still to be.
+                self.activator.excused.remove(vgid);
+            }
+        }
+    }
+
+    /// At the end each VG that is whole and alone with its name has had its turn, and no other.
+    pub fn check_activation(&self) -> Result<(), String> {
+        let watcher = &self.watcher;
+        for activation in watcher.activations() {
+            let vg = format!("VG {}", activation.name.escape_ascii());
+            let is_recorded = self.activator.records.contains_key(&activation.vgid);
+            let Some(naive) = is_allowed(watcher, &self.world, activation.vgid) else { continue };
+            if activation.decision.is_none() != naive {
+                return Err(format!("{vg}: decided {:?}, and to be activated is {naive}", activation.decision));
+            }
+            let is_whole = !matches!(activation.decision, Some(Rule::Incomplete { .. }));
+            if naive && !is_recorded {
+                return Err(format!("{vg} is whole, and was not offered: {:?}", activation.rule));
+            }
+            if !is_whole && is_recorded {
+                return Err(format!("{vg} is not whole, and what was offered is still written down"));
+            }
+            if self.activator.claimed.contains(&activation.vgid) {
+                return Err(format!("{vg} was offered, and never activated"));
+            }
+        }
+        let known = watcher.activations().into_iter().map(|activation| activation.vgid).collect::<BTreeSet<_>>();
+        match self.activator.records.keys().find(|vgid| !known.contains(vgid)) {
+            Some(vgid) => Err(format!("the offer of {vgid} is written down, and it is not there")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a naive look says: each of its PVs is on a device, for it, and on no other that is the same.
+/// `None` where that cannot tell which device is the better one.
+fn is_allowed(watcher: &Watcher, world: &World, id: Id) -> Option<bool> {
+    let Some(vg) = watcher.cache().vg(&id.hyphenated()) else { return Some(false) };
+    let number = (0..10).find(|number| vgid(*number) == id).expect("one of ours");
+    let is_alone = watcher.cache().vgids_named(vg.name()).len() == 1;
+    let mut is_allowed = is_alone;
+    for key in vg.pvids() {
+        let pv = (0..10).find(|pv| pvid(*pv).hyphenated() == **key).expect("one of ours");
+        let Some(device) = watcher.cache().device_of(key).map(DevNo::from_wire) else { return Some(false) };
+        let content = &world.disks[&device].content;
+        is_allowed &= content.text().is_none_or(|text| text.id == number) && content.is_in_use();
+        let others = watcher.choice(pvid(pv)).into_iter().flat_map(|choice| choice.others.values());
+        let others = others.filter(|other| !other.is_path).collect::<Vec<_>>();
+        let proves_nothing = [Because::Readable, Because::Current, Because::FirstSeen];
+        match choose(world, pv) {
+            _ if others.is_empty() => {}
+            Choice::Any(devnos) if devnos.len() == 1 => {}
+            _ if others.iter().any(|other| proves_nothing.contains(&other.because)) => is_allowed = false,
+            _ => return None,
+        }
+    }
+    Some(is_allowed)
+}
