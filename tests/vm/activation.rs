@@ -54,7 +54,7 @@ fn ten_times_a_disk_is_pulled_and_comes_back_under_another_name() {
     let pvid = run(&format!("pvs --noheadings -o pv_uuid {b}")).trim().to_owned();
     let mut before = None;
     for round in 0..10 {
-        let (name, count) = (b.name(), charge.activations("vg0"));
+        let (name, spare_name, count) = (b.name(), spare.name(), charge.activations("vg0"));
         run(&format!("mount /dev/vg0/lv {mount}; echo {round} >{mount}/file; sync -f {mount}"));
         // Who is quick lets go of the file system before the disk is back, and of the LV.
         pull(&[b, spare]);
@@ -66,9 +66,10 @@ fn ten_times_a_disk_is_pulled_and_comes_back_under_another_name() {
             1 => drop(run(&format!("umount {mount}"))),
             _ => drop(run(&format!("umount {mount}; dmsetup remove vg0-lv"))),
         }
-        spare.plug_in();
-        b.plug_in();
-        assert_ne!(b.name(), name, "another has its old name, or the LV");
+        // Who comes first gets the first name that is free.
+        let order = if spare_name < name { [b, spare] } else { [spare, b] };
+        order.into_iter().for_each(Disk::plug_in);
+        assert_ne!(b.name(), name);
         charge.settle();
         assert_eq!(charge.activations("vg0"), count + 1, "{:#?}\n{}", charge.calls(), charge.log());
         wait_until_active("vg0/lv");
@@ -111,7 +112,7 @@ fn a_suspended_device_holds_nobody_else_up() {
     let [a, b, c, d] = &disks[..] else { unreachable!() };
     machine.udev_rules("69-lvm.rules", "");
     run(&format!(
-        "dmsetup create early --table '0 32768 linear {a} 0'; dmsetup create late --table '0 32768 linear {b} 0'
+        "dmsetup create early --table '0 30720 linear {a} 2048'; dmsetup create late --table '0 30720 linear {b} 2048'
         udevadm settle
         vgcreate -q -s 1M vg0 /dev/mapper/early; vgcreate -q -s 1M vg1 /dev/mapper/late
         vgcreate -q -s 1M vg2 {c}; vgcreate -q -s 1M vg3 {d}
@@ -120,7 +121,7 @@ fn a_suspended_device_holds_nobody_else_up() {
     pull(&[d]);
     settle();
     let early = Suspended::begin("early");
-    let charge = InCharge::begin(&machine);
+    let mut charge = InCharge::begin(&machine);
     charge.settle();
     for (vg, is_active) in [("vg0", false), ("vg1", true), ("vg2", true), ("vg3", false)] {
         assert_eq!(dm_names().contains(&format!("{vg}-lv")), is_active, "{vg}\n{}", charge.log());
@@ -135,6 +136,11 @@ fn a_suspended_device_holds_nobody_else_up() {
     drop(early);
     charge.settle();
     wait_until_active("vg0/lv");
+    // What somebody has deactivated stays so.
+    run("vgchange -q -an vg2");
+    charge.restart();
+    charge.settle();
+    assert!(!dm_names().contains("vg2-lv"));
     let counts = ["vg0", "vg1", "vg2", "vg3"].map(|vg| charge.activations(vg));
     assert_eq!(counts, [1; 4], "{:#?}", charge.calls());
     run("vgchange -q -an; dmsetup remove early late");
@@ -173,7 +179,7 @@ fn what_fails_or_hangs_is_told_and_the_others_go_on() {
     let [taken, thin, hang, stuck, below, good] = &disks[..] else { unreachable!() };
     machine.udev_rules("69-lvm.rules", "");
     run(&format!(
-        "dmsetup create below --table '0 65536 linear {below} 0'; udevadm settle
+        "dmsetup create below --table '0 63488 linear {below} 2048'; udevadm settle
         vgcreate -q -s 1M taken {taken}; vgcreate -q -s 1M hang {hang}; vgcreate -q -s 1M good {good}
         vgcreate -q -s 1M stuck {stuck} /dev/mapper/below; vgcreate -q -s 1M thin {thin}
         for vg in taken hang good stuck; do lvcreate -q -y -l 1 -n lv $vg; done

@@ -24,6 +24,7 @@ mod vgchange;
 #[path = "../common/mod.rs"]
 mod common;
 #[path = "../simulation/rng.rs"]
+#[allow(dead_code, reason = "the simulation uses more of it")]
 mod rng;
 // The helpers of the unit tests name `DevNo` as the library does.
 use pvwatch::devno;
