@@ -508,7 +508,10 @@ mod tests {
         assert_eq!(stack("sda1"), of_partition);
         assert_eq!(stack("dm-0"), Stack { slaves: vec![sda, sdb], ..Stack::default() });
         assert_eq!(stack("md0"), Stack { slaves: vec![sda1], ..Stack::default() });
-        let lies_on_gone = || tree.sysfs().facts(DevNo::new(253, 0)).unwrap().unwrap().stack.lies_on_gone;
+        let lies_on_gone = || {
+            let found = tree.sysfs().enumerate().unwrap();
+            found.iter().find(|present| present.facts.name == "dm-0").unwrap().facts.stack.lies_on_gone
+        };
         assert!(!lies_on_gone());
         let holder = tree.0.path().join("devices/sdb/holders/dm-0");
         fs::remove_file(&holder).unwrap();
