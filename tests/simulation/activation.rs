@@ -167,13 +167,7 @@ impl Sim {
             Effect::AskUdev(devno) => {
                 let standing = self.activator.standing(devno);
                 self.activator.told.insert(devno, standing.clone());
-                let event = Event::UdevSays { devno, standing };
-                if self.activator.rng.one_in(3) {
-                    let at = self.now + Duration::from_millis(self.activator.rng.below(30));
-                    self.schedule(at, Pending::Event(event));
-                } else {
-                    self.watcher.handle(self.now, event);
-                }
+                self.watcher.handle(self.now, Event::UdevSays { devno, standing });
             }
             Effect::Offer(offer) => self.carry_out_offer(offer),
             Effect::ForgetOffer(vgid) => {
@@ -229,8 +223,9 @@ impl Sim {
                 self.activator.excused.insert(vgid);
             }
         }
+        let is_made = result.is_ok();
         let event = Event::Offered { vgid, result };
-        if self.activator.rng.one_in(3) {
+        if is_made && self.activator.rng.one_in(3) {
             let at = self.now + Duration::from_millis(self.activator.rng.below(40));
             self.schedule(at, Pending::Event(event));
         } else {
