@@ -45,6 +45,8 @@ pub struct Stack {
     pub holders: Vec<Holder>,
     /// `slaves`; of device-mapper and MD devices only.
     pub slaves: Vec<DevNo>,
+    /// A device that it lies on is gone, whether another has its name and number by now or not.
+    pub lies_on_gone: bool,
     /// Of a partition, the disk that it is on.
     pub disk: Option<DevNo>,
     /// Where on that it begins, in bytes.

@@ -188,12 +188,12 @@ fn activation(out: &mut String, activation: &Value) {
         delayed(&activation["delayed"])
     } else {
         match rule {
-            Some("awaits_udev") => format!("waits for udev: {}", str(activation, "device")),
+            Some("awaits-udev") => format!("waits for udev: {}", str(activation, "device")),
             Some("inhibited") => match activation["inhibited_for"].as_f64() {
                 Some(_) => format!("not activated: inhibited for {} more", lasting(&activation["inhibited_for"])),
                 None => "not activated: inhibited until that is lifted".to_owned(),
             },
-            Some("offered_before") => format!("{}, {}", str(activation, "why"), ago(&activation["offered_ago"])),
+            Some("offered-before") => format!("{}, {}", str(activation, "why"), ago(&activation["offered_ago"])),
             _ if str(activation, "mode") == "off" => return,
             Some("mode") => format!("would be activated: {}", str(activation, "why")),
             Some(_) => format!("not activated: {}", str(activation, "why")),
@@ -367,5 +367,62 @@ fn absent_pv(out: &mut String, pv: &Value) {
     }
     if !vgs.is_empty() {
         line!(out, "  listed by VG {}", vgs.join(", "));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::activation::{By, Rule};
+    use serde_json::json;
+
+    #[test]
+    fn what_is_said_of_a_vgs_activation() {
+        let ended = |outcome: &str| {
+            let words = "exit status 5";
+            json!({"outcome": outcome, "words": words, "output": "bad pool", "unit": "u.service", "ago": 3.0, "took": 0.3})
+        };
+        let awaited = Rule::AwaitsUdev { device: "/dev/sdb".to_owned() };
+        let offered = Rule::OfferedBefore(By::Another);
+        for (said, expected) in [
+            (json!({"rule": "exported", "why": "it is exported"}), "not activated: it is exported"),
+            (json!({"rule": awaited.code(), "device": "/dev/sdb"}), "waits for udev: /dev/sdb"),
+            (json!({"rule": offered.code(), "why": "it was LVM's", "offered_ago": 4.0}), "it was LVM's, 4.0 s ago"),
+            (json!({"rule": "inhibited", "inhibited_for": 60.0}), "not activated: inhibited for 60.0 s more"),
+            (json!({"rule": "inhibited"}), "not activated: inhibited until that is lifted"),
+            (json!({"mode": "report", "rule": "mode", "why": "it reports"}), "would be activated: it reports"),
+            (json!({"mode": "off", "rule": "mode", "why": "x"}), ""),
+            (json!({"waiting": true}), "is activated when others have ended"),
+            (json!({"running": {"for": 2.0, "unit": "u.service"}}), "being activated for 2.0 s (u.service)"),
+            (json!({"ended": ended("succeeded")}), "activated 3.0 s ago in 300 ms (u.service)"),
+            (
+                json!({"ended": ended("failed")}),
+                "activation failed 3.0 s ago: exit status 5: bad pool; journalctl -u 'u.service'",
+            ),
+            (
+                json!({"delayed": {"error": "no space", "retry_in": 2.0}}),
+                "cannot be activated yet: no space; tried again in 2.0 s",
+            ),
+        ] {
+            let mut out = String::new();
+            activation(&mut out, &said);
+            assert_eq!(out.trim(), expected, "{said}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_said_where_nothing_is_activated() {
+        let status = |mode: &str| {
+            let mut out = String::new();
+            activations(
+                &mut out,
+                &json!({"mode": mode, "waiting": 1, "done": 2, "running": [{"vg": "a\nb", "for": 1.0}]}),
+            );
+            out
+        };
+        assert_eq!(status("on"), "activate on: 1 running, 1 waiting, 2 done, 0 failed\n         VG a\\nb for 1.0 s\n");
+        let mut out = String::new();
+        activations(&mut out, &json!({"mode": "off", "waiting": 0, "done": 0}));
+        assert_eq!(out, "");
     }
 }

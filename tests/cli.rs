@@ -175,7 +175,7 @@ fn the_state_of_the_daemon() {
     }
     let status = machine.run(0, &["status", "--json"]).json();
     let expected = "version pid uptime state ready token counts flags events losses resyncs scans unwatched_nodes \
-                    readers run_files quarantined ambiguous";
+                    readers run_files quarantined ambiguous activation";
     assert_eq!(keys(&status), expected.split_whitespace().collect());
     assert_eq!(status["pid"], machine.daemon.pid().as_raw());
     assert_eq!(status["quarantined"][0]["device"], machine.path("hangs"));
@@ -375,9 +375,9 @@ fn a_reader_that_has_gone_is_no_error() {
     assert!(!output.stderr.is_empty());
 }
 
-/// Without a daemon, what the next one goes by is written down.
+/// With a daemon, and without one for the next.
 #[test]
-fn inhibits_are_written_down() {
+fn inhibits_come_and_go() {
     let world = World::new();
     world.configure(&format!("pvwatch {{ state_dir=\"{}\" }}", world.path("state").display()));
     let pvwatch = |arguments: &[&str]| {
@@ -385,18 +385,22 @@ fn inhibits_are_written_down() {
         let complaint = String::from_utf8(output.stderr).unwrap();
         (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap(), complaint)
     };
-    let (status, _, complaint) = pvwatch(&["vg0", "--for", "1h 30min"]);
-    assert_eq!(status, 0);
-    assert!(complaint.contains("cannot reach the daemon"), "{complaint}");
-    assert_eq!(pvwatch(&["vg1"]).0, 0);
-    assert_eq!(pvwatch(&["vg2", "--until", "2000-01-01T00:00:00Z"]).0, 2);
-    assert_eq!(pvwatch(&[]).1, "vg0 for 90 min\nvg1 until it is lifted\n");
-    let listed: Value = serde_json::from_str(&pvwatch(&["--json"]).1).unwrap();
-    assert!((5000.0..=5400.0).contains(&listed[0]["seconds"].as_f64().unwrap()), "{listed}");
-    assert_eq!(listed[1], json!({ "vg": "vg1", "seconds": null }));
-    assert_eq!(pvwatch(&["vg0", "--lift"]).0, 0);
-    assert_eq!(pvwatch(&["vg0", "--lift"]).0, 3);
-    assert_eq!(pvwatch(&[]).1, "vg1 until it is lifted\n");
+    for is_watched in [false, true] {
+        write_pv(&world.path("a"), "a", None);
+        let _daemon = is_watched.then(|| world.watch(&[&world.path("a")]));
+        let (status, _, complaint) = pvwatch(&["vg0", "--for", "1h 30min"]);
+        assert_eq!((status, complaint.contains("cannot reach the daemon")), (0, !is_watched), "{complaint}");
+        assert_eq!(pvwatch(&["vg1"]).0, 0);
+        assert_eq!(pvwatch(&["vg2", "--until", "2000-01-01T00:00:00Z"]).0, 2);
+        assert_eq!(pvwatch(&[]).1, "vg0 for 90 min\nvg1 until it is lifted\n");
+        let listed: Value = serde_json::from_str(&pvwatch(&["--json"]).1).unwrap();
+        assert!((5000.0..=5400.0).contains(&listed[0]["seconds"].as_f64().unwrap()), "{listed}");
+        assert_eq!(listed[1], json!({ "vg": "vg1", "seconds": null }));
+        assert_eq!(pvwatch(&["vg0", "--lift"]).0, 0);
+        assert_eq!(pvwatch(&["vg0", "--lift"]).0, 3);
+        // The daemon that begins next still knows this one.
+        assert_eq!(pvwatch(&[]).1, "vg1 until it is lifted\n");
+    }
     for wrong in
         [&["../x"][..], &["--lift"], &["vg0", "vg1"], &["vg0", "--lift", "--for", "2h"], &["vg0", "--for", "2"]]
     {

@@ -63,3 +63,63 @@ fn on_lv(vg: &Whole) -> Option<String> {
         is_lv.then(|| format!("PV {pvid} is on an LV, {}", facts.name))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::Id;
+    use std::time::Duration;
+
+    fn whole() -> Whole {
+        Whole { name: b"vg0".to_vec(), vgid: Some(Id([b'v'; 32])), pvs: vec![(Id([b'a'; 32]), None)] }
+    }
+
+    #[test]
+    fn the_settings_may_say_no() {
+        use ActivationSetting::{Off, On, Report};
+        for (activation, takeover, expected) in [
+            // An initrd has the rule, and nothing of takeover.
+            (ActivationSetting::Takeover, Takeover::Disabled, false),
+            (ActivationSetting::Takeover, Takeover::Enabled, false),
+            (ActivationSetting::Takeover, Takeover::Compare, true),
+            (On, Takeover::Disabled, false),
+            (On, Takeover::Compare, false),
+            (Off, Takeover::Enabled, true),
+            (Report, Takeover::Enabled, true),
+        ] {
+            let settings = Settings { activation, takeover, ..Settings::default() };
+            assert_eq!(by_settings(&settings).is_some(), expected, "{activation:?} {takeover:?}");
+        }
+    }
+
+    #[test]
+    fn an_inhibit_holds_without_a_daemon() {
+        let directory = tempfile::tempdir().unwrap();
+        let settings = Settings { state_dir: directory.path().join("state"), ..Settings::default() };
+        assert_eq!(inhibited(&settings, &whole()), None);
+        assert!(!settings.state_dir.exists());
+        let state = StateDir::open(&settings.state_dir).unwrap();
+        let now = clock::now();
+        for (vg, until, expected) in [
+            ("vg1", None, false),
+            ("vg0", Some(now), false),
+            ("vg0", Some(now + Duration::from_secs(3600)), true),
+            ("vg0", None, true),
+        ] {
+            state.inhibit(vg.as_bytes(), until).unwrap();
+            assert_eq!(inhibited(&settings, &whole()).is_some(), expected, "{vg} {until:?}");
+        }
+    }
+
+    #[test]
+    fn a_unit_has_a_name_without_an_id_too() {
+        assert_eq!(unit(&whole()), "lvm-activate-vg0.service");
+        assert_eq!(unit(&Whole { vgid: None, ..whole() }), "lvm-activate-vg0.service");
+        let long = vec![b'+'; 100];
+        assert_eq!(unit(&Whole { name: long.clone(), ..whole() }), format!("lvm-activate-{}.service", "v".repeat(32)));
+        assert_eq!(
+            unit(&Whole { name: long, vgid: None, ..whole() }),
+            format!("lvm-activate-{}.service", "a".repeat(32))
+        );
+    }
+}

@@ -135,7 +135,7 @@ impl Sysfs {
         }
         let devno = DevNo::new(major, minor);
         let stacked = matches!(driver.as_deref(), Some("device-mapper" | "md" | "mdp"));
-        facts.stack = Box::new(stack::read_stack(directory, partition, stacked)?);
+        facts.stack = Box::new(stack::read_stack(directory, name, partition, stacked)?);
         if let Some(kind) = path::kind(driver.as_deref(), name).filter(|_| !facts.hidden) {
             let disk = if partition { &directory.join("..") } else { directory };
             let mut found = path::read_path(disk, kind)?;
@@ -508,6 +508,15 @@ mod tests {
         assert_eq!(stack("sda1"), of_partition);
         assert_eq!(stack("dm-0"), Stack { slaves: vec![sda, sdb], ..Stack::default() });
         assert_eq!(stack("md0"), Stack { slaves: vec![sda1], ..Stack::default() });
+        let lies_on_gone = || tree.sysfs().facts(DevNo::new(253, 0)).unwrap().unwrap().stack.lies_on_gone;
+        assert!(!lies_on_gone());
+        let holder = tree.0.path().join("devices/sdb/holders/dm-0");
+        fs::remove_file(&holder).unwrap();
+        assert!(lies_on_gone(), "another has the name");
+        symlink("/nowhere", &holder).unwrap();
+        assert!(!lies_on_gone());
+        fs::remove_dir_all(tree.0.path().join("devices/sdb")).unwrap();
+        assert!(lies_on_gone());
     }
 
     #[test]

@@ -73,7 +73,8 @@ pub fn judge(found: &Found, circumstances: &Circumstances) -> Judgement {
     if enabled.is_some() {
         problems.extend(lvms.iter().map(|path| format!("{path} is not masked, and starts activation too")));
     }
-    let ours = starts(enabled.map(|state| state.mode), circumstances, &mut problems);
+    let has_rule = found.own.as_ref().is_some_and(|own| matches!(own.here, Here::Ours | Here::Theirs));
+    let ours = starts(enabled.map(|state| state.mode), has_rule, circumstances, &mut problems);
     let charge = match (lvms.is_empty(), ours) {
         (false, false) => Charge::Lvm,
         (false, true) => Charge::Both,
@@ -106,7 +107,7 @@ fn own_rule(found: &Found, enabled: Option<&State>, problems: &mut Vec<String>) 
 }
 
 /// Whether pvwatch, or the rule that it has put there, starts activation.
-fn starts(mode: Option<Mode>, circumstances: &Circumstances, problems: &mut Vec<String>) -> bool {
+fn starts(mode: Option<Mode>, has_rule: bool, circumstances: &Circumstances, problems: &mut Vec<String>) -> bool {
     if mode.is_some() && mode != Some(Mode::Events) {
         let absent = circumstances.absent_programs.iter();
         problems.extend(absent.map(|path| format!("{path}, which the rule runs, is not there")));
@@ -124,7 +125,7 @@ fn starts(mode: Option<Mode>, circumstances: &Circumstances, problems: &mut Vec<
     };
     match mode {
         None | Some(Mode::Compare) => false,
-        Some(Mode::Lvm202) => true,
+        Some(Mode::Lvm202) => has_rule,
         Some(Mode::Rule | Mode::Events) if !off.is_empty() => {
             problems.push(format!("pvwatch/activation is {off:?}: nothing is activated"));
             false
@@ -133,7 +134,8 @@ fn starts(mode: Option<Mode>, circumstances: &Circumstances, problems: &mut Vec<
             problems.push("no daemon answers, and in this variant nobody else activates".to_owned());
             false
         }
-        Some(Mode::Rule | Mode::Events) => true,
+        Some(Mode::Rule) => has_rule || circumstances.daemon.is_some(),
+        Some(Mode::Events) => true,
     }
 }
 

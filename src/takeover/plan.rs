@@ -150,10 +150,9 @@ pub fn enable(found: &Found, mode: Mode, programs: &Programs) -> Result<Plan, Re
     if before != Some(&state) {
         plan.steps.push(Step::WriteState(state.clone()));
     }
-    if let Some(own) = &found.own {
-        if own.here != Here::Ours || found.own_text != rule.as_bytes() {
-            plan.steps.push(Step::WriteRule(rule));
-        }
+    let is_written = found.own.as_ref().is_some_and(|own| own.here == Here::Ours);
+    if !is_written || found.own_text != rule.as_bytes() {
+        plan.steps.push(Step::WriteRule(rule));
     }
     plan.steps.extend(masks.iter().map(|slot| Step::Mask(slot.name.clone())));
     Ok(plan)

@@ -31,6 +31,8 @@ pub enum Cause {
     OpenFailed,
     /// A device that is stacked on it has come, changed or gone.
     Stacked,
+    /// A device that it may lie on has gone.
+    Below,
     /// The disk of this partition could be read, which could not be before.
     DiskRead,
     /// It was not to be read for one of its partitions.
@@ -59,6 +61,7 @@ impl fmt::Display for Cause {
             Cause::Periodic => f.write_str("the periodic re-read"),
             Cause::OpenFailed => f.write_str("it could not be opened"),
             Cause::Stacked => f.write_str("a change of what is stacked on it"),
+            Cause::Below => f.write_str("a device below it went"),
             Cause::DiskRead => f.write_str("its disk could be read"),
             Cause::PartitionRead => f.write_str("it could not be read for a partition"),
             Cause::Partition => f.write_str("another partition of its disk"),
@@ -71,7 +74,7 @@ impl fmt::Display for Cause {
 impl Cause {
     /// Whether it is no reason to read a device again of which something is known.
     pub(super) fn is_only_a_look(self) -> bool {
-        matches!(self, Cause::OpenFailed | Cause::Stacked | Cause::Waited)
+        matches!(self, Cause::OpenFailed | Cause::Stacked | Cause::Below | Cause::Waited)
     }
 
     /// What a uevent asks for; `udevd` tells whether that is running. The facts are read from

@@ -8,12 +8,18 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-/// Of a device with this directory. Only device-mapper and MD devices are `stacked` on others.
-pub(super) fn read_stack(directory: &Path, partition: bool, stacked: bool) -> io::Result<Stack> {
+/// Of a device with this directory and name. Only device-mapper and MD devices are `stacked` on others.
+///
+/// A link to what is gone stays, and leads nowhere, or to a new device of the name: the links go by
+/// paths. That one does not have the device among its holders.
+pub(super) fn read_stack(directory: &Path, name: &str, partition: bool, stacked: bool) -> io::Result<Stack> {
     let mut stack = Stack { holders: holders(directory)?, ..Stack::default() };
     if stacked {
         each(&directory.join("slaves"), |_, slave| {
-            stack.slaves.extend(number(slave)?);
+            let slave_number = number(slave)?;
+            let is_held = slave_number.is_some() && slave.join("holders").join(name).symlink_metadata().is_ok();
+            stack.lies_on_gone |= !is_held;
+            stack.slaves.extend(slave_number);
             Ok(())
         })?;
         stack.slaves.sort();

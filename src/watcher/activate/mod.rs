@@ -23,7 +23,7 @@ mod compare;
 mod offers;
 mod rules;
 
-use super::{Event, Report, Watcher};
+use super::{Cause, Event, Report, Watcher};
 use crate::activation::{By, Mode, Order, Outcome, Restored, Rule, udev};
 use crate::devno::DevNo;
 use crate::id::Id;
@@ -184,6 +184,9 @@ impl Watcher {
                 self.offers.before.vgs.remove(&name);
             }
             self.effects.extend(self.offers.left(vgid, is_known));
+            // What they lie on may be what is gone, which may not show any more when it is back.
+            let lvs = self.offers.lvs.get(&vgid).into_iter().flatten().copied().collect::<Vec<_>>();
+            lvs.into_iter().for_each(|lv| self.touch(lv, Cause::Below));
         }
         for vgid in changes.changed {
             self.offers.wake(vgid);

@@ -7,7 +7,6 @@ use crate::activation::{Rule, decide, udev};
 use crate::devno::DevNo;
 use crate::id::Id;
 use crate::metadata::VgText;
-use std::collections::BTreeSet;
 
 /// What a VG waits for that is not offered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -117,9 +116,11 @@ impl Watcher {
     /// Whether an LV of the VG is active, and its table names a device that is gone: `vgchange
     /// --refresh` has it look for the new one.
     pub(super) fn lvs_lie_on_gone_devices(&self, vgid: Id) -> bool {
-        let lvs = self.offers.lvs.get(&vgid).into_iter().flatten().filter_map(|devno| self.devices.get(devno));
-        let below = lvs.flat_map(|lv| &lv.facts.stack.slaves).collect::<BTreeSet<_>>();
-        below.into_iter().any(|below| !self.devices.contains_key(below))
+        let mut lvs = self.offers.lvs.get(&vgid).into_iter().flatten().filter_map(|devno| self.devices.get(devno));
+        lvs.any(|lv| {
+            let stack = &lv.facts.stack;
+            stack.lies_on_gone || stack.slaves.iter().any(|below| !self.devices.contains_key(below))
+        })
     }
 }
 

@@ -445,6 +445,15 @@ fn lvs_on_what_is_gone_look_for_the_new_device_first() {
     bench.insert(5, member(0, &[0]));
     bench.touch(5, Cause::Uevent("add"));
     assert_eq!(done(&mut bench), "forget v, offer vg, refresh and activate vg");
+    ended(&mut bench, Outcome::Succeeded);
+    // One that comes back by its old number.
+    bench.disk(1).facts.stack.slaves = vec![devno(5)];
+    bench.touch(1, Cause::Uevent("change"));
+    bench.disk(1).facts.stack.lies_on_gone = true;
+    bench.remove(5);
+    bench.insert(5, member(0, &[0]));
+    bench.touch(5, Cause::Uevent("add"));
+    assert_eq!(done(&mut bench), "forget v, offer vg, refresh and activate vg");
 }
 
 #[test]
