@@ -24,28 +24,15 @@ struct Disks {
     /// PVIDs, in the same order.
     pvids: Vec<String>,
     is_on: Vec<bool>,
-    /// Those without contents that are on.
-    blanks: usize,
+    /// Of each VG, whether an LV may be left of when it was whole.
+    is_littered: [bool; VGS],
 }
 
 impl Disks {
-    /// What comes back has another number. `null_blk` gives the lowest that is free, and does not
-    /// care, as disks do, whether an LV still has the one that has gone: a blank one takes it.
     fn switch(&mut self, disk: usize, on: bool) {
-        power(disk, on);
+        let power = format!("/sys/kernel/config/nullb/nullb{disk}/power");
+        fs::write(power, if on { "1" } else { "0" }).unwrap();
         self.is_on[disk] = on;
-        if !on {
-            power(self.nodes.len() + self.blanks, true);
-            self.blanks += 1;
-        }
-    }
-
-    /// When nobody has a disk any more that has gone.
-    fn remove_blanks(&mut self) {
-        for blank in 0..self.blanks {
-            power(self.nodes.len() + blank, false);
-        }
-        self.blanks = 0;
     }
 
     fn is_complete(&self, vg: usize) -> bool {
@@ -58,20 +45,12 @@ impl Disks {
     }
 }
 
-fn power(disk: usize, on: bool) {
-    let directory = format!("/sys/kernel/config/nullb/nullb{disk}");
-    if fs::create_dir(&directory).is_ok() {
-        fs::write(format!("{directory}/size"), "1").unwrap();
-    }
-    fs::write(format!("{directory}/power"), if on { "1" } else { "0" }).unwrap();
-}
-
 fn lv_of(vg: usize) -> String {
     format!("vg{vg}-lv")
 }
 
-/// Some administrators remove what was on a disk that is pulled, which `vgchange -an` cannot do any
-/// more; others leave it to be refreshed when the disk is back.
+/// Whoever pulls a disk removes what was on it before it is back: `null_blk` gives it its old number
+/// again, though an LV still has the one that has gone, and no refresh helps that LV then.
 fn remove_lv(vg: usize) {
     if dm_names().contains(&lv_of(vg)) {
         run(&format!("dmsetup remove --retry {}", lv_of(vg)));
@@ -111,7 +90,6 @@ fn at_the_end_each_complete_vg_is_active_and_no_other() {
     for disk in 0..VGS * PVS {
         disks.switch(disk, false);
     }
-    disks.remove_blanks();
     charge.settle();
     let seeds = match std::env::var("PVWATCH_SEED") {
         Ok(seed) => vec![seed.parse().unwrap()],
@@ -131,22 +109,23 @@ fn schedule(seed: u64, charge: &InCharge, disks: &mut Disks) {
     for _ in 0..OPERATIONS {
         let disk = rng.index(VGS * PVS);
         let vg = disk / PVS;
-        write!(story, "{}{disk} ", if disks.is_on[disk] { '-' } else { '+' }).unwrap();
-        if disks.is_on[disk] {
+        let was_on = disks.is_on[disk];
+        write!(story, "{}{disk} ", if was_on { '-' } else { '+' }).unwrap();
+        if was_on {
+            // Perhaps while it is being activated.
+            disks.is_littered[vg] |= disks.is_complete(vg);
             disks.switch(disk, false);
-            if rng.one_in(2) {
-                story.push_str("remove ");
+        }
+        // Or back at once.
+        if !was_on || rng.one_in(3) {
+            if disks.is_littered[vg] {
+                charge.settle();
                 remove_lv(vg);
+                disks.is_littered[vg] = false;
             }
-            // Back at once.
-            if rng.one_in(3) {
-                write!(story, "+{disk} ").unwrap();
-                disks.switch(disk, true);
-                completed[vg] += usize::from(disks.is_complete(vg));
-            }
-        } else {
             disks.switch(disk, true);
             completed[vg] += usize::from(disks.is_complete(vg));
+            story.push_str(if was_on { "and back " } else { "" });
         }
         if rng.one_in(3) {
             story.push_str("settle ");
@@ -157,9 +136,8 @@ fn schedule(seed: u64, charge: &InCharge, disks: &mut Disks) {
     // An activation may have begun before its disk was pulled.
     for vg in (0..VGS).filter(|vg| !disks.is_complete(*vg)) {
         remove_lv(vg);
+        disks.is_littered[vg] = false;
     }
-    disks.remove_blanks();
-    charge.settle();
     let context = format!("PVWATCH_SEED={seed}: {story}\n{:#?}\n{}", &charge.calls()[calls..], charge.log());
     let active = (0..VGS).filter(|vg| disks.is_complete(*vg)).map(lv_of).collect();
     assert_eq!(dm_names(), active, "{context}");
