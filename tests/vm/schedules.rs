@@ -85,7 +85,7 @@ fn at_the_end_each_complete_vg_is_active_and_no_other() {
         pvids: nodes.iter().map(|node| pvids[node].clone()).collect(),
         is_on: vec![true; nodes.len()],
         nodes,
-        blanks: 0,
+        is_littered: [false; VGS],
     };
     for disk in 0..VGS * PVS {
         disks.switch(disk, false);
@@ -134,9 +134,11 @@ fn schedule(seed: u64, charge: &InCharge, disks: &mut Disks) {
     }
     charge.settle();
     // An activation may have begun before its disk was pulled.
-    for vg in (0..VGS).filter(|vg| !disks.is_complete(*vg)) {
-        remove_lv(vg);
-        disks.is_littered[vg] = false;
+    for vg in 0..VGS {
+        if !disks.is_complete(vg) {
+            remove_lv(vg);
+            disks.is_littered[vg] = false;
+        }
     }
     let context = format!("PVWATCH_SEED={seed}: {story}\n{:#?}\n{}", &charge.calls()[calls..], charge.log());
     let active = (0..VGS).filter(|vg| disks.is_complete(*vg)).map(lv_of).collect();
