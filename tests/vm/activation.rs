@@ -182,8 +182,10 @@ fn what_fails_or_hangs_is_told_and_the_others_go_on() {
         "dmsetup create below --table '0 63488 linear {below} 2048'; udevadm settle
         vgcreate -q -s 1M taken {taken}; vgcreate -q -s 1M hang {hang}; vgcreate -q -s 1M good {good}
         vgcreate -q -s 1M stuck {stuck} /dev/mapper/below; vgcreate -q -s 1M thin {thin}
-        for vg in taken hang good stuck; do lvcreate -q -y -l 1 -n lv $vg; done
-        lvcreate -q -l 2 -T thin/pool; lvcreate -q -V 8M -n lv --thinpool pool thin
+        for vg in taken hang good stuck; do lvcreate -q -y -l 1 -n lv $vg; done"
+    ));
+    run(&format!(
+        "lvcreate -q -l 2 -T thin/pool; lvcreate -q -V 8M -n lv --thinpool pool thin
         vgchange -q -an; udevadm settle
         sector=$(lvs -a --noheadings -o seg_pe_ranges thin/pool_tmeta | sed 's/.*:\\([0-9]*\\)-.*/\\1/')
         dd if=/dev/zero of={thin} bs=1M seek=$((sector + 1)) count=1 conv=fsync status=none
