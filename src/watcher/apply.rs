@@ -103,14 +103,14 @@ impl Watcher {
     /// Does what follows from what was found on devices.
     pub(super) fn finish(&mut self, now: Duration, changed: Changed) {
         self.doubts_due = true;
-        self.online.truth.origin = changed.origin;
+        self.online.truth.begin_event(changed.origin);
         for vgid in changed.vgids {
             self.reconcile(now, vgid);
         }
         for devno in changed.devnos {
             self.note_online(devno);
         }
-        self.online.truth.origin = Origin::default();
+        self.online.truth.begin_event(Origin::default());
     }
 
     /// The VGs that a change of this device may concern.

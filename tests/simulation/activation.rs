@@ -9,6 +9,7 @@ use pvwatch::activation::{By, Claimed, Inhibit, Offered, Order, Outcome, Restore
 use pvwatch::conf::{ActivationSetting, Settings};
 use pvwatch::devno::DevNo;
 use pvwatch::id::Id;
+use pvwatch::metadata::VgText;
 use pvwatch::online::RunFiles;
 use pvwatch::watcher::{Because, Effect, Event, Watcher};
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +23,8 @@ pub struct Activator {
     rng: Rng,
     parallel: usize,
     records: BTreeMap<Id, Offered>,
+    /// Offers that could not be written down, of which the daemon is still to be told.
+    failed: BTreeSet<Id>,
     /// The state directory cannot be written.
     full: bool,
     running: BTreeMap<Id, Running>,
@@ -134,6 +137,7 @@ impl Activator {
             restarts: seed % 5 == 4,
             rng,
             records: BTreeMap::new(),
+            failed: BTreeSet::new(),
             full: false,
             running: BTreeMap::new(),
             udev: BTreeMap::new(),
@@ -273,6 +277,7 @@ impl Sim {
         let settings = self.activator.settings(self.world.multipath.settings());
         self.begin_anew(settings);
         self.activator.told.clear();
+        self.activator.failed.clear();
         self.activator.witnessed = Witnessed::default();
         self.activator.excused.append(&mut self.activator.claimed);
         self.activator.running.values_mut().for_each(|running| running.orphan = true);
@@ -289,7 +294,9 @@ impl Sim {
             Effect::Offer(offer) => self.carry_out_offer(offer),
             Effect::ForgetOffer(vgid) => {
                 self.log(&format!("    forget the offer of {vgid}"));
-                assert!(self.activator.records.remove(&vgid).is_some(), "what is forgotten was not offered");
+                let was_recorded = self.activator.records.remove(&vgid).is_some();
+                let may_have_been = self.activator.failed.contains(&vgid);
+                assert!(was_recorded || may_have_been, "what is forgotten was not offered");
                 self.activator.claimed.remove(&vgid);
                 self.activator.excused.remove(&vgid);
             }
@@ -344,11 +351,15 @@ impl Sim {
             }
         }
         let is_made = result.is_ok();
+        if result.is_err() {
+            self.activator.failed.insert(vgid);
+        }
         let event = Event::Offered { vgid, result };
         if is_made && self.activator.rng.one_in(3) {
             let at = self.now + Duration::from_millis(self.activator.rng.below(40));
             self.schedule(at, Pending::Event(event));
         } else {
+            self.note_answer(&event);
             self.watcher.handle(self.now, event);
         }
     }
@@ -373,7 +384,11 @@ impl Sim {
         };
         let pvs = devices.iter().filter_map(|(devno, device)| device.pv().filter(|pv| is_chosen(*devno, pv.id)));
         let texts = pvs.filter_map(|pv| pv.vg.as_ref()).filter(|text| text.vgid == vgid);
-        let text = texts.max_by_key(|text| text.seqno).unwrap_or_else(|| panic!("{what}, of which nothing is known"));
+        // Of two that differ at one seqno, either.
+        let are_there = |text: &VgText| text.pvids.iter().all(|pvid| self.watcher.choice(*pvid).is_some());
+        let text = texts
+            .max_by_key(|text| (text.seqno, are_there(text)))
+            .unwrap_or_else(|| panic!("{what}, of which nothing is known"));
         let mut out = Vec::new();
         for pvid in &text.pvids {
             let choice = self.watcher.choice(*pvid).unwrap_or_else(|| panic!("{what}, and PV {pvid} is not there"));
@@ -430,7 +445,11 @@ impl Sim {
         self.schedule(at, Pending::Event(Event::ActivationEnded { vgid, outcome }));
     }
 
-    pub fn note_activation_end(&mut self, event: &Event) {
+    /// What becomes of an offer, or of an activation.
+    pub fn note_answer(&mut self, event: &Event) {
+        if let Event::Offered { vgid, .. } = event {
+            self.activator.failed.remove(vgid);
+        }
         if let Event::ActivationEnded { vgid, outcome } = event {
             let running = self.activator.running.remove(vgid);
             if running.is_some() && matches!(outcome, Outcome::NotStarted(_)) {

@@ -735,7 +735,7 @@ impl Sim {
     }
 
     fn handle(&mut self, event: Event) {
-        self.note_activation_end(&event);
+        self.note_answer(&event);
         self.reasons += match &event {
             Event::Resync(present) => present.len() as u64,
             Event::Touched { .. } | Event::ReaderDied(_) | Event::ReaderReleased(_) => 1,

@@ -262,7 +262,7 @@ impl Watcher {
         let has_copies = |pvid: &&Id| self.duplicates.copies.get(pvid).is_some_and(|copies| copies.devices.len() > 1);
         let named = text.pvids.iter().filter(has_copies).copied().collect::<Vec<_>>();
         for pvid in named {
-            self.duplicates.note_due(pvid, false, self.online.truth.origin);
+            self.duplicates.note_due(pvid, false, self.online.truth.origin());
         }
     }
 

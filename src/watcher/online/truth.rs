@@ -76,7 +76,7 @@ pub(in crate::watcher) struct Changes {
     pub(in crate::watcher) pvs_left: BTreeSet<Id>,
     /// A PV of these has come, or their text is another, or their name is theirs alone now.
     pub(in crate::watcher) changed: BTreeSet<Id>,
-    /// These have become complete; true: because of what was written, and not because a device has
+    /// These have become complete, and may not be any more; true: because of what was written, and not because a device has
     /// come: a command has made, restored, imported, split or reduced them.
     pub(in crate::watcher) complete: BTreeMap<Id, bool>,
 }
@@ -97,8 +97,27 @@ pub(in crate::watcher) struct Truth {
     pub(super) lookups: BTreeMap<Vec<u8>, Rc<VgText>>,
     pub(in crate::watcher) due: Due,
     pub(in crate::watcher) changes: Changes,
-    /// Of what is noted now.
-    pub(in crate::watcher) origin: Origin,
+    event: Happening,
+}
+
+/// The event from which follows what is noted now.
+#[derive(Debug, Default)]
+struct Happening {
+    origin: Origin,
+    /// VGs that were complete before it, and are not, for the time being.
+    interrupted: BTreeSet<Id>,
+}
+
+impl Happening {
+    fn note(&mut self, changes: &mut Changes, vgid: Id, was_complete: bool, vg: &Vg) {
+        match (was_complete, vg.is_complete()) {
+            (true, false) => drop(self.interrupted.insert(vgid)),
+            // What made it complete before still does.
+            (false, true) if self.interrupted.remove(&vgid) => {}
+            (false, true) => drop(changes.complete.insert(vgid, vg.is_made_complete(self.origin))),
+            (true, true) | (false, false) => {}
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -123,6 +142,15 @@ impl Due {
 }
 
 impl Truth {
+    /// What is noted from now on follows from another event.
+    pub(in crate::watcher) fn begin_event(&mut self, origin: Origin) {
+        self.event = Happening { origin, interrupted: BTreeSet::new() };
+    }
+
+    pub(in crate::watcher) fn origin(&self) -> Origin {
+        self.event.origin
+    }
+
     /// A device as it is known now; `holds` is the PVID on it, whether that comes online or not.
     pub(super) fn device(&mut self, devno: DevNo, candidate: Option<Candidate>, holds: Option<Id>) {
         let pvid = candidate.as_ref().map(|candidate| candidate.pvid);
@@ -210,11 +238,7 @@ impl Truth {
         let was_complete = before.is_some_and(Vg::is_complete);
         let is_released = before.is_some_and(|before| !is_kept && (before.is_kept || before.is_released));
         let vg = Vg { text, is_kept, arrived, online, all, is_released };
-        if !vg.is_complete() {
-            self.changes.complete.remove(&vgid);
-        } else if !was_complete {
-            self.changes.complete.insert(vgid, vg.is_made_complete(self.origin));
-        }
+        self.event.note(&mut self.changes, vgid, was_complete, &vg);
         self.vgs.insert(vgid, vg);
         self.changes.changed.insert(vgid);
         self.refresh_lookup(&name);
@@ -267,13 +291,10 @@ impl Truth {
         }
         for vgid in self.listed_by.get(&pvid).into_iter().flatten() {
             let Some(vg) = self.vgs.get_mut(vgid) else { continue };
+            let was_complete = vg.is_complete();
             vg.online = vg.online + usize::from(is_online) - usize::from(was_online);
             self.changes.changed.insert(*vgid);
-            if vg.is_complete() {
-                self.changes.complete.insert(*vgid, vg.is_made_complete(self.origin));
-            } else {
-                self.changes.complete.remove(vgid);
-            }
+            self.event.note(&mut self.changes, *vgid, was_complete, vg);
         }
     }
 
@@ -288,6 +309,7 @@ impl Truth {
             vg.is_released &= arrived;
             let name = vg.text.name.clone();
             if !arrived {
+                self.event.interrupted.remove(&vgid);
                 self.due.offline(&name);
                 self.changes.left.insert(vgid);
             }
