@@ -74,7 +74,9 @@ impl Daemon<'_> {
     /// Reads what is written down of this boot, when the mode is another: before the watcher is told.
     pub(super) fn set_activation_mode(&mut self, now: Duration, mode: Mode, state_dir: &Path) {
         if mode == Mode::Off || !self.may_activate() {
-            self.activation.state = None;
+            if self.activation.state.take().is_some() {
+                log::info!("activation: {mode}");
+            }
             self.activation.again = None;
             if let Some(monitor) = self.activation.udevd.take() {
                 let _ = self.poll.registry().deregister(&mut SourceFd(&monitor.as_raw_fd()));
@@ -91,6 +93,7 @@ impl Daemon<'_> {
                 self.activation.again = None;
                 self.activation.is_failing = false;
                 self.activation.state = Some(state);
+                log::info!("activation: {mode}");
                 self.watcher.handle(now, watcher::Event::Restored(restored));
             }
             Err(error) => {
