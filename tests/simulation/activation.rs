@@ -48,8 +48,12 @@ pub struct Activator {
 struct Read {
     diskseq: Option<u64>,
     in_full: bool,
-    shows: Option<(Id, bool, usize, Option<(Id, i64, Vec<u8>)>)>,
+    shows: Option<Shown>,
 }
+
+/// A PV: its id, whether it is in use, how many metadata areas it has, and its text: of which VG, which
+/// seqno, and what.
+type Shown = (Id, bool, usize, Option<(Id, i64, Vec<u8>)>);
 
 /// What was seen to happen to a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
