@@ -34,8 +34,8 @@ pub(super) struct Activation {
     state: Option<StateDir>,
     /// When it is tried again.
     again: Option<Duration>,
-    /// That it cannot be done has been said.
-    is_failing: bool,
+    /// Why nothing can be activated; it has been said.
+    failing: Option<String>,
     /// What LVM had recorded when it was tried first: what has come since is ours.
     found: Option<Recorded>,
     /// What udevd has dealt with.
@@ -52,7 +52,7 @@ impl Activation {
         Activation {
             state: None,
             again: None,
-            is_failing: false,
+            failing: None,
             found: None,
             udevd: None,
             udevd_pending: false,
@@ -65,6 +65,10 @@ impl Activation {
     /// Whether what is written down is somewhere else.
     pub fn is_elsewhere(&self, state_dir: &Path) -> bool {
         self.state.as_ref().is_some_and(|state| state.path() != state_dir)
+    }
+
+    pub fn error(&self) -> Option<&str> {
+        self.failing.as_deref()
     }
 
     pub fn poll_timeout(&self) -> Option<Duration> {
@@ -102,6 +106,7 @@ impl Daemon<'_> {
                 log::info!("activation: {mode}");
             }
             self.activation.again = None;
+            self.activation.failing = None;
             self.activation.found = None;
             self.activation.adds.lost();
             if let Some(monitor) = self.activation.udevd.take() {
@@ -117,16 +122,17 @@ impl Daemon<'_> {
         match self.restore(mode, state_dir) {
             Ok((state, restored)) => {
                 self.activation.again = None;
-                self.activation.is_failing = false;
+                self.activation.failing = None;
                 self.activation.found = None;
                 self.activation.state = Some(state);
                 log::info!("activation: {mode}");
                 self.watcher.handle(now, watcher::Event::Restored(restored));
             }
             Err(error) => {
-                if !std::mem::replace(&mut self.activation.is_failing, true) {
+                if self.activation.failing.is_none() {
                     log::error!("nothing is activated: {error}");
                 }
+                self.activation.failing = Some(error);
                 self.activation.again = Some(now + AGAIN_AFTER);
             }
         }

@@ -219,6 +219,7 @@ impl Daemon<'_> {
             readers_abandoned: self.pool.abandoned().map(|(_, pid)| pid).collect(),
             node_watches_failed: self.unwatched,
             run_dir: self.run_files.path().map(Path::to_owned),
+            activation_error: self.activation.error().map(str::to_owned),
             usage: Usage::default(),
         }
     }

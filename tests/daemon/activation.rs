@@ -142,6 +142,8 @@ fn where_nothing_can_be_written_down_the_rule_activates() {
     let daemon = world.start([""; 0]);
     settled(&daemon, &world, 0);
     assert!(world.log().contains("nothing is activated"), "{}", world.log());
+    let error = || daemon.call("Status", &json!({}))["status"]["activation"]["error"].clone();
+    assert!(error().as_str().is_some_and(|error| error.contains("not a directory")), "{}", error());
     let online = || daemon.call("Online", &json!({ "devices": ["/dev/loop612"], "complete": true }));
     assert_eq!(online()["devices"][0]["is_first"], json!(null));
     // What we have recorded as online meanwhile was not LVM's.
@@ -149,6 +151,7 @@ fn where_nothing_can_be_written_down_the_rule_activates() {
     fs::remove_file(world.path("state")).unwrap();
     wait_until("the command to be called", || !called(&world).is_empty());
     settled(&daemon, &world, 1);
+    assert_eq!(error(), json!(null));
     assert_eq!(online()["devices"][0]["is_first"], json!(true));
     assert_eq!(online()["devices"][0]["is_first"], json!(false));
 }
