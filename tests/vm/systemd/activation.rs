@@ -161,9 +161,9 @@ fn at_a_boot_each_vg_comes_up_once_when_it_is_whole() {
 
 /// Slows down what activates a VG.
 fn lvm(script: &str) {
-    fs::write("/run/lvm-test", format!("#!/bin/sh\n{script}\nexec /sbin/lvm \"$@\"\n")).unwrap();
-    run("chmod 755 /run/lvm-test");
-    let settings = "pvwatch { activation=\"on\" lvm=\"/run/lvm-test\" activation_timeout=15 }\n\
+    fs::write("/usr/local/sbin/lvm-test", format!("#!/bin/sh\n{script}\nexec /sbin/lvm \"$@\"\n")).unwrap();
+    run("chmod 755 /usr/local/sbin/lvm-test");
+    let settings = "pvwatch { activation=\"on\" lvm=\"/usr/local/sbin/lvm-test\" activation_timeout=15 }\n\
         activation { monitoring=0 }\n";
     fs::write("/etc/lvm/lvmlocal.conf", settings).unwrap();
 }
@@ -238,5 +238,5 @@ fn units_that_fail_hang_or_cannot_be_had() {
     wait_until("it to be active", || is_active("late"));
     let starts = vgs.map(|vg| starts(vg, "-1h"));
     assert_eq!(starts, [1; 4]);
-    run("vgchange -q -an; rm -f /run/lvm-test /run/begun; systemctl reset-failed");
+    run("vgchange -q -an; rm -f /usr/local/sbin/lvm-test /run/begun; systemctl reset-failed");
 }
