@@ -55,6 +55,8 @@ struct Read {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Sign {
     Came,
+    /// The kernel was asked of it.
+    Looked,
     Went,
     Written,
 }
@@ -79,6 +81,10 @@ pub struct Witnessed {
 }
 
 impl Witnessed {
+    pub fn note_look(&mut self) {
+        self.signs.insert(Sign::Looked);
+    }
+
     /// All that was to be done about what has happened is done.
     pub fn settle(&mut self) {
         self.signs.clear();
@@ -116,7 +122,7 @@ impl Witnessed {
 
     fn has_come(&self) -> Option<bool> {
         match self.signs.iter().copied().collect::<Vec<_>>()[..] {
-            [] | [Sign::Came] => Some(true),
+            [] | [Sign::Came | Sign::Looked] | [Sign::Came, Sign::Looked] => Some(true),
             [Sign::Written] => Some(false),
             _ => None,
         }
