@@ -781,6 +781,7 @@ impl Sim {
                 let facts = self.world.facts(devno);
                 self.tell(devno, facts.as_ref());
                 let found = facts.map(|facts| (facts, vec![format!("/dev/d{}", devno.minor)]));
+                self.activator.witnessed.note_look();
                 self.tell_watcher(Event::Facts { devno, found });
             }
             Effect::Watch { devno, .. } => self.set_watched(devno, true),

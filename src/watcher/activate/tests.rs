@@ -13,15 +13,19 @@ fn settings(activation: ActivationSetting) -> Settings {
     Settings { activation, ..Settings::default() }
 }
 
-/// PV `number` of a VG of these PVs, which has an LV.
-fn member_of(vgid: Id, name: &str, number: u8, seqno: i64, pvs: &[u8]) -> Vec<u8> {
+fn text_with_lv(vgid: Id, name: &str, seqno: i64, pvs: &[u8]) -> Vec<u8> {
     let pvs = pvs.iter().map(|pv| (pvid(*pv), SIZE)).collect::<Vec<_>>();
     let text = String::from_utf8(vg_text(name, vgid, seqno, &pvs)).unwrap();
     let segment = "segment1 { start_extent=0 extent_count=1 type=\"striped\" stripe_count=1 stripes=[\"pv0\", 0] }";
     let id = Id([b'l'; 32]);
     let lv = format!("lv {{ id=\"{id}\" status=[\"READ\",\"WRITE\",\"VISIBLE\"] flags=[] segment_count=1 {segment} }}");
-    let text = text.replacen("\n}\n# Generated", &format!("\nlogical_volumes {{ {lv} }}\n}}\n# Generated"), 1);
-    pv_image(&PvSpec { dev_size: Some(SIZE), ..PvSpec::member(pvid(number), text.into_bytes()) })
+    text.replacen("\n}\n# Generated", &format!("\nlogical_volumes {{ {lv} }}\n}}\n# Generated"), 1).into_bytes()
+}
+
+/// PV `number` of a VG of these PVs, which has an LV.
+fn member_of(vgid: Id, name: &str, number: u8, seqno: i64, pvs: &[u8]) -> Vec<u8> {
+    let text = text_with_lv(vgid, name, seqno, pvs);
+    pv_image(&PvSpec { dev_size: Some(SIZE), ..PvSpec::member(pvid(number), text) })
 }
 
 fn member(number: u8, pvs: &[u8]) -> Vec<u8> {
@@ -616,7 +620,9 @@ fn what_a_device_has_made_complete_is_for_us_to_activate_whatever_was_written_be
 #[test]
 fn what_can_be_read_in_full_at_last_has_come() {
     let mut bench = bench(&[]);
-    bench.insert(0, member(0, &[0]));
+    // The text begins behind what is read first.
+    let text = text_with_lv(vgid(), "vg", 1, &[0]);
+    bench.insert(0, pv_image(&PvSpec { text_offset: 20 << 10, dev_size: Some(SIZE), ..PvSpec::member(pvid(0), text) }));
     bench.disk(0).read_error = Some(5);
     bench.touch(0, Cause::Uevent("add"));
     assert_eq!(done(&mut bench), "");
