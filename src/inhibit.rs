@@ -14,7 +14,11 @@ const SPAN_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// A span as `--for` takes it: numbers, each with a unit, as systemd writes them (`2h`, `1h 30min`).
 pub fn span(text: &str) -> Result<Duration, String> {
     let span = parse_duration(text).map_err(|error| format!("--for {text}: {error}; such as 90s, 2h or 1h 30min"))?;
-    if span <= SPAN_MAX { Ok(span) } else { Err(format!("--for {text}: without --for it is until --lift")) }
+    match span {
+        Duration::ZERO => Err(format!("--for {text}: that is over at once; --lift ends an inhibit")),
+        span if span <= SPAN_MAX => Ok(span),
+        _ => Err(format!("--for {text}: without --for it is until --lift")),
+    }
 }
 
 /// How long it is until a time as `--until` takes it: RFC 3339, in UTC.
@@ -89,7 +93,7 @@ mod tests {
         ] {
             assert_eq!(span(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
-        for text in ["", "2", "h", "-2h", "2 fortnights", "99999y", "99999999999999999999s"] {
+        for text in ["", "0s", "2", "h", "-2h", "2 fortnights", "99999y", "99999999999999999999s"] {
             assert!(span(text).is_err(), "{text}");
         }
     }

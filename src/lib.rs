@@ -23,14 +23,23 @@
 //! | [`filter`], [`conf`] | which devices are scanned; the settings |
 //! | [`cache`] | PVs and VGs, and the replies made of them |
 //! | [`activation`] | which VG is activated when, and why not |
-//! | [`online`], [`pvscan`] | LVM's run files, and what its udev rule is told |
+//! | [`online`], [`pvscan`] | LVM's run files, and what its udev rule, or ours, is told |
 //! | [`takeover`] | who starts activation, LVM's udev rule or ours |
 //! | [`watcher`] | which device to scan when, and what follows; owns the cache |
 //! | [`protocol`], [`api`] | lvmetad's protocol and ours, on the same socket |
 //! | [`inspect`], [`words`] | JSON and plain words for people |
 //!
 //! The world: [`sys`], the only place with system calls and `unsafe`; [`daemon`], the loop, which
-//! decides nothing; [`client`], [`probe`], [`pvscan_cli`] and [`takeover_cli`], the command's side.
+//! decides nothing; [`client`], [`probe`], [`dry_run`], [`inhibit`], [`pvscan_cli`] and
+//! [`takeover_cli`], the command's side.
+//!
+//! A VG is activated so:
+//!
+//! ```text
+//! cache -> watcher::online: it is complete -> watcher::activate asks the rules (activation::decide)
+//!       -> Effect::AskUdev -> sys::udev_db -> Effect::Offer: sys::state_dir, then vgs_online
+//!       -> Effect::Activate -> sys::activation: `lvm vgchange` as a unit of systemd's, or a child
+//! ```
 //!
 //! *Architecture invariant:* the pure modules do not know that there is a world; nothing in them
 //! names `sys`, `mio`, `nix` or a clock. Time is handed in.
@@ -40,6 +49,9 @@
 //!
 //! *Architecture invariant:* nothing read from a device or a socket can make the daemon panic,
 //! allocate without bound, or end.
+//!
+//! *Architecture invariant:* what is done about a VG is written down before it is done, and who makes
+//! `vgs_online/VG` does it: no VG is activated twice, whoever ends or starts in between.
 
 pub mod activation;
 pub mod api;

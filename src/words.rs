@@ -41,7 +41,8 @@ pub(crate) fn lasting(value: &Value) -> String {
         ..1.0 => format!("{:.0} ms", seconds * 1000.0),
         ..120.0 => format!("{seconds:.1} s"),
         ..7200.0 => format!("{:.0} min", seconds / 60.0),
-        _ => format!("{:.1} h", seconds / 3600.0),
+        ..172_800.0 => format!("{:.1} h", seconds / 3600.0),
+        _ => format!("{:.0} days", seconds / 86_400.0),
     }
 }
 
@@ -146,7 +147,7 @@ fn activations(out: &mut String, activation: &Value) {
         line!(out, "         nothing is activated by the daemon: {error}");
     }
     for vg in running {
-        let unit = vg["by"].as_str().map_or_else(String::new, |unit| format!(" ({unit})"));
+        let unit = vg["unit"].as_str().map_or_else(String::new, |unit| format!(" ({unit})"));
         line!(out, "         VG {} for {}{unit}", str(vg, "vg"), lasting(&vg["for"]));
     }
     for vg in list(activation, "delayed") {
@@ -196,7 +197,14 @@ fn activation(out: &mut String, activation: &Value) {
                 Some(_) => format!("not activated: inhibited for {} more", lasting(&activation["inhibited_for"])),
                 None => "not activated: inhibited until that is lifted".to_owned(),
             },
-            Some("offered-before") => format!("{}, {}", str(activation, "why"), ago(&activation["offered_ago"])),
+            Some("offered-before") => {
+                let by_nobody = match str(activation, "mode") {
+                    "report" => "; pvwatch only reports",
+                    "compare" => "; LVM's rule activates",
+                    _ => "",
+                };
+                format!("{}, {}{by_nobody}", str(activation, "why"), ago(&activation["offered_ago"]))
+            }
             _ if str(activation, "mode") == "off" => return,
             Some("mode") => format!("would be activated: {}", str(activation, "why")),
             Some(_) => format!("not activated: {}", str(activation, "why")),
@@ -257,6 +265,11 @@ fn vg(out: &mut String, vg: &Value) {
         line!(out, "  it is {kept}: not for this host to activate, and its PVs have no run files");
     } else if !vg["activation"].is_null() {
         activation(out, &vg["activation"]);
+        let ended = &vg["activation"]["ended"];
+        if !ended.is_null() && str(ended, "outcome") != "succeeded" {
+            let name = str(vg, "name");
+            line!(out, "  it is not tried again before a PV has gone and come back; by hand: vgchange -aay {name}");
+        }
     }
     for pv in list(vg, "pvs") {
         match pv["device"].as_str() {
@@ -391,6 +404,10 @@ mod tests {
             (json!({"rule": "exported", "why": "it is exported"}), "not activated: it is exported"),
             (json!({"rule": awaited.code(), "device": "/dev/sdb"}), "waits for udev: /dev/sdb"),
             (json!({"rule": offered.code(), "why": "it was LVM's", "offered_ago": 4.0}), "it was LVM's, 4.0 s ago"),
+            (
+                json!({"mode": "report", "rule": offered.code(), "why": "its turn", "offered_ago": 4.0}),
+                "its turn, 4.0 s ago; pvwatch only reports",
+            ),
             (json!({"rule": "inhibited", "inhibited_for": 60.0}), "not activated: inhibited for 60.0 s more"),
             (json!({"rule": "inhibited"}), "not activated: inhibited until that is lifted"),
             (json!({"mode": "report", "rule": "mode", "why": "it reports"}), "would be activated: it reports"),
@@ -411,6 +428,25 @@ mod tests {
             activation(&mut out, &said);
             assert_eq!(out.trim(), expected, "{said}");
         }
+    }
+
+    #[test]
+    fn what_failed_says_what_is_left_to_do() {
+        let vg = |outcome: &str| {
+            let ended = json!({"outcome": outcome, "words": "exit status 5", "ago": 3.0, "took": 0.3});
+            shown(&[json!({"kind": "vg", "name": "vg0", "activation": {"ended": ended}})])
+        };
+        assert!(
+            vg("failed")
+                .contains("\n  it is not tried again before a PV has gone and come back; by hand: vgchange -aay vg0\n")
+        );
+        assert!(!vg("succeeded").contains("again"));
+    }
+
+    #[test]
+    fn times_in_the_unit_that_fits() {
+        let found = [0.25, 90.0, 3000.0, 9000.0, 864_000.0].map(|seconds| lasting(&json!(seconds)));
+        assert_eq!(found, ["250 ms", "90.0 s", "50 min", "2.5 h", "10 days"]);
     }
 
     #[test]

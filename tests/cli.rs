@@ -406,6 +406,8 @@ fn inhibits_come_and_go() {
     {
         assert_eq!(pvwatch(wrong).0, 2, "{wrong:?}");
     }
+    assert_eq!(pvwatch(&["vg0", "--for", "2h", "--until", "2999-01-01T00:00:00Z"]).0, 2);
+    assert_eq!(pvwatch(&["vg0", "--for", "1h", "--for", "2h"]).0, 2);
 }
 
 /// What the daemon says is what a look without it finds.

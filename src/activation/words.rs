@@ -67,9 +67,9 @@ impl fmt::Display for Rule {
             }
             Rule::AwaitsUdev { device } => write!(f, "udev has not dealt with {device} yet"),
             Rule::RefusedByUdev { device, property } => write!(f, "udev says of {device}: {property}"),
-            Rule::Inhibited { until: Some(_) } => f.write_str("it is inhibited for some time"),
+            Rule::Inhibited { until: Some(_) } => f.write_str("it is inhibited for a time: see pvwatch inhibit"),
             Rule::Inhibited { until: None } => f.write_str("it is inhibited until that is lifted"),
-            Rule::OfferedBefore(By::Us) => f.write_str("it was activated before in this boot"),
+            Rule::OfferedBefore(By::Us) => f.write_str("it had its turn in this boot"),
             Rule::OfferedBefore(By::Another) => f.write_str("it was LVM's to activate in this boot"),
             Rule::OfferedBefore(By::Command) => f.write_str("a command made it complete, and not a device that came"),
             Rule::Mode(mode) => write!(f, "{mode}"),

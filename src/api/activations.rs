@@ -48,6 +48,7 @@ fn done(now: Duration, progress: &Progress) -> Value {
         "ended": progress.ended.as_ref().map(|ended| json!({
             "ago": ago(ended.at),
             "outcome": ended.outcome.code(),
+            "words": ended.outcome.to_string(),
             "succeeded": ended.outcome == Outcome::Succeeded,
         })),
     })

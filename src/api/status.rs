@@ -120,7 +120,7 @@ fn activation(watcher: &Watcher, process: &Process) -> Value {
     let progress = watcher.in_progress();
     let running = progress.iter().filter_map(|vg| {
         let (since, by) = vg.running.as_ref()?;
-        Some(json!({ "vg": text(&vg.name), "by": by, "for": seconds(now, *since) }))
+        Some(json!({ "vg": text(&vg.name), "unit": by, "for": seconds(now, *since) }))
     });
     let has_failed = |ended: &&Ended| ended.outcome != Outcome::Succeeded;
     let failed = progress.iter().filter_map(|vg| {

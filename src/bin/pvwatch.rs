@@ -162,6 +162,9 @@ fn parse() -> Result<Option<Arguments>, Failure> {
                 let given = parser.values()?.collect::<Vec<_>>();
                 arguments.activate.devices.extend(given.iter().flat_map(|given| device_list(given)));
             }
+            Long("for" | "until") if arguments.command == "inhibit" && arguments.inhibit.span.is_some() => {
+                return Err(usage("inhibit: --for or --until, once"));
+            }
             Long("for") if arguments.command == "inhibit" => {
                 arguments.inhibit.span = Some(inhibit::span(&parser.value()?.string()?).map_err(usage)?);
             }
@@ -343,7 +346,7 @@ fn activate(arguments: &Arguments) -> Result<u8, Failure> {
     if !dry_run {
         let vg = arguments.operands.first().map_or("VG", String::as_str);
         let hint = format!("to activate now: lvm vgchange -aay {vg}");
-        return Err(Failure(format!("the daemon activates; --dry-run shows what it would; {hint}"), USAGE));
+        return Err(Failure(format!("this activates nothing: --dry-run shows what would be; {hint}"), USAGE));
     }
     let (shown, mut status) = what_would_be(arguments, devices)?;
     let named = |vg: &Value, name: &String| vg["vg"] == **name || vg["id"] == **name;
@@ -427,7 +430,7 @@ fn or_by_itself(
 ) -> Result<Value, Failure> {
     match reply {
         Err(Failure(error, UNREACHABLE)) => {
-            complain(&format!("{error}; what is written down counts"));
+            complain(&format!("{error}; the rule and the next daemon go by what is written down"));
             let done = inhibit::Written::open().and_then(|written| look(&written));
             done.map_err(|error| Failure(error, FAILED))
         }

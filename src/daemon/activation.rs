@@ -102,7 +102,9 @@ impl Daemon<'_> {
             log::error!("{error}");
         }
         if mode == Mode::Off || !self.may_activate() {
-            self.activation.state = None;
+            if self.activation.state.take().is_some() {
+                log::info!("activation: {mode}");
+            }
             self.activation.again = None;
             self.activation.failing = None;
             self.activation.found = None;
@@ -123,6 +125,7 @@ impl Daemon<'_> {
                 self.activation.failing = None;
                 self.activation.found = None;
                 self.activation.state = Some(state);
+                log::info!("activation: {mode}");
                 self.watcher.handle(now, watcher::Event::Restored(restored));
             }
             Err(error) => {

@@ -9,7 +9,11 @@ const HEADER: [&str; 4] = ["VG", "ACTIVATED", "RULE", "WHY"];
 pub fn table(activations: &[Value]) -> String {
     let mut rows = vec![HEADER.map(str::to_owned)];
     for vg in activations {
-        let why = [word(vg, "because"), done(&vg["done"]), word(&vg["now"], "because")];
+        let done = done(&vg["done"]);
+        // That it had its turn, what came of that says as well.
+        let is_said = !done.is_empty() && vg["now"]["rule"] == "offered-before";
+        let now = if is_said { String::new() } else { word(&vg["now"], "because") };
+        let why = [word(vg, "because"), done, now];
         let why = why.iter().filter(|text| !text.is_empty()).cloned().collect::<Vec<_>>().join("; ");
         rows.push([word(vg, "vg"), word(vg, "activated"), word(vg, "rule"), why]);
         let lvs = vg["lvs"].as_array().map_or(&[][..], Vec::as_slice);
@@ -40,7 +44,7 @@ fn done(done: &Value) -> String {
     } else if ended["succeeded"] == true {
         format!("activated {}", ago(&ended["ago"]))
     } else if ended.is_object() {
-        format!("activation ended {}: {}", ago(&ended["ago"]), word(ended, "outcome"))
+        format!("activation failed {}: {}", ago(&ended["ago"]), word(ended, "words"))
     } else {
         String::new()
     }
@@ -65,7 +69,7 @@ mod tests {
         let found = table(&[
             vg("a", "partly", Value::Null, "no\n", ended, &parts),
             vg("b", "yes", Value::Null, "", json!({"running": 2.0, "ended": null}), &[]),
-            vg("c", "yes", Value::Null, "", json!({"ended": {"ago": 2.0, "outcome": "failed"}}), &[]),
+            vg("c", "yes", Value::Null, "", json!({"ended": {"ago": 2.0, "words": "exit status 5"}}), &[]),
             vg("longer", "no", "foreign".into(), "", Value::Null, &[lv("z", false, "foreign".into())]),
         ]);
         let expected = "\
@@ -73,7 +77,7 @@ VG      ACTIVATED  RULE     WHY
 a       partly              activated 3 min ago; no\\n
   y     no         skip     skip
 b       yes                 being activated for 2.0 s
-c       yes                 activation ended 2.0 s ago: failed
+c       yes                 activation failed 2.0 s ago: exit status 5
 longer  no         foreign  foreign
 ";
         assert_eq!(found, expected);

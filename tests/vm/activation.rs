@@ -35,10 +35,16 @@ fn kept(charge: &InCharge) -> Kept {
     ];
     Kept {
         dm: dm_names(),
-        files: directories.into_iter().map(run_files).collect(),
+        files: directories.into_iter().map(run_files).map(without_hints).collect(),
         descriptors: charge.descriptors(),
         processes: charge.daemon.readers().len(),
     }
+}
+
+/// They are made and invalidated at times of their own.
+fn without_hints(mut names: BTreeSet<String>) -> BTreeSet<String> {
+    names.retain(|name| !name.ends_with("hints"));
+    names
 }
 
 #[test]
@@ -59,7 +65,7 @@ fn ten_times_a_disk_is_pulled_and_comes_back_under_another_name() {
         // Who is quick lets go of the file system before the disk is back, and of the LV.
         pull(&[b, spare]);
         charge.settle();
-        assert_eq!(charge.daemon.vg("vg0").unwrap().missing, [pvid.clone()]);
+        assert_eq!(charge.daemon.vg("vg0").unwrap().missing, [pvid.as_str()]);
         assert_eq!((run_files("lvm/vgs_online"), run_files("pvwatch/offered")), (BTreeSet::new(), BTreeSet::new()));
         match round % 3 {
             0 => {}
@@ -182,8 +188,10 @@ fn what_fails_or_hangs_is_told_and_the_others_go_on() {
         "dmsetup create below --table '0 63488 linear {below} 2048'; udevadm settle
         vgcreate -q -s 1M taken {taken}; vgcreate -q -s 1M hang {hang}; vgcreate -q -s 1M good {good}
         vgcreate -q -s 1M stuck {stuck} /dev/mapper/below; vgcreate -q -s 1M thin {thin}
-        for vg in taken hang good stuck; do lvcreate -q -y -l 1 -n lv $vg; done
-        lvcreate -q -l 2 -T thin/pool; lvcreate -q -V 8M -n lv --thinpool pool thin
+        for vg in taken hang good stuck; do lvcreate -q -y -l 1 -n lv $vg; done"
+    ));
+    run(&format!(
+        "lvcreate -q -l 2 -T thin/pool; lvcreate -q -V 8M -n lv --thinpool pool thin
         vgchange -q -an; udevadm settle
         sector=$(lvs -a --noheadings -o seg_pe_ranges thin/pool_tmeta | sed 's/.*:\\([0-9]*\\)-.*/\\1/')
         dd if=/dev/zero of={thin} bs=1M seek=$((sector + 1)) count=1 conv=fsync status=none

@@ -97,9 +97,6 @@ fn vgchange_activates_what_the_rules_say() {
         "",
         "activation { auto_activation_volume_list=[\"plain/two\", \"@mine\", \"thin/lv\", \"snaps/p\"] }",
         "activation { volume_list=[\"plain/two\", \"@*\", \"\", 7, \"@\"] } tags { here {} other {} }",
-        "activation { auto_activation_volume_list=\"tags\" } tags { here {} }",
-        // A host without a system ID has no VG that has one, extra or not.
-        "local { system_id=\"\" } activation { auto_activation_volume_list=[\"extra\", \"foreign\", \"bare\"] }",
     ] {
         fs::write(path.join("lvm.conf"), format!("{own} {conf}")).unwrap();
         let settings = load(path, Over::Nothing).unwrap();

@@ -84,9 +84,13 @@ fn udev_goes_over_what_is_there() {
             properties.contains("SYSTEMD_READY=1") && properties.contains("by-id/lvm-pv-uuid-"),
             "{context}: {properties}"
         );
-        // Once more, it is nobody's to activate.
+        // Deactivated by hand, it is nobody's to activate. That command has removed it from
+        // `vgs_online`: by the rule alone, a coldplug would activate it again, as with LVM's.
         run("vgchange -q -an");
-        coldplug();
+        match has_daemon {
+            true => coldplug(),
+            false => drop(run("udevadm trigger --action=change --subsystem-match=block --settle")),
+        }
         if let Some(daemon) = &daemon {
             wait_until_idle(daemon);
         }

@@ -15,7 +15,7 @@
 //! | [`Rule::AwaitsUdev`], [`Rule::RefusedByUdev`] | udevd has dealt with the device |
 //! | [`Rule::Mode`] | somebody puts us in charge |
 //!
-//! A VG by which nothing of this stands, and whose devices have all been read since anything
+//! A VG that no rule keeps, and whose devices have all been read since anything
 //! happened to them, is offered ([`offers`]). Times are those of the clock that the watcher is told
 //! the time of, which counts from boot: CLOCK_MONOTONIC.
 
@@ -104,7 +104,7 @@ impl Watcher {
         self.offers.tally
     }
 
-    /// Since when a VG of this name is inhibited until then, if it is.
+    /// Whether a VG of this name is inhibited, and until when; without that, until it is lifted.
     pub fn inhibit_of(&self, name: &[u8]) -> Option<Option<Duration>> {
         self.offers.inhibits.get(name).copied()
     }
@@ -153,7 +153,7 @@ impl Watcher {
         self.think_of_all();
     }
 
-    /// Others settings: the mode may be another.
+    /// Other settings: the mode may be another.
     pub(super) fn reconfigure_activation(&mut self, now: Duration, before: Mode, had_event_activation: bool) {
         let mode = self.settings.mode();
         self.offers.forget_decisions();
@@ -191,8 +191,8 @@ impl Watcher {
         for vgid in changes.changed {
             self.offers.wake(vgid);
         }
-        for vgid in changes.made_complete {
-            self.offers.note_made_complete(vgid);
+        for (vgid, is_made) in changes.complete {
+            self.offers.vg(vgid).is_made_complete = is_made;
         }
     }
 
