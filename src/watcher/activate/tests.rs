@@ -15,13 +15,17 @@ fn settings(activation: ActivationSetting) -> Settings {
 
 /// PV `number` of a VG of these PVs, which has an LV.
 fn member_of(vgid: Id, name: &str, number: u8, seqno: i64, pvs: &[u8]) -> Vec<u8> {
+    pv_image(&spec_of(vgid, name, number, seqno, pvs))
+}
+
+fn spec_of(vgid: Id, name: &str, number: u8, seqno: i64, pvs: &[u8]) -> PvSpec {
     let pvs = pvs.iter().map(|pv| (pvid(*pv), SIZE)).collect::<Vec<_>>();
     let text = String::from_utf8(vg_text(name, vgid, seqno, &pvs)).unwrap();
     let segment = "segment1 { start_extent=0 extent_count=1 type=\"striped\" stripe_count=1 stripes=[\"pv0\", 0] }";
     let id = Id([b'l'; 32]);
     let lv = format!("lv {{ id=\"{id}\" status=[\"READ\",\"WRITE\",\"VISIBLE\"] flags=[] segment_count=1 {segment} }}");
     let text = text.replacen("\n}\n# Generated", &format!("\nlogical_volumes {{ {lv} }}\n}}\n# Generated"), 1);
-    pv_image(&PvSpec { dev_size: Some(SIZE), ..PvSpec::member(pvid(number), text.into_bytes()) })
+    PvSpec { dev_size: Some(SIZE), ..PvSpec::member(pvid(number), text.into_bytes()) }
 }
 
 fn member(number: u8, pvs: &[u8]) -> Vec<u8> {
@@ -616,7 +620,8 @@ fn what_a_device_has_made_complete_is_for_us_to_activate_whatever_was_written_be
 #[test]
 fn what_can_be_read_in_full_at_last_has_come() {
     let mut bench = bench(&[]);
-    bench.insert(0, member(0, &[0]));
+    // The text is not in what is read first.
+    bench.insert(0, pv_image(&PvSpec { text_offset: 40 << 10, ..spec_of(vgid(), "vg", 0, 1, &[0]) }));
     bench.disk(0).read_error = Some(5);
     bench.touch(0, Cause::Uevent("add"));
     assert_eq!(done(&mut bench), "");
