@@ -143,6 +143,9 @@ fn activations(out: &mut String, activation: &Value) {
         activation["done"],
         failed.len()
     );
+    if let Some(error) = activation["error"].as_str() {
+        line!(out, "         nothing is activated by the daemon: {error}");
+    }
     for vg in running {
         let unit = vg["unit"].as_str().map_or_else(String::new, |unit| format!(" ({unit})"));
         line!(out, "         VG {} for {}{unit}", str(vg, "vg"), lasting(&vg["for"]));

@@ -19,9 +19,8 @@ fuzz_target!(|input: &[u8]| {
         }
         rest = &rest[length..];
     }
-    if let Some(offered) = Offered::parse(Id([b'a'; 32]), input) {
-        assert_eq!(Offered::parse(offered.vgid, &offered.encode()), Some(offered));
-    }
+    let offered = Offered::parse(Id([b'a'; 32]), input);
+    assert_eq!(Offered::parse(offered.vgid, &offered.encode()), offered);
     if let Some(inhibit) = Inhibit::parse(b"vg", input) {
         assert_eq!(Inhibit::parse(b"vg", &inhibit.encode()), Some(inhibit));
     }

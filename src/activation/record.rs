@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `boot` | the kernel's boot id | all else here is of that boot, and counts for nothing in another |
 //! | `offered/` | | a daemon has been in charge in this boot |
+//! | `left` | | somebody else has been since |
 //! | `offered/VGID` | `vg:NAME`, `at:SECONDS` since boot, a line each | the VG was offered; VGID without hyphens |
 //! | `inhibited/VG` | `until:SECONDS` since boot, or `until:lifted` | the VG of this name is not to be activated |
 
@@ -14,6 +15,7 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offered {
     pub vgid: Id,
+    /// Empty if what is written down does not say.
     pub name: Vec<u8>,
     /// Since the host was booted.
     pub at: Duration,
@@ -37,12 +39,12 @@ impl Offered {
         out
     }
 
-    /// A file of this name with this content. What it says of the time is for people: the VG was
-    /// offered, whatever that is.
-    pub fn parse(vgid: Id, bytes: &[u8]) -> Option<Offered> {
-        let name = field(bytes, b"vg:").filter(|name| is_valid_name(name))?;
+    /// A file of this name with this content. That it is there says that the VG was offered, whatever
+    /// is in it.
+    pub fn parse(vgid: Id, bytes: &[u8]) -> Offered {
+        let name = field(bytes, b"vg:").filter(|name| is_valid_name(name)).unwrap_or_default();
         let at = field(bytes, b"at:").and_then(parse_seconds).unwrap_or_default();
-        Some(Offered { vgid, name: name.to_vec(), at })
+        Offered { vgid, name: name.to_vec(), at }
     }
 }
 
@@ -92,7 +94,7 @@ mod tests {
         for millis in [0, 1, 999, 1000, 12_345, 31_536_000_000, 31_536_000_001] {
             let at = Duration::from_millis(millis);
             let offered = Offered { vgid: VGID, name: b"vg+0".to_vec(), at };
-            assert_eq!(Offered::parse(VGID, &offered.encode()), Some(offered));
+            assert_eq!(Offered::parse(VGID, &offered.encode()), offered);
             let inhibit = Inhibit { vg: b"vg.0".to_vec(), until: Some(at) };
             assert_eq!(Inhibit::parse(b"vg.0", &inhibit.encode()), Some(inhibit));
         }
@@ -105,16 +107,16 @@ mod tests {
 
     #[test]
     fn what_is_damaged() {
-        let at = |bytes: &[u8]| Offered::parse(VGID, bytes).map(|offered| offered.at);
-        assert_eq!(at(b"vg:vg0\n"), Some(Duration::ZERO));
-        assert_eq!(at(b"at:5\nvg:vg0"), Some(Duration::from_secs(5)));
+        let at = |bytes: &[u8]| Offered::parse(VGID, bytes).at;
+        assert_eq!(at(b"vg:vg0\n"), Duration::ZERO);
+        assert_eq!(at(b"at:5\nvg:vg0"), Duration::from_secs(5));
         for bad in
             [&b"vg:vg0\nat:-1\n"[..], b"vg:vg0\nat:1e9\n", b"vg:vg0\nat:99999999999999999999999\n", b"vg:a\nat:.\n"]
         {
-            assert_eq!(at(bad), Some(Duration::ZERO), "{}", bad.escape_ascii());
+            assert_eq!(at(bad), Duration::ZERO, "{}", bad.escape_ascii());
         }
         for bad in [&b""[..], b"vg:../x\n", b"vg:\n", b"\xff\0"] {
-            assert_eq!(at(bad), None, "{}", bad.escape_ascii());
+            assert_eq!(Offered::parse(VGID, bad).name, b"", "{}", bad.escape_ascii());
         }
         for bad in [&b""[..], b"until:soon", b"until:-5", b"until:nan", b"\0"] {
             let expected = Some(Inhibit { vg: b"vg0".to_vec(), until: None });

@@ -1,5 +1,43 @@
 //! What udev's database says of a device that a VG lies on.
 
+use crate::devno::DevNo;
+use std::collections::BTreeMap;
+
+/// Which devices have come anew since udevd dealt with them: what its database has may be of another
+/// that had their number.
+#[derive(Debug, Default)]
+pub struct Adds {
+    /// The kernel's newest `add` of each, by its seqnum.
+    awaited: BTreeMap<DevNo, u64>,
+    /// The newest event of each that udevd has dealt with. The two are heard of in any order.
+    done: BTreeMap<DevNo, u64>,
+}
+
+impl Adds {
+    pub fn added(&mut self, devno: DevNo, seqnum: u64) {
+        if self.done.get(&devno).is_none_or(|done| *done < seqnum) {
+            self.awaited.insert(devno, seqnum);
+        }
+    }
+
+    pub fn done(&mut self, devno: DevNo, seqnum: u64) {
+        let done = self.done.entry(devno).or_default();
+        *done = seqnum.max(*done);
+        if self.awaited.get(&devno).is_some_and(|awaited| *awaited <= *done) {
+            self.awaited.remove(&devno);
+        }
+    }
+
+    pub fn is_awaited(&self, devno: DevNo) -> bool {
+        self.awaited.contains_key(&devno)
+    }
+
+    /// Some of udevd's events were lost.
+    pub fn lost(&mut self) {
+        self.awaited.clear();
+    }
+}
+
 /// Whether a device may be used, by udev.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
@@ -33,6 +71,30 @@ impl Standing {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_add_is_awaited_until_udevd_has_dealt_with_it() {
+        let (one, two) = (DevNo::new(8, 0), DevNo::new(8, 16));
+        let mut adds = Adds::default();
+        adds.added(one, 5);
+        assert!(adds.is_awaited(one) && !adds.is_awaited(two));
+        // Of the device that had the number before.
+        adds.done(one, 4);
+        adds.done(two, 9);
+        assert!(adds.is_awaited(one));
+        adds.done(one, 5);
+        assert!(!adds.is_awaited(one));
+        // udevd was faster than we.
+        adds.added(one, 5);
+        adds.added(two, 8);
+        assert!(!adds.is_awaited(one) && !adds.is_awaited(two));
+        adds.added(one, 6);
+        adds.done(one, 7);
+        assert!(!adds.is_awaited(one));
+        adds.added(two, 10);
+        adds.lost();
+        assert!(!adds.is_awaited(two));
+    }
 
     #[test]
     fn what_speaks_against_a_device() {

@@ -27,6 +27,8 @@ pub struct Process {
     pub node_watches_failed: u64,
     /// `None` when no run files are written.
     pub run_dir: Option<PathBuf>,
+    /// Why nothing can be activated.
+    pub activation_error: Option<String>,
     /// Read for who asks what something is.
     pub usage: Usage,
 }
@@ -106,14 +108,15 @@ pub fn status(watcher: &Watcher, process: &Process) -> Value {
             "abandoned": process.readers_abandoned,
         },
         "run_files": process.run_dir.as_ref().map(|directory| run_files(watcher, process.now, directory)),
-        "activation": activation(watcher, process.now),
+        "activation": activation(watcher, process),
         "quarantined": quarantined.map(|(devno, device)| quarantine(process, *devno, device)).collect::<Vec<_>>(),
         "ambiguous": watcher.ambiguous().map(|(pvid, found)| ambiguity(watcher, pvid, found)).collect::<Vec<_>>(),
     })
 }
 
 /// Of all VGs.
-fn activation(watcher: &Watcher, now: Duration) -> Value {
+fn activation(watcher: &Watcher, process: &Process) -> Value {
+    let now = process.now;
     let progress = watcher.in_progress();
     let running = progress.iter().filter_map(|vg| {
         let (since, by) = vg.running.as_ref()?;
@@ -142,6 +145,7 @@ fn activation(watcher: &Watcher, now: Duration) -> Value {
     let tally = watcher.activation_tally();
     json!({
         "mode": watcher.settings().mode().as_str(),
+        "error": process.activation_error,
         "running": running.collect::<Vec<_>>(),
         "waiting": progress.iter().filter(|vg| vg.is_queued).count(),
         "delayed": delayed.collect::<Vec<_>>(),

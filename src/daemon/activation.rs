@@ -1,7 +1,9 @@
 //! What the watcher asks for to have VGs activated, carried out.
 
 use super::{Daemon, SYSTEMD, UDEVD, open_monitor};
+use crate::activation::udev::{Adds, Standing};
 use crate::activation::{Claimed, Mode, Offered, Order, Restored};
+use crate::devno::DevNo;
 use crate::id::Id;
 use crate::metadata::is_valid_name;
 use crate::online::Change;
@@ -11,6 +13,8 @@ use crate::sys::activation::{Happening, Program};
 use crate::sys::monitor::{Monitor, Received};
 use crate::sys::run_files::Error;
 use crate::sys::state_dir::StateDir;
+use crate::sys::udev_db::{self, udevd_is_running};
+use crate::uevent::{Action, Uevent};
 use crate::watcher;
 use mio::unix::SourceFd;
 use std::ffi::OsStr;
@@ -22,17 +26,23 @@ use std::time::Duration;
 /// After what is written down could not be read.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
+/// `vgs_online` and `pvs_online`.
+type Recorded = (Vec<Vec<u8>>, Vec<Id>);
+
 pub(super) struct Activation {
     /// `None` while nothing is to be activated, or it cannot be written down.
     state: Option<StateDir>,
     /// When it is tried again.
     again: Option<Duration>,
-    /// That it cannot be done has been said.
-    is_failing: bool,
+    /// Why nothing can be activated; it has been said.
+    failing: Option<String>,
+    /// What LVM had recorded when it was tried first: what has come since is ours.
+    found: Option<Recorded>,
     /// What udevd has dealt with.
     udevd: Option<Monitor>,
     /// More is waiting in it than one turn takes.
     pub udevd_pending: bool,
+    adds: Adds,
     processes: Processes,
     systemd: Systemd,
 }
@@ -42,9 +52,11 @@ impl Activation {
         Activation {
             state: None,
             again: None,
-            is_failing: false,
+            failing: None,
+            found: None,
             udevd: None,
             udevd_pending: false,
+            adds: Adds::default(),
             processes: Processes::default(),
             systemd: Systemd::new(Path::new(systemd::SOCKET), SYSTEMD),
         }
@@ -55,12 +67,22 @@ impl Activation {
         self.state.as_ref().is_some_and(|state| state.path() != state_dir)
     }
 
+    pub fn error(&self) -> Option<&str> {
+        self.failing.as_deref()
+    }
+
     pub fn poll_timeout(&self) -> Option<Duration> {
         [self.again, self.processes.poll_timeout(), self.systemd.poll_timeout()].into_iter().flatten().min()
     }
 }
 
 impl Daemon<'_> {
+    /// Whether it is known what was offered, and can be written down: until then a rule that calls us is
+    /// not left alone.
+    pub(super) fn can_activate(&self) -> bool {
+        self.activation.state.is_some()
+    }
+
     /// Images are nobody's to activate here, and a pure cache server knows of no device.
     fn may_activate(&self) -> bool {
         self.options.scan && !self.scope.only_images()
@@ -73,11 +95,20 @@ impl Daemon<'_> {
 
     /// Reads what is written down of this boot, when the mode is another: before the watcher is told.
     pub(super) fn set_activation_mode(&mut self, now: Duration, mode: Mode, state_dir: &Path) {
+        if mode == Mode::Off
+            && self.may_activate()
+            && let Err(error) = StateDir::leave_charge(state_dir)
+        {
+            log::error!("{error}");
+        }
         if mode == Mode::Off || !self.may_activate() {
             if self.activation.state.take().is_some() {
                 log::info!("activation: {mode}");
             }
             self.activation.again = None;
+            self.activation.failing = None;
+            self.activation.found = None;
+            self.activation.adds.lost();
             if let Some(monitor) = self.activation.udevd.take() {
                 let _ = self.poll.registry().deregister(&mut SourceFd(&monitor.as_raw_fd()));
             }
@@ -91,15 +122,17 @@ impl Daemon<'_> {
         match self.restore(mode, state_dir) {
             Ok((state, restored)) => {
                 self.activation.again = None;
-                self.activation.is_failing = false;
+                self.activation.failing = None;
+                self.activation.found = None;
                 self.activation.state = Some(state);
                 log::info!("activation: {mode}");
                 self.watcher.handle(now, watcher::Event::Restored(restored));
             }
             Err(error) => {
-                if !std::mem::replace(&mut self.activation.is_failing, true) {
+                if self.activation.failing.is_none() {
                     log::error!("nothing is activated: {error}");
                 }
+                self.activation.failing = Some(error);
                 self.activation.again = Some(now + AGAIN_AFTER);
             }
         }
@@ -107,28 +140,37 @@ impl Daemon<'_> {
 
     fn restore(&mut self, mode: Mode, state_dir: &Path) -> Result<(StateDir, Restored), String> {
         let say = |error: Error| error.to_string();
+        let recorded = self.recorded();
+        let (vgs_online, pvs_online) = self.activation.found.insert(recorded.clone().unwrap_or_default()).clone();
+        recorded?;
         let state = StateDir::open(state_dir).map_err(say)?;
         if let Some(watches) = &mut self.watches
             && let Err(error) = watches.watch_files(&state.inhibited())
         {
             log::warn!("{}: changes are not noticed: inotify: {error}", state.inhibited().display());
         }
-        let mut restored = Restored {
+        let restored = Restored {
             offered: state.offered().map_err(say)?,
             inhibits: state.inhibits().map_err(say)?,
             is_first: state.is_first(),
-            ..Restored::default()
+            vgs_online,
+            pvs_online,
         };
-        if self.run_files.path().is_some() {
-            self.watch_vgs_online(mode);
-            let listing = self.run_files.list()?;
-            restored.vgs_online = listing.vgs;
-            restored.pvs_online = listing.pvs.into_iter().map(|(pvid, _)| pvid).collect();
-        }
-        if mode == Mode::On {
-            state.take_charge().map_err(say)?;
-        }
+        self.watch_vgs_online(mode);
+        let noted = if mode == Mode::On { state.take_charge() } else { StateDir::leave_charge(state_dir) };
+        noted.map_err(say)?;
         Ok((state, restored))
+    }
+
+    fn recorded(&mut self) -> Result<Recorded, String> {
+        match (&self.activation.found, self.run_files.path()) {
+            (Some(found), _) => Ok(found.clone()),
+            (None, None) => Ok(Recorded::default()),
+            (None, Some(_)) => {
+                let listing = self.run_files.list()?;
+                Ok((listing.vgs, listing.pvs.into_iter().map(|(pvid, _)| pvid).collect()))
+            }
+        }
     }
 
     /// Where somebody else activates, and is to be watched doing so.
@@ -303,18 +345,36 @@ impl Daemon<'_> {
         }
     }
 
+    /// The kernel says so, and udevd is to deal with it.
+    pub(super) fn note_add(&mut self, event: &Uevent) {
+        if let (Action::Add, Some(seqnum), Some(_)) = (event.action, event.seqnum, &self.activation.udevd) {
+            self.activation.adds.added(event.devno, seqnum);
+        }
+    }
+
+    pub(super) fn standing(&self, devno: DevNo) -> Standing {
+        match udevd_is_running() && self.activation.adds.is_awaited(devno) {
+            true => Standing::Awaited,
+            false => udev_db::standing(devno),
+        }
+    }
+
     pub(super) fn drain_udevd(&mut self, now: Duration, limit: usize) {
         self.activation.udevd_pending = false;
         for _ in 0..limit {
             let Some(monitor) = &mut self.activation.udevd else { return };
             match monitor.receive() {
                 Received::Event(event) => {
+                    if let Some(seqnum) = event.seqnum {
+                        self.activation.adds.done(event.devno, seqnum);
+                    }
                     let done = watcher::Event::UdevDone { devno: event.devno, seqnum: event.seqnum };
                     self.watcher.handle(now, done);
                 }
                 Received::Drained => return,
                 // It may have been any of them.
                 Received::Lost => {
+                    self.activation.adds.lost();
                     let devnos = self.watcher.devices().keys().copied().collect::<Vec<_>>();
                     for devno in devnos {
                         self.watcher.handle(now, watcher::Event::UdevDone { devno, seqnum: None });

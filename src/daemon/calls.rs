@@ -203,7 +203,8 @@ impl Daemon<'_> {
     fn is_first_told(&mut self, found: &Found) -> Option<bool> {
         let Found::Pv(pv) = found else { return None };
         let vg = pv.vg.as_ref().or(pv.listed_by.as_ref())?;
-        (self.watcher.settings().mode() == Mode::On).then(|| self.watcher.told_complete(vg.vgid))
+        let is_ours = self.watcher.settings().mode() == Mode::On && self.can_activate();
+        is_ours.then(|| self.watcher.told_complete(vg.vgid))
     }
 
     fn process(&self, now: Duration) -> Process {
@@ -218,6 +219,7 @@ impl Daemon<'_> {
             readers_abandoned: self.pool.abandoned().map(|(_, pid)| pid).collect(),
             node_watches_failed: self.unwatched,
             run_dir: self.run_files.path().map(Path::to_owned),
+            activation_error: self.activation.error().map(str::to_owned),
             usage: Usage::default(),
         }
     }

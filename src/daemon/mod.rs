@@ -18,7 +18,7 @@ use crate::sys::pid_file::PidFile;
 use crate::sys::reader::{self, Happening, Pool};
 use crate::sys::settings::MultipathFiles;
 use crate::sys::signal::{Signal, Signals};
-use crate::sys::udev_db::{self, udevd_is_running};
+use crate::sys::udev_db::udevd_is_running;
 use crate::sys::{clock, descriptors, pid_file, settings, socket, system_id, usage};
 use crate::watcher::{self, Cause, Effect, Level, Report, Watcher};
 use activation::Activation;
@@ -562,7 +562,7 @@ impl<'o> Daemon<'o> {
                 self.watcher.handle(now, watcher::Event::HintsInvalidated(result));
             }
             Effect::AskUdev(devno) => {
-                let event = watcher::Event::UdevSays { devno, standing: udev_db::standing(devno) };
+                let event = watcher::Event::UdevSays { devno, standing: self.standing(devno) };
                 self.watcher.handle(now, event);
             }
             Effect::Offer(offered) => {
@@ -593,12 +593,15 @@ impl<'o> Daemon<'o> {
 
     fn drain_uevents(&mut self, now: Duration, limit: usize) {
         self.uevents_pending = false;
-        let Some(monitor) = &mut self.monitor else { return };
         let udevd = udevd_is_running();
         for _ in 0..limit {
+            let Some(monitor) = &mut self.monitor else { return };
             match monitor.receive() {
                 Received::Event(event) => {
                     self.uevents.seen += 1;
+                    if udevd {
+                        self.note_add(&event);
+                    }
                     if let Some(cause) = Cause::of(&event, udevd) {
                         self.watcher.handle(now, watcher::Event::Touched { devno: event.devno, cause });
                     }

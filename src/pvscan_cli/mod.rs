@@ -55,8 +55,9 @@ const USAGE: u8 = 3;
 /// Longer than a daemon with default settings takes to give up a device.
 const DAEMON_TIMEOUT: Duration = Duration::from_secs(30);
 /// A daemon that has not answered by then is asked whether it answers at all: one that does not
-/// would hold up each device in turn.
-const PROMPT: Duration = Duration::from_secs(2);
+/// would hold up each device in turn. One that is only busy, as when hundreds of disks come at once,
+/// is to be waited for: to do its work beside it makes it slower yet.
+const PROMPT: Duration = Duration::from_secs(10);
 const RUN_DIR: &str = "/run/lvm";
 
 /// LVM's own, by which its messages are found.

@@ -22,7 +22,7 @@ fn unit(vg: &Whole) -> String {
 
 fn refusal(over: settings::Over, vg: &Whole) -> Option<String> {
     match settings::load(&settings::system_dir(), over) {
-        Ok(settings) => by_settings(&settings).or_else(|| inhibited(&settings, vg)).or_else(|| on_lv(vg)),
+        Ok(settings) => by_settings(&settings).or_else(|| written_down(&settings, vg)).or_else(|| on_lv(vg)),
         Err(error) => Some(error.to_string()),
     }
 }
@@ -37,18 +37,27 @@ fn by_settings(settings: &Settings) -> Option<String> {
     }
 }
 
-fn inhibited(settings: &Settings, vg: &Whole) -> Option<String> {
-    // Nobody has ever inhibited anything; nor is it made here.
+/// What a daemon, or an administrator, has left for this boot.
+fn written_down(settings: &Settings, vg: &Whole) -> Option<String> {
+    // Nobody has; nor is it made here.
     if std::fs::symlink_metadata(&settings.state_dir).is_err() {
         return None;
     }
-    let inhibits = match StateDir::open(&settings.state_dir).and_then(|state| state.inhibits()) {
-        Ok(inhibits) => inhibits,
+    let read = || {
+        let state = StateDir::open(&settings.state_dir)?;
+        Ok::<_, crate::sys::run_files::Error>((state.inhibits()?, state.offered()?))
+    };
+    let (inhibits, offered) = match read() {
+        Ok(found) => found,
         Err(error) => return Some(error.to_string()),
     };
     let now = clock::now();
-    let holds = inhibits.iter().any(|inhibit| inhibit.vg == vg.name && inhibit.until.is_none_or(|until| now < until));
-    holds.then(|| "it is inhibited".to_owned())
+    if inhibits.iter().any(|inhibit| inhibit.vg == vg.name && inhibit.until.is_none_or(|until| now < until)) {
+        return Some("it is inhibited".to_owned());
+    }
+    // LVM forgets that a VG was activated when it is deactivated by hand.
+    let was_offered = offered.iter().any(|offered| Some(offered.vgid) == vg.vgid);
+    was_offered.then(|| "pvwatchd has had it activated in this boot".to_owned())
 }
 
 /// Unless whoever wants such PVs has said so to udev.
@@ -67,6 +76,7 @@ fn on_lv(vg: &Whole) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::activation::Offered;
     use crate::id::Id;
     use std::time::Duration;
 
@@ -93,10 +103,10 @@ mod tests {
     }
 
     #[test]
-    fn an_inhibit_holds_without_a_daemon() {
+    fn what_is_written_down_holds_without_a_daemon() {
         let directory = tempfile::tempdir().unwrap();
         let settings = Settings { state_dir: directory.path().join("state"), ..Settings::default() };
-        assert_eq!(inhibited(&settings, &whole()), None);
+        assert_eq!(written_down(&settings, &whole()), None);
         assert!(!settings.state_dir.exists());
         let state = StateDir::open(&settings.state_dir).unwrap();
         let now = clock::now();
@@ -107,7 +117,12 @@ mod tests {
             ("vg0", None, true),
         ] {
             state.inhibit(vg.as_bytes(), until).unwrap();
-            assert_eq!(inhibited(&settings, &whole()).is_some(), expected, "{vg} {until:?}");
+            assert_eq!(written_down(&settings, &whole()).is_some(), expected, "{vg} {until:?}");
+        }
+        state.lift(b"vg0").unwrap();
+        for (vgid, expected) in [(Id([b'w'; 32]), false), (Id([b'v'; 32]), true)] {
+            state.write_offer(&Offered { vgid, name: b"vg0".to_vec(), at: now }).unwrap();
+            assert_eq!(written_down(&settings, &whole()).is_some(), expected);
         }
     }
 

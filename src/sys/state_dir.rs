@@ -17,6 +17,7 @@ use std::time::Duration;
 const BOOT: &str = "boot";
 const OFFERED: &str = "offered";
 const INHIBITED: &str = "inhibited";
+const LEFT: &str = "left";
 /// Each of these files is smaller.
 const FILE_MAX: u64 = 4096;
 
@@ -56,14 +57,21 @@ impl StateDir {
         &self.path
     }
 
-    /// Whether no daemon has been in charge in this boot.
+    /// Whether no daemon has been in charge in this boot, or somebody else since.
     pub fn is_first(&self) -> bool {
-        !self.path.join(OFFERED).is_dir()
+        !self.path.join(OFFERED).is_dir() || self.path.join(LEFT).exists()
     }
 
-    /// From here on, one has been.
+    /// From here on, one is.
     pub fn take_charge(&self) -> Result<(), Error> {
-        make_directory(&self.path.join(OFFERED))
+        make_directory(&self.path.join(OFFERED))?;
+        remove(&self.path.join(LEFT))
+    }
+
+    /// From here on, somebody else is. Where no daemon has been, nothing is made.
+    pub fn leave_charge(path: &Path) -> Result<(), Error> {
+        let directory = StateDir { path: path.to_owned() };
+        if directory.is_first() { Ok(()) } else { directory.write(&path.join(LEFT), b"") }
     }
 
     pub fn offered(&self) -> Result<Vec<Offered>, Error> {
@@ -71,7 +79,7 @@ impl StateDir {
         let mut offered = Vec::new();
         for vgid in vgids.filter(Id::is_regular) {
             let bytes = read(&self.path_of_offer(vgid)?, FILE_MAX)?;
-            offered.extend(bytes.and_then(|bytes| Offered::parse(vgid, &bytes)));
+            offered.extend(bytes.map(|bytes| Offered::parse(vgid, &bytes)));
         }
         Ok(offered)
     }
@@ -198,6 +206,13 @@ mod tests {
         later.remove_offer(VGID).unwrap();
         assert_eq!(later.offered().unwrap(), []);
         assert!(!later.is_first());
+        StateDir::leave_charge(&path).unwrap();
+        assert!(later.is_first());
+        later.take_charge().unwrap();
+        assert!(!later.is_first());
+        let nowhere = directory.path().join("nowhere");
+        StateDir::leave_charge(&nowhere).unwrap();
+        assert!(!nowhere.exists());
     }
 
     #[test]
@@ -226,9 +241,12 @@ mod tests {
         state.write_offer(&offered()).unwrap();
         fs::write(directory.path().join("offered/x"), "vg:a\n").unwrap();
         fs::create_dir(directory.path().join("offered/00000000000000000000000000000000")).unwrap();
-        fs::write(directory.path().join("offered/11111111111111111111111111111111"), vec![b'x'; 10_000]).unwrap();
         fs::write(directory.path().join("inhibited/a b"), "").unwrap();
         assert_eq!(StateDir::open(directory.path()).unwrap().offered().unwrap(), [offered()]);
+        // One that is damaged tells that there was an offer all the same.
+        fs::write(directory.path().join("offered/11111111111111111111111111111111"), vec![b'x'; 10_000]).unwrap();
+        let damaged = Offered { vgid: Id([b'1'; 32]), name: Vec::new(), at: Duration::ZERO };
+        assert_eq!(state.offered().unwrap(), [damaged, offered()]);
         assert_eq!(state.inhibits().unwrap(), []);
         // Something in the place of a file.
         fs::write(directory.path().join("file"), "").unwrap();

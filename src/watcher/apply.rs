@@ -1,5 +1,6 @@
 //! Holding the cache to what the disks say.
 
+use super::online::Origin;
 use super::{Device, Report, VgState, Watcher};
 use crate::cache::{FoundPv, Key, NewBody, NewMetadata, Status};
 use crate::devno::DevNo;
@@ -17,13 +18,14 @@ pub(super) struct Changed {
     pub(super) vgids: BTreeSet<Id>,
     /// Whose PV may have come online or gone.
     pub(super) devnos: BTreeSet<DevNo>,
+    pub(super) origin: Origin,
 }
 
 impl Watcher {
     /// Brings the last verdict on a device into the cache.
-    pub(super) fn apply(&mut self, now: Duration, devno: DevNo) {
+    pub(super) fn apply(&mut self, now: Duration, devno: DevNo, origin: Origin) {
         let in_cache = self.cache.pvid_on(devno.to_wire()).cloned();
-        let mut changed = Changed { vgids: self.vgids_of(devno, in_cache.as_ref()), ..Changed::default() };
+        let mut changed = Changed { vgids: self.vgids_of(devno, in_cache.as_ref()), origin, ..Changed::default() };
         let before = self.note_copy(devno);
         let after = self.pv_of(devno);
         // A client may have replaced in the cache what we had put there.
@@ -87,26 +89,28 @@ impl Watcher {
             device.distrust();
             device.give_up();
         }
-        self.apply(now, devno);
+        self.apply(now, devno, Origin::Went);
         self.device_resolved(devno);
     }
 
     /// A device that cannot be read keeps its place, whatever a client said of it meanwhile.
     pub(super) fn serve_last_known(&mut self, now: Duration, devno: DevNo) {
         if self.devices.get(&devno).is_some_and(|device| device.pv().is_some()) {
-            self.apply(now, devno);
+            self.apply(now, devno, Origin::Look);
         }
     }
 
     /// Does what follows from what was found on devices.
     pub(super) fn finish(&mut self, now: Duration, changed: Changed) {
         self.doubts_due = true;
+        self.online.truth.begin_event(changed.origin);
         for vgid in changed.vgids {
             self.reconcile(now, vgid);
         }
         for devno in changed.devnos {
             self.note_online(devno);
         }
+        self.online.truth.begin_event(Origin::default());
     }
 
     /// The VGs that a change of this device may concern.

@@ -106,8 +106,6 @@ const ECHO_WITHIN: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Seen {
     pub content: Content,
-    /// The PV was not on it when the device came: it was written to it since, or another was there.
-    pub is_made_here: bool,
     pub diskseq: Option<u64>,
     pub cause: Cause,
     /// When the read was started, and when it ended.

@@ -2,6 +2,7 @@
 
 use super::device::{Content, Device, Reason, Seen};
 use super::duplicates::differ_in;
+use super::online::Origin;
 use super::{Cause, Effect, JOBS_MAX, Opened, Report, Watcher};
 use crate::devno::DevNo;
 use crate::dm::Unusable;
@@ -230,9 +231,9 @@ impl Watcher {
             self.reject(now, job.devno);
         } else if counts {
             self.done(job.devno, job.read);
-            let is_new = self.store_seen(now, &job, content);
+            let (is_new, origin) = self.store_seen(now, &job, content);
             self.note_sure(job.devno);
-            self.apply(now, job.devno);
+            self.apply(now, job.devno, origin);
             if is_new {
                 self.read_others(job.devno);
             }
@@ -399,8 +400,8 @@ impl Watcher {
         }
     }
 
-    /// True if it is not what the device showed before.
-    fn store_seen(&mut self, now: Duration, job: &Job, content: Content) -> bool {
+    /// Whether it is not what the device showed before, and whence that comes.
+    fn store_seen(&mut self, now: Duration, job: &Job, content: Content) -> (bool, Origin) {
         self.drop_retry(job.devno);
         let device = self.devices.get_mut(&job.devno).expect("its job has just ended");
         let recovered = device.quarantine.take().is_some();
@@ -410,15 +411,12 @@ impl Watcher {
         let known = before.map_or(&[][..], |seen| seen.content.findings());
         let new = content.findings().iter().filter(|finding| !known.contains(finding)).cloned().collect::<Vec<_>>();
         let is_new = same.is_none();
-        let pvid = |content: &Content| content.pv().map(|pv| pv.id);
-        let before = before.filter(|seen| seen.diskseq == job.diskseq);
-        let is_made_here = before.is_some_and(|seen| seen.is_made_here || pvid(&seen.content) != pvid(&content));
+        let origin = if is_new { origin_of_news(before, job) } else { Origin::Look };
         device.seen = Some(Seen {
             content_since: same.map_or(now, |seen| seen.content_since),
             job: job.id,
             known_to: same.map_or(self.next_job, |seen| seen.known_to),
             content,
-            is_made_here,
             diskseq: job.diskseq,
             cause: job.cause,
             started: job.started,
@@ -435,8 +433,20 @@ impl Watcher {
             let (device, pvid) = self.name_of(job.devno);
             self.report(Report::Finding { device, pvid, finding });
         }
-        is_new
+        (is_new, origin)
     }
+}
+
+/// Whence comes what was not on the device when it was read before.
+fn origin_of_news(before: Option<&Seen>, job: &Job) -> Origin {
+    // Without a number nothing else tells one disk from another.
+    let is_added = job.diskseq.is_none() && matches!(job.cause, Cause::Uevent("add"));
+    let same_disk = before.filter(|seen| seen.diskseq == job.diskseq && !is_added);
+    let was_read_in_full = |seen: &Seen| {
+        let error = seen.content.pv().and_then(|pv| pv.read_error.or(pv.end_error));
+        error.is_none()
+    };
+    if same_disk.is_some_and(was_read_in_full) { Origin::Written } else { Origin::Came }
 }
 
 /// Numbers that are not known prove nothing.

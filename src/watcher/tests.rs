@@ -67,6 +67,7 @@ fn orphan_of(number: u8) -> Vec<u8> {
 
 pub(super) struct Disk {
     pub(super) image: Vec<u8>,
+    /// 0: the kernel does not say.
     pub(super) diskseq: u64,
     /// Answers are kept back until asked for.
     pub(super) held: bool,
@@ -278,7 +279,7 @@ impl Bench {
 
     fn ask(&mut self, job: JobId, devno: DevNo, ask: &Ask) {
         let Some(disk) = self.disks.get(&devno.minor) else { return };
-        let diskseq = Some(disk.diskseq);
+        let diskseq = Some(disk.diskseq).filter(|number| *number != 0);
         let answer = match *ask {
             Ask::Open(length) => {
                 let head = disk.image[..length].to_vec();

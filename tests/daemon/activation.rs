@@ -97,6 +97,15 @@ fn a_vg_is_activated_once() {
     settled(&daemon, &world, 1);
     daemon.signal(Signal::SIGKILL);
     daemon.wait();
+    let mut daemon = world.start([""; 0]);
+    settled(&daemon, &world, 1);
+    // Nor what is written down, if it is damaged, also after somebody has deactivated it.
+    daemon.signal(Signal::SIGTERM);
+    daemon.wait();
+    for name in names(&world.path("state/offered")) {
+        fs::write(world.path("state/offered").join(name), "").unwrap();
+    }
+    fs::remove_file(world.path("run/vgs_online/vg")).unwrap();
     let daemon = world.start([""; 0]);
     settled(&daemon, &world, 1);
     // A PV that leaves does.
@@ -121,6 +130,52 @@ fn what_lvm_has_recorded_was_its_own() {
     disks[1].detach();
     daemon.settle();
     wait_until("the VG to be offline", || names(&world.path("run/vgs_online")).is_empty());
+    disks[1].attach_again(&world.path("two"));
+    settled(&daemon, &world, 1);
+}
+
+#[test]
+fn where_nothing_can_be_written_down_the_rule_activates() {
+    let world = in_charge("exit 0", "");
+    let Some(_disks) = needs("where_nothing_can_be_written_down", disks(&world, 612)) else { return };
+    fs::write(world.path("state"), "").unwrap();
+    let daemon = world.start([""; 0]);
+    settled(&daemon, &world, 0);
+    assert!(world.log().contains("nothing is activated"), "{}", world.log());
+    let error = || daemon.call("Status", &json!({}))["status"]["activation"]["error"].clone();
+    assert!(error().as_str().is_some_and(|error| error.contains("not a directory")), "{}", error());
+    let online = || daemon.call("Online", &json!({ "devices": ["/dev/loop612"], "complete": true }));
+    assert_eq!(online()["devices"][0]["is_first"], json!(null));
+    // What we have recorded as online meanwhile was not LVM's.
+    assert_eq!(names(&world.path("run/pvs_online")).len(), 2);
+    fs::remove_file(world.path("state")).unwrap();
+    wait_until("the command to be called", || !called(&world).is_empty());
+    settled(&daemon, &world, 1);
+    assert_eq!(error(), json!(null));
+    assert_eq!(online()["devices"][0]["is_first"], json!(true));
+    assert_eq!(online()["devices"][0]["is_first"], json!(false));
+}
+
+#[test]
+fn what_comes_while_another_is_in_charge_is_its_own() {
+    let world = in_charge("exit 0", "");
+    let Some(disks) = needs("what_comes_while_another_is_in_charge", disks(&world, 614)) else { return };
+    disks[1].detach();
+    let mut daemon = world.start([""; 0]);
+    settled(&daemon, &world, 0);
+    let conf = fs::read_to_string(world.path("lvmlocal.conf")).unwrap();
+    fs::write(world.path("lvmlocal.conf"), conf.replace("activation=\"on\"", "activation=\"off\"")).unwrap();
+    daemon.call("Reload", &json!({}));
+    // LVM activates it, somebody deactivates it, and that is undone in no place.
+    disks[1].attach_again(&world.path("two"));
+    settled(&daemon, &world, 0);
+    daemon.signal(Signal::SIGTERM);
+    daemon.wait();
+    fs::write(world.path("lvmlocal.conf"), conf).unwrap();
+    let daemon = world.start([""; 0]);
+    settled(&daemon, &world, 0);
+    disks[1].detach();
+    settled(&daemon, &world, 0);
     disks[1].attach_again(&world.path("two"));
     settled(&daemon, &world, 1);
 }

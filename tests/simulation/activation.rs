@@ -9,6 +9,7 @@ use pvwatch::activation::{By, Claimed, Inhibit, Offered, Order, Outcome, Restore
 use pvwatch::conf::{ActivationSetting, Settings};
 use pvwatch::devno::DevNo;
 use pvwatch::id::Id;
+use pvwatch::metadata::VgText;
 use pvwatch::online::RunFiles;
 use pvwatch::watcher::{Because, Effect, Event, Watcher};
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +23,8 @@ pub struct Activator {
     rng: Rng,
     parallel: usize,
     records: BTreeMap<Id, Offered>,
+    /// Offers that could not be written down, of which the daemon is still to be told.
+    failed: BTreeSet<Id>,
     /// The state directory cannot be written.
     full: bool,
     running: BTreeMap<Id, Running>,
@@ -37,6 +40,91 @@ pub struct Activator {
     pub files_doubtful: bool,
     pub activations: u64,
     pub restarts: bool,
+    pub witnessed: Witnessed,
+}
+
+/// What was read of a device: its incarnation, whether all could be, and what it shows.
+#[derive(Clone, PartialEq)]
+struct Read {
+    diskseq: Option<u64>,
+    in_full: bool,
+    shows: Option<Shown>,
+}
+
+/// A PV: its id, whether it is in use, how many metadata areas it has, and its text: of which VG, which
+/// seqno, and what.
+type Shown = (Id, bool, usize, Option<(Id, i64, Vec<u8>)>);
+
+/// What was seen to happen to a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Sign {
+    Came,
+    Went,
+    Written,
+}
+
+/// Whether a VG is complete, as far as can be told from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whole {
+    No,
+    Untold,
+    /// Because a device has come, or because of what was written, if that can be told.
+    Yes {
+        has_come: Option<bool>,
+    },
+}
+
+/// What has made each VG complete, by what could be seen to happen right before.
+#[derive(Default)]
+pub struct Witnessed {
+    devices: BTreeMap<DevNo, Read>,
+    signs: BTreeSet<Sign>,
+    vgs: BTreeMap<Id, Whole>,
+}
+
+impl Witnessed {
+    /// All that was to be done about what has happened is done.
+    pub fn settle(&mut self) {
+        self.signs.clear();
+    }
+
+    fn note_devices(&mut self, watcher: &Watcher) {
+        let read = |device: &pvwatch::watcher::Device| {
+            let seen = device.seen.as_ref()?;
+            let pv = seen.content.pv();
+            let text = |pv: &pvwatch::scan::Pv| pv.vg.as_ref().map(|vg| (vg.vgid, vg.seqno, vg.body.to_vec()));
+            Some(Read {
+                diskseq: seen.diskseq,
+                in_full: pv.is_none_or(|pv| pv.read_error.is_none() && pv.end_error.is_none()),
+                shows: pv.map(|pv| (pv.id, pv.is_in_use(), pv.mdas.len(), text(pv))),
+            })
+        };
+        let devices = watcher.devices().iter().filter_map(|(devno, device)| Some((*devno, read(device)?)));
+        let devices = devices.collect::<BTreeMap<_, _>>();
+        for (devno, after) in &devices {
+            match self.devices.get(devno) {
+                Some(before) if before == after => {}
+                Some(before) if before.diskseq == after.diskseq && before.in_full => {
+                    if before.shows != after.shows {
+                        self.signs.insert(Sign::Written);
+                    }
+                }
+                _ => drop(self.signs.insert(Sign::Came)),
+            }
+        }
+        if self.devices.keys().any(|devno| !devices.contains_key(devno)) {
+            self.signs.insert(Sign::Went);
+        }
+        self.devices = devices;
+    }
+
+    fn has_come(&self) -> Option<bool> {
+        match self.signs.iter().copied().collect::<Vec<_>>()[..] {
+            [] | [Sign::Came] => Some(true),
+            [Sign::Written] => Some(false),
+            _ => None,
+        }
+    }
 }
 
 struct Running {
@@ -53,6 +141,7 @@ impl Activator {
             restarts: seed % 5 == 4,
             rng,
             records: BTreeMap::new(),
+            failed: BTreeSet::new(),
             full: false,
             running: BTreeMap::new(),
             udev: BTreeMap::new(),
@@ -62,6 +151,7 @@ impl Activator {
             excused: BTreeSet::new(),
             files_doubtful: false,
             activations: 0,
+            witnessed: Witnessed::default(),
         }
     }
 
@@ -91,6 +181,40 @@ impl Sim {
         };
         self.log(&format!("restored: {restored:?}"));
         self.watcher.handle(self.now, Event::Restored(restored));
+    }
+
+    /// Looks at what has happened, and at the VGs that are complete now.
+    pub fn witness(&mut self) {
+        let witnessed = &mut self.activator.witnessed;
+        witnessed.note_devices(&self.watcher);
+        let mut vgs = BTreeMap::new();
+        for activation in self.watcher.activations() {
+            let before = witnessed.vgs.get(&activation.vgid).copied().unwrap_or(Whole::No);
+            let whole = match (&activation.decision, before) {
+                // It is there for another VG, or as a PV that is not in use.
+                (Some(Rule::Incomplete { missing }), _)
+                    if missing.iter().all(|pvid| is_somewhere(&self.watcher, *pvid)) =>
+                {
+                    Whole::Untold
+                }
+                (Some(Rule::Incomplete { .. }), _) => Whole::No,
+                (Some(Rule::NameTaken), _) | (_, Whole::Untold) => Whole::Untold,
+                (_, Whole::Yes { has_come }) => Whole::Yes { has_come },
+                (_, Whole::No) => Whole::Yes { has_come: witnessed.has_come() },
+            };
+            vgs.insert(activation.vgid, whole);
+        }
+        witnessed.vgs = vgs;
+    }
+
+    /// What a device has made complete is for us to activate, and what a command has is not.
+    fn check_origin(&self, vgid: Id, by: By) {
+        let Some(Whole::Yes { has_come: Some(has_come) }) = self.activator.witnessed.vgs.get(&vgid) else { return };
+        match by {
+            By::Us => assert!(has_come, "{vgid} is offered, and a command has made it complete"),
+            By::Command => assert!(!has_come, "{vgid} is said to be made complete by a command, and a device has come"),
+            By::Another => {}
+        }
     }
 
     /// What happens around activation.
@@ -157,6 +281,8 @@ impl Sim {
         let settings = self.activator.settings(self.world.multipath.settings());
         self.begin_anew(settings);
         self.activator.told.clear();
+        self.activator.failed.clear();
+        self.activator.witnessed = Witnessed::default();
         self.activator.excused.append(&mut self.activator.claimed);
         self.activator.running.values_mut().for_each(|running| running.orphan = true);
         self.restore(false);
@@ -172,7 +298,9 @@ impl Sim {
             Effect::Offer(offer) => self.carry_out_offer(offer),
             Effect::ForgetOffer(vgid) => {
                 self.log(&format!("    forget the offer of {vgid}"));
-                assert!(self.activator.records.remove(&vgid).is_some(), "what is forgotten was not offered");
+                let was_recorded = self.activator.records.remove(&vgid).is_some();
+                let may_have_been = self.activator.failed.contains(&vgid);
+                assert!(was_recorded || may_have_been, "what is forgotten was not offered");
                 self.activator.claimed.remove(&vgid);
                 self.activator.excused.remove(&vgid);
             }
@@ -201,6 +329,9 @@ impl Sim {
         assert!(!self.activator.records.contains_key(vgid), "{vgid} is offered twice");
         let known = self.watcher.progress(*vgid).expect("it is offered");
         let is_for_us = matches!(known.offered, Some((_, By::Us)));
+        if let Some((_, by)) = known.offered {
+            self.check_origin(*vgid, by);
+        }
         if is_for_us {
             self.check_offer(*vgid, name);
         }
@@ -224,11 +355,15 @@ impl Sim {
             }
         }
         let is_made = result.is_ok();
+        if result.is_err() {
+            self.activator.failed.insert(vgid);
+        }
         let event = Event::Offered { vgid, result };
         if is_made && self.activator.rng.one_in(3) {
             let at = self.now + Duration::from_millis(self.activator.rng.below(40));
             self.schedule(at, Pending::Event(event));
         } else {
+            self.note_answer(&event);
             self.watcher.handle(self.now, event);
         }
     }
@@ -247,8 +382,17 @@ impl Sim {
     /// The devices of its PVs, each of them read since anything has happened to it.
     fn check_devices(&self, vgid: Id, what: &str) -> Vec<DevNo> {
         let devices = self.watcher.devices();
-        let texts = devices.values().filter_map(|device| device.pv()?.vg.as_ref()).filter(|text| text.vgid == vgid);
-        let text = texts.max_by_key(|text| text.seqno).unwrap_or_else(|| panic!("{what}, of which nothing is known"));
+        // Of copies, the one that was chosen.
+        let is_chosen = |devno: DevNo, pvid: Id| {
+            self.watcher.choice(pvid).is_some_and(|choice| choice.device == devno && choice.ambiguity.is_none())
+        };
+        let pvs = devices.iter().filter_map(|(devno, device)| device.pv().filter(|pv| is_chosen(*devno, pv.id)));
+        let texts = pvs.filter_map(|pv| pv.vg.as_ref()).filter(|text| text.vgid == vgid);
+        // Of two that differ at one seqno, either.
+        let are_there = |text: &VgText| text.pvids.iter().all(|pvid| self.watcher.choice(*pvid).is_some());
+        let text = texts
+            .max_by_key(|text| (text.seqno, are_there(text)))
+            .unwrap_or_else(|| panic!("{what}, of which nothing is known"));
         let mut out = Vec::new();
         for pvid in &text.pvids {
             let choice = self.watcher.choice(*pvid).unwrap_or_else(|| panic!("{what}, and PV {pvid} is not there"));
@@ -305,7 +449,11 @@ impl Sim {
         self.schedule(at, Pending::Event(Event::ActivationEnded { vgid, outcome }));
     }
 
-    pub fn note_activation_end(&mut self, event: &Event) {
+    /// What becomes of an offer, or of an activation.
+    pub fn note_answer(&mut self, event: &Event) {
+        if let Event::Offered { vgid, .. } = event {
+            self.activator.failed.remove(vgid);
+        }
         if let Event::ActivationEnded { vgid, outcome } = event {
             let running = self.activator.running.remove(vgid);
             if running.is_some() && matches!(outcome, Outcome::NotStarted(_)) {
@@ -325,7 +473,11 @@ impl Sim {
             if activation.decision.is_none() != naive {
                 return Err(format!("{vg}: decided {:?}, and to be activated is {naive}", activation.decision));
             }
-            let is_whole = !matches!(activation.decision, Some(Rule::Incomplete { .. }));
+            // What is there for another VG, or as a PV that is not in use, has not left.
+            let is_whole = match &activation.decision {
+                Some(Rule::Incomplete { missing }) => missing.iter().all(|pvid| is_somewhere(watcher, *pvid)),
+                _ => true,
+            };
             if naive && !is_recorded {
                 return Err(format!("{vg} is whole, and was not offered: {:?}", activation.rule));
             }
@@ -342,6 +494,10 @@ impl Sim {
             None => Ok(()),
         }
     }
+}
+
+fn is_somewhere(watcher: &Watcher, pvid: Id) -> bool {
+    watcher.choice(pvid).is_some_and(|choice| choice.ambiguity.is_none())
 }
 
 /// What a naive look says: each of its PVs is on a device, for it, and on no other that is the same.

@@ -54,7 +54,9 @@ fn run(seed: u64, steps: u64) -> (Vec<String>, Result<(), String>) {
 
 /// The failure of a seed, with a schedule whose tail is cut.
 fn failure(seed: u64) -> Option<String> {
-    let steps = (0..=STEPS).find(|steps| run(seed, *steps).1.is_err()).unwrap_or(STEPS);
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let steps =
+        number("PVWATCH_STEPS").or_else(|| (0..=STEPS).find(|steps| run(seed, *steps).1.is_err())).unwrap_or(STEPS);
     let (schedule, result) = run(seed, steps);
     let problem = result.err().unwrap_or_default();
     Some(format!("seed {seed}, {steps} steps: {problem}\n{}", schedule.join("\n")))

@@ -299,6 +299,14 @@ impl Sim {
         } else if self.watcher.devices().get(&devno).is_some_and(|device| device.seen.is_some()) {
             // Only what happens before the first read goes unseen.
             self.lost = true;
+        } else {
+            // A path of a map is not watched, and nothing tells of the map what is written to it.
+            let shows_it = |(other, disk): (&DevNo, &Disk)| {
+                *other != devno
+                    && written.is_some_and(|(store, _)| disk.store == store)
+                    && self.watcher.devices().get(other).is_some_and(|device| device.seen.is_some())
+            };
+            self.lost |= self.world.disks.iter().any(shows_it);
         }
     }
 
@@ -727,14 +735,19 @@ impl Sim {
     }
 
     fn handle(&mut self, event: Event) {
-        self.note_activation_end(&event);
+        self.note_answer(&event);
         self.reasons += match &event {
             Event::Resync(present) => present.len() as u64,
             Event::Touched { .. } | Event::ReaderDied(_) | Event::ReaderReleased(_) => 1,
             // One lie of a device about its number is one more look at it.
             _ => 0,
         };
+        self.tell_watcher(event);
+    }
+
+    pub fn tell_watcher(&mut self, event: Event) {
         self.watcher.handle(self.now, event);
+        self.witness();
     }
 
     /// Carries out effects until there are none.
@@ -743,6 +756,8 @@ impl Sim {
             match self.watcher.poll_effect(self.now) {
                 Some(effect) => self.carry_out(effect),
                 None => {
+                    self.witness();
+                    self.activator.witnessed.settle();
                     self.check_served();
                     return self.check_seqnos();
                 }
@@ -752,8 +767,9 @@ impl Sim {
     }
 
     fn carry_out(&mut self, effect: Effect) {
+        self.witness();
         match effect {
-            Effect::ReadUsage => self.watcher.handle(self.now, Event::Usage(self.world.usage())),
+            Effect::ReadUsage => self.tell_watcher(Event::Usage(self.world.usage())),
             Effect::Enumerate => {
                 let present = self.world.disks.keys();
                 let present =
@@ -765,7 +781,7 @@ impl Sim {
                 let facts = self.world.facts(devno);
                 self.tell(devno, facts.as_ref());
                 let found = facts.map(|facts| (facts, vec![format!("/dev/d{}", devno.minor)]));
-                self.watcher.handle(self.now, Event::Facts { devno, found });
+                self.tell_watcher(Event::Facts { devno, found });
             }
             Effect::Watch { devno, .. } => self.set_watched(devno, true),
             Effect::Unwatch(devno) => self.set_watched(devno, false),

@@ -35,10 +35,16 @@ fn kept(charge: &InCharge) -> Kept {
     ];
     Kept {
         dm: dm_names(),
-        files: directories.into_iter().map(run_files).collect(),
+        files: directories.into_iter().map(run_files).map(without_hints).collect(),
         descriptors: charge.descriptors(),
         processes: charge.daemon.readers().len(),
     }
+}
+
+/// They are made and invalidated at times of their own.
+fn without_hints(mut names: BTreeSet<String>) -> BTreeSet<String> {
+    names.retain(|name| !name.ends_with("hints"));
+    names
 }
 
 #[test]
@@ -59,7 +65,7 @@ fn ten_times_a_disk_is_pulled_and_comes_back_under_another_name() {
         // Who is quick lets go of the file system before the disk is back, and of the LV.
         pull(&[b, spare]);
         charge.settle();
-        assert_eq!(charge.daemon.vg("vg0").unwrap().missing, [pvid.clone()]);
+        assert_eq!(charge.daemon.vg("vg0").unwrap().missing, [pvid.as_str()]);
         assert_eq!((run_files("lvm/vgs_online"), run_files("pvwatch/offered")), (BTreeSet::new(), BTreeSet::new()));
         match round % 3 {
             0 => {}

@@ -295,7 +295,8 @@ impl Systemd {
     fn answered(&mut self, now: Duration, message: &Message, out: &mut Vec<Happening>) {
         let Some(connection) = &mut self.connection else { return };
         let Some(vgid) = message.reply_to.and_then(|serial| connection.asked.remove(&serial)) else { return };
-        connection.patience = connection.patience.filter(|_| !connection.asked.is_empty());
+        // It answers one after the other.
+        connection.patience = (!connection.asked.is_empty()).then_some(now + PATIENCE);
         // It may have been given up meanwhile.
         let Some(task) = self.tasks.get_mut(&vgid) else { return };
         let next = task.answered(message);

@@ -191,8 +191,8 @@ impl Watcher {
         for vgid in changes.changed {
             self.offers.wake(vgid);
         }
-        for vgid in changes.made_complete {
-            self.offers.note_made_complete(vgid);
+        for (vgid, is_made) in changes.complete {
+            self.offers.vg(vgid).is_made_complete = is_made;
         }
     }
 

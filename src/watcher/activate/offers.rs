@@ -72,7 +72,7 @@ pub(super) struct Vg {
     /// A PV of it has left since its stage began.
     has_left: bool,
     /// It became complete by what a command wrote.
-    is_made_complete: bool,
+    pub(super) is_made_complete: bool,
     /// It waits for a place.
     is_queued: bool,
     held: Held,
@@ -256,11 +256,6 @@ impl Offers {
         }
         self.due.insert(vgid);
         is_recorded.then_some(Effect::ForgetOffer(vgid))
-    }
-
-    /// The VG is complete by what a command wrote.
-    pub(super) fn note_made_complete(&mut self, vgid: Id) {
-        self.vg(vgid).is_made_complete = true;
     }
 
     pub(super) fn tell(&mut self, vgid: Id) -> bool {

@@ -546,6 +546,17 @@ fn what_a_command_has_made_complete_is_for_it_to_activate() {
     made.touch(1, Cause::Uevent("add"));
     assert_eq!(done(&mut made), "forget v, offer vg, activate vg", "now it has come");
 
+    // vgcreate on what pvcreate has made before.
+    let mut made = bench(&[orphan(0), orphan(1)]);
+    made.write(0, member(0, &[0, 1]));
+    made.write(1, member(1, &[0, 1]));
+    assert_eq!((done(&mut made), rule(&made)), ("offer vg".to_owned(), by_command.clone()));
+
+    // vgreduce --removemissing.
+    let mut reduced = bench(&[member(0, &[0, 1])]);
+    reduced.write(0, member_of(vgid(), "vg", 0, 2, &[0]));
+    assert_eq!((done(&mut reduced), rule(&reduced)), ("offer vg".to_owned(), by_command.clone()));
+
     // pvcreate --restorefile on a new disk.
     let mut restored = bench(&[member(0, &[0, 1]), vec![0; 1 << 20]]);
     restored.write(1, pv_image(&PvSpec { in_use: true, ..PvSpec::orphan(pvid(1)) }));
@@ -562,4 +573,54 @@ fn what_a_command_has_made_complete_is_for_it_to_activate() {
     imported.write(0, member_of(vgid(), "vg", 0, 2, &[0, 1]));
     imported.write(1, member_of(vgid(), "vg", 1, 2, &[0, 1]));
     assert_eq!((done(&mut imported), rule(&imported)), ("offer vg".to_owned(), by_command));
+}
+
+#[test]
+fn what_a_device_has_made_complete_is_for_us_to_activate_whatever_was_written_before() {
+    // vgimport --force, without one of the PVs.
+    let exported = |number| {
+        let text = String::from_utf8(vg_text("vg", vgid(), 1, &[(pvid(0), SIZE), (pvid(1), SIZE)])).unwrap();
+        let text = text.replacen("status = [", "status = [\"EXPORTED\", ", 1);
+        pv_image(&PvSpec { dev_size: Some(SIZE), ..PvSpec::member(pvid(number), text.into_bytes()) })
+    };
+    let mut imported = bench(&[exported(0)]);
+    imported.write(0, member_of(vgid(), "vg", 0, 2, &[0, 1]));
+    assert_eq!(done(&mut imported), "");
+    imported.insert(1, member_of(vgid(), "vg", 1, 2, &[0, 1]));
+    imported.touch(1, Cause::Uevent("add"));
+    assert_eq!(done(&mut imported), "offer vg, activate vg");
+
+    // What comes is newer, and says that the PV that is missing is not one any more.
+    let mut newer = bench(&[member(0, &[0, 1, 2])]);
+    newer.insert(1, member_of(vgid(), "vg", 1, 2, &[0, 1]));
+    newer.touch(1, Cause::Uevent("add"));
+    assert_eq!(done(&mut newer), "offer vg, activate vg");
+
+    // The right one of two copies that differ goes nowhere, but the other one goes.
+    let mut copies = bench(&[member(0, &[0]), member_of(vgid(), "vg", 0, 2, &[0])]);
+    assert_eq!(done(&mut copies), "");
+    copies.remove(1);
+    assert_eq!(done(&mut copies), "offer vg, activate vg");
+
+    // Another disk by the same number, where the kernel does not count them.
+    let mut uncounted = bench(&[member(0, &[0, 1]), vec![0; 1 << 20]]);
+    for image in [vec![0; 1 << 20], member(1, &[0, 1])] {
+        uncounted.insert(1, image);
+        uncounted.disk(1).diskseq = 0;
+        uncounted.disk(1).facts.diskseq = None;
+        uncounted.touch(1, Cause::Uevent("add"));
+    }
+    assert_eq!(done(&mut uncounted), "offer vg, activate vg");
+}
+
+#[test]
+fn what_can_be_read_in_full_at_last_has_come() {
+    let mut bench = bench(&[]);
+    bench.insert(0, member(0, &[0]));
+    bench.disk(0).read_error = Some(5);
+    bench.touch(0, Cause::Uevent("add"));
+    assert_eq!(done(&mut bench), "");
+    bench.disk(0).read_error = None;
+    bench.touch(0, Cause::Uevent("change"));
+    assert_eq!(done(&mut bench), "offer vg, activate vg");
 }

@@ -14,6 +14,7 @@
 mod rank;
 
 use super::apply::Changed;
+use super::online::Origin;
 use super::{Cause, Report, Watcher};
 use crate::device::{Facts, Usage, Use};
 use crate::devno::DevNo;
@@ -69,14 +70,29 @@ pub struct Ambiguity {
 #[derive(Debug, Default)]
 pub(super) struct Duplicates {
     copies: BTreeMap<Id, Copies>,
-    /// PVs to choose a device for, once it is known what uses them; true if one was read again, so
-    /// that the cache has to be held to the choice even if that stays.
-    due: BTreeMap<Id, bool>,
+    /// PVs to choose a device for, once it is known what uses them.
+    due: BTreeMap<Id, Due>,
     usage: Usage,
     usage_asked: bool,
 }
 
+/// A choice that is to be made.
+#[derive(Clone, Copy, Debug, Default)]
+struct Due {
+    /// One was read again: the cache has to be held to the choice even if that stays.
+    was_read: bool,
+    /// Of what it is to be made for. When a copy has gone, that is no news of the one that stays.
+    origin: Origin,
+}
+
 impl Duplicates {
+    fn note_due(&mut self, pvid: Id, was_read: bool, origin: Origin) {
+        let origin = if origin == Origin::Went { Origin::Look } else { origin };
+        let due = self.due.entry(pvid).or_default();
+        due.was_read |= was_read;
+        due.origin = due.origin.max(origin);
+    }
+
     /// Asks for what a choice that is due depends on.
     pub(super) fn needs_usage(&mut self) -> bool {
         let needs = !self.due.is_empty() && !self.usage_asked;
@@ -237,7 +253,7 @@ impl Watcher {
         let Some(pvid) = self.devices.get(&devno).and_then(|device| device.copy_of) else { return };
         let is_open = |copies: &Copies| copies.devices.len() > 1 || !copies.unsure.is_empty();
         if self.duplicates.copies.get(&pvid).is_some_and(is_open) {
-            self.duplicates.due.entry(pvid).or_insert(false);
+            self.duplicates.note_due(pvid, false, Origin::Look);
         }
     }
 
@@ -246,7 +262,7 @@ impl Watcher {
         let has_copies = |pvid: &&Id| self.duplicates.copies.get(pvid).is_some_and(|copies| copies.devices.len() > 1);
         let named = text.pvids.iter().filter(has_copies).copied().collect::<Vec<_>>();
         for pvid in named {
-            self.duplicates.due.entry(pvid).or_insert(false);
+            self.duplicates.note_due(pvid, false, self.online.truth.origin());
         }
     }
 
@@ -255,7 +271,7 @@ impl Watcher {
         match self.duplicates.copies.get(&pvid).map(|copies| copies.devices.len()) {
             None => self.cache.clear_outdated(&pvid.hyphenated(), None),
             Some(1) => self.elect(pvid, true, changed),
-            Some(_) => drop(self.duplicates.due.insert(pvid, true)),
+            Some(_) => self.duplicates.note_due(pvid, true, changed.origin),
         }
     }
 
@@ -263,11 +279,14 @@ impl Watcher {
     pub(super) fn used_by(&mut self, now: Duration, usage: Usage) {
         self.duplicates.usage = usage;
         self.duplicates.usage_asked = false;
-        let mut changed = Changed::default();
-        for (pvid, was_read) in std::mem::take(&mut self.duplicates.due) {
-            self.elect(pvid, was_read, &mut changed);
+        let due = std::mem::take(&mut self.duplicates.due);
+        for origin in [Origin::Look, Origin::Came, Origin::Written] {
+            let mut changed = Changed { origin, ..Changed::default() };
+            for (pvid, due) in due.iter().filter(|(_, due)| due.origin == origin) {
+                self.elect(*pvid, due.was_read, &mut changed);
+            }
+            self.finish(now, changed);
         }
-        self.finish(now, changed);
     }
 
     /// A client has put a PV on this device.

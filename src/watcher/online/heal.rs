@@ -51,6 +51,7 @@ impl Truth {
     fn stays(&self, vgid: Id, name: &[u8], lookups: &BTreeMap<&[u8], &Lookup>, spared: &Spared) -> bool {
         match self.vgs.contains_key(&vgid) {
             true => self.is_complete(vgid, spared),
+            false if name.is_empty() => !spared.is_empty(),
             false => is_spared(name, lookups.get(name).copied(), spared),
         }
     }

@@ -24,7 +24,7 @@ use std::rc::Rc;
 use std::time::Duration;
 use truth::{Candidate, Truth};
 
-pub(super) use truth::Vg;
+pub(super) use truth::{Origin, Vg};
 
 /// Of what there is the run files speak.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -410,8 +410,13 @@ impl Watcher {
         }
         self.online.note_hinted(devno, holds);
         // A PV that may be on any of several devices has left its VG.
-        let holds = holds.filter(|pvid| !self.is_ambiguous(*pvid));
+        let holds = holds.filter(|pvid| !self.is_ambiguous(*pvid) && !self.is_unused_elsewhere(devno, *pvid));
         self.online.truth.device(devno, candidate, holds);
+    }
+
+    /// Whether the PV is on another device now, on which no VG uses it.
+    fn is_unused_elsewhere(&self, devno: DevNo, pvid: Id) -> bool {
+        self.place(pvid).is_some_and(|place| place != devno && self.candidate(place).is_none())
     }
 
     /// The newest text of the VG that lists the PV, if there is but one.
@@ -464,7 +469,6 @@ impl Watcher {
             pvid: pv.id,
             file: PvOnline { devno, vg: pv.vg.as_ref().map(|text| text.name.clone()), device: Some(device.node()) },
             own_is_kept: pv.vg.as_ref().map(|text| self.is_kept(text)),
-            is_made_here: seen.is_made_here,
         })
     }
 }

@@ -37,8 +37,7 @@ fn step(truth: &mut Truth, step: &str) {
         ["come", minor, pvid, vg] => {
             let (minor, vg) = (minor.parse().unwrap(), Some(vg).filter(|vg| *vg != "-"));
             let pvid = pv(name(pvid));
-            let candidate =
-                Candidate { pvid, file: file(minor, vg), own_is_kept: vg.map(|_| false), is_made_here: false };
+            let candidate = Candidate { pvid, file: file(minor, vg), own_is_kept: vg.map(|_| false) };
             truth.device(devno(minor), Some(candidate), Some(pvid));
         }
         ["leave", minor] => truth.device(devno(minor.parse().unwrap()), None, None),

@@ -24,8 +24,20 @@ pub(super) struct Candidate {
     pub(super) file: PvOnline,
     /// Whether the VG that its own text names is; `None` without a text.
     pub(super) own_is_kept: Option<bool>,
-    /// The PV was written to a device that had been there without it.
-    pub(super) is_made_here: bool,
+}
+
+/// The kind of event from which follows what is noted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::watcher) enum Origin {
+    /// A device shows what it has shown before, or the choice between copies or a setting is another.
+    #[default]
+    Look,
+    /// A device has come, or can be read in full for the first time.
+    Came,
+    /// A device has gone, or what it shows counts no more.
+    Went,
+    /// A device that was there shows something else.
+    Written,
 }
 
 #[derive(Debug)]
@@ -37,13 +49,22 @@ pub(in crate::watcher) struct Vg {
     /// How many of its PVs are online, and how many it has.
     online: usize,
     all: usize,
-    /// Its text says since the PVs have come that the VG is not kept from us any more.
+    /// It was kept from us when its PVs had come, and is not any more.
     is_released: bool,
 }
 
 impl Vg {
     pub(in crate::watcher) fn is_complete(&self) -> bool {
         !self.is_kept && self.online == self.all
+    }
+
+    /// Whether it is no device that has made it complete.
+    fn is_made_complete(&self, origin: Origin) -> bool {
+        match origin {
+            Origin::Look => self.is_released,
+            Origin::Came => false,
+            Origin::Went | Origin::Written => true,
+        }
     }
 }
 
@@ -55,9 +76,9 @@ pub(in crate::watcher) struct Changes {
     pub(in crate::watcher) pvs_left: BTreeSet<Id>,
     /// A PV of these has come, or their text is another, or their name is theirs alone now.
     pub(in crate::watcher) changed: BTreeSet<Id>,
-    /// These are complete because of what was written, and not because a device has come: a command
-    /// has made, restored, imported or split them.
-    pub(in crate::watcher) made_complete: BTreeSet<Id>,
+    /// These have become complete, and may not be any more; true: because of what was written, and not because a device has
+    /// come: a command has made, restored, imported, split or reduced them.
+    pub(in crate::watcher) complete: BTreeMap<Id, bool>,
 }
 
 #[derive(Debug, Default)]
@@ -76,6 +97,27 @@ pub(in crate::watcher) struct Truth {
     pub(super) lookups: BTreeMap<Vec<u8>, Rc<VgText>>,
     pub(in crate::watcher) due: Due,
     pub(in crate::watcher) changes: Changes,
+    event: Happening,
+}
+
+/// The event from which follows what is noted now.
+#[derive(Debug, Default)]
+struct Happening {
+    origin: Origin,
+    /// VGs that were complete before it, and are not, for the time being.
+    interrupted: BTreeSet<Id>,
+}
+
+impl Happening {
+    fn note(&mut self, changes: &mut Changes, vgid: Id, was_complete: bool, vg: &Vg) {
+        match (was_complete, vg.is_complete()) {
+            (true, false) => drop(self.interrupted.insert(vgid)),
+            // What made it complete before still does.
+            (false, true) if self.interrupted.remove(&vgid) => {}
+            (false, true) => drop(changes.complete.insert(vgid, vg.is_made_complete(self.origin))),
+            (true, true) | (false, false) => {}
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -100,6 +142,15 @@ impl Due {
 }
 
 impl Truth {
+    /// What is noted from now on follows from another event.
+    pub(in crate::watcher) fn begin_event(&mut self, origin: Origin) {
+        self.event = Happening { origin, interrupted: BTreeSet::new() };
+    }
+
+    pub(in crate::watcher) fn origin(&self) -> Origin {
+        self.event.origin
+    }
+
     /// A device as it is known now; `holds` is the PVID on it, whether that comes online or not.
     pub(super) fn device(&mut self, devno: DevNo, candidate: Option<Candidate>, holds: Option<Id>) {
         let pvid = candidate.as_ref().map(|candidate| candidate.pvid);
@@ -187,9 +238,7 @@ impl Truth {
         let was_complete = before.is_some_and(Vg::is_complete);
         let is_released = before.is_some_and(|before| !is_kept && (before.is_kept || before.is_released));
         let vg = Vg { text, is_kept, arrived, online, all, is_released };
-        if vg.is_complete() && !was_complete {
-            self.changes.made_complete.insert(vgid);
-        }
+        self.event.note(&mut self.changes, vgid, was_complete, &vg);
         self.vgs.insert(vgid, vg);
         self.changes.changed.insert(vgid);
         self.refresh_lookup(&name);
@@ -223,8 +272,7 @@ impl Truth {
         }
         let devno_before = before.map(|before| before.devno);
         self.due.pvs.insert(pvid);
-        let is_made_here = candidate.is_some_and(|candidate| candidate.is_made_here);
-        self.count(pvid, devno_before.is_some(), devno.is_some(), is_made_here);
+        self.count(pvid, devno_before.is_some(), devno.is_some());
         match file {
             Some(file) => self.pvs.insert(pvid, file),
             None => self.pvs.remove(&pvid),
@@ -237,19 +285,16 @@ impl Truth {
     }
 
     /// A PV that was online, or was not, is, or is not.
-    fn count(&mut self, pvid: Id, was_online: bool, is_online: bool, is_made_here: bool) {
+    fn count(&mut self, pvid: Id, was_online: bool, is_online: bool) {
         if was_online == is_online {
             return;
         }
         for vgid in self.listed_by.get(&pvid).into_iter().flatten() {
             let Some(vg) = self.vgs.get_mut(vgid) else { continue };
+            let was_complete = vg.is_complete();
             vg.online = vg.online + usize::from(is_online) - usize::from(was_online);
             self.changes.changed.insert(*vgid);
-            if !vg.is_complete() {
-                self.changes.made_complete.remove(vgid);
-            } else if is_made_here || vg.is_released {
-                self.changes.made_complete.insert(*vgid);
-            }
+            self.event.note(&mut self.changes, *vgid, was_complete, vg);
         }
     }
 
@@ -264,6 +309,7 @@ impl Truth {
             vg.is_released &= arrived;
             let name = vg.text.name.clone();
             if !arrived {
+                self.event.interrupted.remove(&vgid);
                 self.due.offline(&name);
                 self.changes.left.insert(vgid);
             }

@@ -371,3 +371,28 @@ fn nobody_is_there_or_somebody_else() {
         assert!(matches!(turns.ended(), Outcome::NotStarted(_) | Outcome::Unknown(_)));
     }
 }
+
+#[test]
+fn one_that_is_slow_answers() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("private");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let (mut turns, program) = (Loop::new(&socket), Program::new(None));
+    turns.start(&program, order("vg0"));
+    turns.start(&program, Order { vgid: OTHER, ..order("vg1") });
+    let (mut peer, _) = listener.accept().unwrap();
+    peer.write_all(b"OK 1\r\n").unwrap();
+    while turns.systemd.tasks.values().any(|task| task.state == State::New) {
+        turns.turn();
+    }
+    turns.ahead = PATIENCE - Duration::from_secs(10);
+    let job = b"l\x02\x01\x01\x28\0\0\0\x07\0\0\0\x0f\0\0\0\x05\x01u\0\x01\0\0\0\x08\x01g\0\x01o\0\0\
+        \x23\0\0\0/org/freedesktop/systemd1/job/12345\0";
+    peer.write_all(job).unwrap();
+    assert!(matches!(turns.next(), Happening::Started(..)));
+    turns.ahead = PATIENCE;
+    turns.turn();
+    assert!(turns.systemd.connection.is_some() && turns.out.is_empty());
+    turns.ahead = 2 * PATIENCE;
+    assert!(matches!(turns.ended(), Outcome::Unknown(why) if why.contains("does not answer")));
+}
