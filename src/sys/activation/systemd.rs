@@ -32,8 +32,9 @@ const RECONNECT: Duration = Duration::from_millis(500);
 const STOP: Duration = Duration::from_secs(5);
 /// By then systemd itself has ended what took too long.
 const GRACE: Duration = Duration::from_secs(15);
-/// A unit that is left over, and one that is active, can be in the way.
-const TRIES: u8 = 3;
+/// A unit that has failed, and one that is active, can be in the way; and one that has ended, until
+/// systemd has forgotten it, which is some answers later.
+const TRIES: u8 = 100;
 const CHUNK: usize = 64 << 10;
 /// Of the authentication.
 const LINE_MAX: usize = 1024;
@@ -380,9 +381,7 @@ impl Task {
             State::Looking => match string(message).as_deref() {
                 Some("exited") => Next::Ask(State::Stopping(None)),
                 Some("start-pre" | "start" | "start-post") => Next::Wait(State::Running(None)),
-                Some("dead" | "failed") | None => {
-                    Next::End(Outcome::NotStarted(format!("{} is in the way", self.unit)))
-                }
+                Some("dead" | "failed") | None => Next::Ask(State::Starting),
                 Some(state) => Next::End(Outcome::Unknown(format!("{} is there already: {state}", self.unit))),
             },
             State::Running(_) => match string(message).as_deref() {

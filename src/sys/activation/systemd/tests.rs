@@ -251,6 +251,9 @@ fn units_of_others_are_in_the_way() {
 
         // Somebody activates it already: what comes of that is what comes of it.
         unit("lvm-activate-one.service", &format!("[Service]\nType=oneshot\nExecStart={wait}\n"));
+        while machine.systemctl(&["show", "-PSubState", "lvm-activate-one.service"]) != "start" {
+            sleep(Duration::from_millis(5));
+        }
         turns.start(&good, order("one"));
         assert_eq!(turns.next(), Happening::Started(VGID, "lvm-activate-one.service".into()));
         fs::write(&go, "").unwrap();
