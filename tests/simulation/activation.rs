@@ -43,12 +43,15 @@ pub struct Activator {
     pub witnessed: Witnessed,
 }
 
+/// VG, seqno and text.
+type Metadata = (Id, i64, Vec<u8>);
+
 /// What was read of a device: its incarnation, whether all could be, and what it shows.
 #[derive(Clone, PartialEq)]
 struct Read {
     diskseq: Option<u64>,
     in_full: bool,
-    shows: Option<(Id, bool, usize, Option<(Id, i64, Vec<u8>)>)>,
+    shows: Option<(Id, bool, usize, Option<Metadata>)>,
 }
 
 /// What was seen to happen to a device.
