@@ -125,6 +125,7 @@ impl Daemon<'_> {
     /// call was sent is in the queues now.
     fn settle(&mut self, now: Duration, token: Token) -> SettleId {
         self.drain_all(now);
+        self.look_at_appeared(now, Duration::MAX);
         let id = self.clients.wait_for_settle(token);
         self.watcher.handle(now, watcher::Event::Settle(id));
         id

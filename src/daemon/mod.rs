@@ -130,6 +130,9 @@ const DIRECTORY_LOOKS: usize = 8;
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 /// multipathd writes one WWID at a time, and each look at all devices takes its time.
 const RELOAD_DELAY: Duration = Duration::from_secs(1);
+/// The node of a disk is there before the disk can be opened. To try that has the kernel look for a
+/// module, with a process for each; its uevent says when.
+const UEVENT_DELAY: Duration = Duration::from_secs(1);
 /// How soon after a change systemd is told what we are at.
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -202,6 +205,8 @@ struct Daemon<'o> {
     online_calls: BTreeMap<watcher::SettleId, OnlineCall>,
     started: Duration,
     uevents: Uevents,
+    /// Nodes of devices that are not known, and when these are looked at if no uevent comes.
+    appeared: BTreeMap<DevNo, Duration>,
     /// Nodes that could not be watched; the first is logged.
     unwatched: u64,
     /// More is waiting in these than one turn takes.
@@ -278,6 +283,7 @@ impl<'o> Daemon<'o> {
             watcher,
             online_calls: BTreeMap::new(),
             started: now,
+            appeared: BTreeMap::new(),
             unwatched: 0,
             uevents_pending: false,
             notices_pending: false,
@@ -366,6 +372,7 @@ impl<'o> Daemon<'o> {
         if self.activation.udevd_pending {
             self.drain_udevd(now, EVENTS_PER_TURN);
         }
+        self.look_at_appeared(now, now);
         if self.reload_due.is_some_and(|due| due <= now) {
             let _ = self.reload(now, false);
         }
@@ -599,6 +606,7 @@ impl<'o> Daemon<'o> {
             match monitor.receive() {
                 Received::Event(event) => {
                     self.uevents.seen += 1;
+                    self.appeared.remove(&event.devno);
                     if udevd {
                         self.note_add(&event);
                     }
@@ -657,10 +665,27 @@ impl<'o> Daemon<'o> {
                 Notice::Drained => return,
             };
             for devno in devnos {
-                self.watcher.handle(now, watcher::Event::Touched { devno, cause });
+                if cause == Cause::Node && self.awaits_uevent(devno) {
+                    self.appeared.entry(devno).or_insert(now + UEVENT_DELAY);
+                } else {
+                    self.watcher.handle(now, watcher::Event::Touched { devno, cause });
+                }
             }
         }
         self.notices_pending = true;
+    }
+
+    fn awaits_uevent(&self, devno: DevNo) -> bool {
+        self.monitor.is_some() && self.options.devices.is_empty() && !self.watcher.devices().contains_key(&devno)
+    }
+
+    /// Looks at devices of which nothing but a node was seen until then.
+    fn look_at_appeared(&mut self, now: Duration, until: Duration) {
+        let due = self.appeared.iter().filter(|(_, at)| **at <= until).map(|(devno, _)| *devno).collect::<Vec<_>>();
+        for devno in due {
+            self.appeared.remove(&devno);
+            self.watcher.handle(now, watcher::Event::Touched { devno, cause: Cause::Node });
+        }
     }
 
     fn named(&mut self, path: &Path) -> Vec<DevNo> {
