@@ -59,6 +59,8 @@ const ENUMERATE_AGAIN_AFTER: Duration = Duration::from_secs(1);
 const CLIENT_UPDATE_MAX: Duration = Duration::from_secs(60);
 /// The reads of the first scan begin a little after it, and so do their deadlines.
 const FIRST_SCAN_SLACK: Duration = Duration::from_millis(500);
+/// Longer than the first scan takes where no device hangs.
+const OFFERS_WAIT: Duration = Duration::from_secs(2);
 const OWN_COMMAND: &[u8] = b"pvwatchd";
 
 /// Counted since the start.
@@ -138,6 +140,9 @@ struct VgState {
 
 #[derive(Debug)]
 struct FirstScan {
+    /// No VG is offered before: another may have its name, or another device its PV. But nobody waits
+    /// for a device that hangs.
+    offers_from: Option<Duration>,
     /// The rest is served without the devices that have not answered by then.
     until: Duration,
     enumerated: bool,
@@ -346,8 +351,11 @@ impl Watcher {
         let deadline = i64::try_from(self.settings.read_deadline.as_secs()).unwrap_or(i64::MAX);
         let timeout = OWN_UPDATE_TIMEOUT_SECS.max(deadline.saturating_add(1));
         self.cache.token.request_update(UPDATE_IN_PROGRESS, self.own_pid, timeout, OWN_COMMAND, now);
-        self.first_scan =
-            Some(FirstScan { until: now + self.settings.read_deadline + FIRST_SCAN_SLACK, enumerated: false });
+        self.first_scan = Some(FirstScan {
+            offers_from: Some(now + OFFERS_WAIT),
+            until: now + self.settings.read_deadline + FIRST_SCAN_SLACK,
+            enumerated: false,
+        });
         self.enumerate = true;
     }
 
@@ -600,7 +608,7 @@ impl Watcher {
             self.looks.first().map(|(at, _)| *at),
             self.next_reread,
             self.enumerate_at,
-            self.first_scan.as_ref().map(|scan| scan.until),
+            self.first_scan.as_ref().map(|scan| scan.offers_from.map_or(scan.until, |from| from.min(scan.until))),
             self.update_ends_at(),
             self.online.poll_timeout(),
             self.offers.poll_timeout(),
@@ -615,6 +623,9 @@ impl Watcher {
         }
         self.enumerate |= self.enumerate_at.is_some_and(|at| at <= now);
         self.online.handle_timeout(now);
+        if let Some(scan) = &mut self.first_scan {
+            scan.offers_from = scan.offers_from.filter(|from| *from > now);
+        }
         self.handle_activation_timeout(now);
         while let Some((_, devno)) = pop_due(&mut self.retries, now) {
             self.touch(devno, Cause::Retry);

@@ -268,6 +268,9 @@ impl Watcher {
                 return Some(effect);
             }
         }
+        if self.first_scan.as_ref().is_some_and(|scan| scan.offers_from.is_some()) {
+            return None;
+        }
         while let Some(vgid) = self.offers.next_ready(self.settings.activation_parallel) {
             if let Some(effect) = self.offer(now, vgid) {
                 return Some(effect);

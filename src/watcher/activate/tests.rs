@@ -326,9 +326,24 @@ fn what_has_happened_to_a_device_is_looked_at_first() {
     bench.send(Event::UdevDone { devno: devno(0), seqnum: None });
     assert_eq!(done(&mut bench), "");
     bench.release(1);
+    bench.at(1_999);
+    assert_eq!(done(&mut bench), "", "the other may be of its name");
+    bench.at(2_000);
     // Though another device hangs, and the first scan goes on.
     assert_eq!(done(&mut bench), "offer vg, activate vg");
     assert!(!bench.watcher.is_ready());
+}
+
+#[test]
+fn at_the_start_the_others_are_read_first() {
+    let other = Id([b'w'; 32]);
+    let mut bench = unstarted(ActivationSetting::On, &[member(0, &[0]), member_of(other, "vg", 1, 1, &[1])]);
+    bench.disk(1).held = true;
+    bench.send(Event::Restored(Restored::default()));
+    assert_eq!(done(&mut bench), "");
+    bench.release(1);
+    bench.at(10_000);
+    assert_eq!((done(&mut bench), rule(&bench)), (String::new(), Some(Rule::NameTaken)));
 }
 
 #[test]
