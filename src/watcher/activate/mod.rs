@@ -19,6 +19,7 @@
 //! happened to them, is offered ([`offers`]). Times are those of the clock that the watcher is told
 //! the time of, which counts from boot: CLOCK_MONOTONIC.
 
+mod asked;
 mod compare;
 mod offers;
 mod rules;
