@@ -5,6 +5,7 @@ mod activation;
 mod arrays;
 mod autoactivation;
 mod coldplug;
+mod compare;
 mod copies;
 mod dm;
 mod fresh;
