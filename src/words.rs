@@ -176,7 +176,9 @@ fn ended(ended: &Value) -> String {
     let output = ended["output"].as_str().map_or_else(String::new, |output| format!(": {output}"));
     let journal = unit.filter(|unit| unit.ends_with(".service"));
     let journal = journal.map_or_else(String::new, |unit| format!("; journalctl -u '{unit}'"));
-    format!("activation failed {}: {}{output}{journal}", ago(&ended["ago"]), str(ended, "words"))
+    // It may well have succeeded.
+    let how = if str(ended, "outcome") == "unknown" { "ended" } else { "failed" };
+    format!("activation {how} {}: {}{output}{journal}", ago(&ended["ago"]), str(ended, "words"))
 }
 
 /// Of one VG: what has become of its activation, or what keeps it from it.
@@ -418,6 +420,10 @@ mod tests {
             (
                 json!({"ended": ended("failed")}),
                 "activation failed 3.0 s ago: exit status 5: bad pool; journalctl -u 'u.service'",
+            ),
+            (
+                json!({"ended": ended("unknown")}),
+                "activation ended 3.0 s ago: exit status 5: bad pool; journalctl -u 'u.service'",
             ),
             (
                 json!({"delayed": {"error": "no space", "retry_in": 2.0}}),

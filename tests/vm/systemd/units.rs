@@ -315,7 +315,7 @@ fn what_the_service_may_and_what_not() {
         try 'head -c 512 {disk} >/dev/null'
         try 'echo 1 >>{disk}'
         try 'mkdir -p /run/lvm/pvs_online && echo a >/run/lvm/pvs_online/a'
-        try 'mkdir -p /run/pvwatch && rmdir /run/pvwatch'
+        try 'echo a >/run/pvwatch/a && rm /run/pvwatch/a'
         try 'systemd-run -q --no-block true'
         try 'cat /dev/kmsg'
         try '>/dev/loop-control'
