@@ -15,7 +15,7 @@ const FULL: &str = "devices { md_component_checks=\"full\" }";
 /// All arrays, a container after its volume. That one is stopped is known when its device goes,
 /// which is a little later.
 const STOP: &str = "cd /sys/devices/virtual/block; for array in md*; do
-    mdadm -q --stop /dev/$array; while [ -e $array ]; do sleep 0.1; done
+    while [ -e $array ]; do mdadm -q --stop /dev/$array 2>/dev/null || true; sleep 0.1; done
 done";
 
 /// Needed for IMSM on what is no controller of Intel's.
