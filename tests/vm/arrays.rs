@@ -14,8 +14,8 @@ const FULL: &str = "devices { md_component_checks=\"full\" }";
 
 /// All arrays, a container after its volume. That one is stopped is known when its device goes,
 /// which is a little later.
-const STOP: &str = "cd /sys/devices/virtual/block; for array in md*; do
-    while [ -e $array ]; do mdadm -q --stop /dev/$array 2>/dev/null || true; sleep 0.1; done
+const STOP: &str = "cd /sys/devices/virtual/block; while ls -d md* >/dev/null 2>&1; do
+    for array in md*; do mdadm -q --stop /dev/$array 2>/dev/null || true; done; sleep 0.1
 done";
 
 /// Needed for IMSM on what is no controller of Intel's.
