@@ -207,7 +207,7 @@ fn units_that_fail_hang_or_cannot_be_had() {
     let result = |vg: &str| {
         wait_for(&format!("what comes of {vg}"), || {
             let shown = run(&format!("pvwatch status {vg}"));
-            let ended = ["failed", "timed out", "succeeded"].into_iter().find(|word| shown.contains(word));
+            let ended = ["failed", "  activated ", "activation ended"].into_iter().find(|word| shown.contains(word));
             ended.map(|word| (word, shown.clone()))
         })
     };
