@@ -1,5 +1,6 @@
 //! The number of a block device.
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt;
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,6 +54,20 @@ impl fmt::Display for DevNo {
 impl fmt::Debug for DevNo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+/// As `MAJOR:MINOR`.
+impl Serialize for DevNo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for DevNo {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<DevNo, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        DevNo::parse(&text).ok_or_else(|| de::Error::custom("a device's number is MAJOR:MINOR"))
     }
 }
 

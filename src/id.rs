@@ -1,5 +1,7 @@
 //! The 32-character identifier of a PV, VG or LV.
 
+use crate::bytes::Bytes;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt;
 
 /// A PVID, VGID or LV id, without hyphens. LVM does not check the characters when it reads a
@@ -74,6 +76,20 @@ impl fmt::Display for Id {
 impl fmt::Debug for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+/// As its 32 characters.
+impl Serialize for Id {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Bytes::from(&self.0[..]).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Id {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Id, D::Error> {
+        let bytes = Bytes::deserialize(deserializer)?;
+        <[u8; 32]>::try_from(&*bytes).map(Id).map_err(|_| de::Error::custom("an id has 32 bytes"))
     }
 }
 

@@ -55,6 +55,7 @@
 
 pub mod activation;
 pub mod api;
+pub mod bytes;
 pub mod cache;
 pub mod client;
 pub mod conf;
@@ -75,6 +76,7 @@ pub mod probe;
 pub mod protocol;
 pub mod pvscan;
 pub mod pvscan_cli;
+pub mod report;
 pub mod scan;
 pub mod signature;
 pub mod sys;

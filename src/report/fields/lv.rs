@@ -1,0 +1,5 @@
+//! Fields of LVs.
+
+use crate::report::value::Field;
+
+pub const FIELDS: &[Field] = &[];

@@ -1,0 +1,5 @@
+//! Fields of parts of PVs.
+
+use crate::report::value::Field;
+
+pub const FIELDS: &[Field] = &[];

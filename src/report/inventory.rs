@@ -1,0 +1,122 @@
+//! What a report is made of: the host as a cache knows it. The daemon sends this as JSON
+//! (`Inventory` in `src/api/io.pvwatch.varlink`); of images it is made in place.
+
+use super::model::Vg;
+use crate::devno::DevNo;
+use crate::id::Id;
+use serde::{Deserialize, Serialize};
+
+/// What is not needed is not sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Needs {
+    /// The texts of the VGs, from which their LVs are read.
+    pub lvs: bool,
+    /// Devices that are no PVs.
+    pub devices: bool,
+}
+
+/// One thing after the other: the host first, then its VGs in the order in which LVM goes through
+/// them, then PVs in no VG, then other devices.
+#[derive(Clone, Debug)]
+pub enum Item {
+    Host(Host),
+    Vg(Box<VgItem>),
+    /// A PV in no VG that can be read.
+    Orphan(Box<Present>),
+    Device(Device),
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Host {
+    pub system_id: Option<String>,
+    /// The device-mapper devices of LVs, if there is a device-mapper and it matters here.
+    pub mapped: Option<Vec<Mapped>>,
+}
+
+/// A device-mapper device, as sysfs has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mapped {
+    /// `LVM-`, the ids of the VG and the LV, and for what is beneath an LV a suffix.
+    pub uuid: String,
+    pub name: String,
+    pub devno: DevNo,
+    pub suspended: bool,
+}
+
+/// A VG, and what there is of its PVs.
+#[derive(Clone, Debug)]
+pub struct VgItem {
+    pub vg: Vg,
+    /// Those of its PVs that are there, in the order of the metadata.
+    pub present: Vec<Present>,
+    /// What is wrong with it, in the order in which LVM says so.
+    pub warnings: Vec<Warning>,
+    /// What its section has between its braces, if LVs are needed.
+    pub text: Option<Vec<u8>>,
+}
+
+/// A PV that is there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Present {
+    pub id: Id,
+    pub device: Device,
+    pub label: Label,
+    /// Other devices with the same PV, which are not used.
+    pub duplicates: Vec<Device>,
+    pub warnings: Vec<Warning>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    /// The name that LVM shows: of an image, as it was given.
+    pub path: String,
+    pub devno: DevNo,
+    /// Bytes.
+    pub size: u64,
+    /// As the devices file has them.
+    pub device_id_type: Option<String>,
+    pub device_id: Option<String>,
+}
+
+/// What the label of a PV says, in bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Label {
+    /// 0 if there is no extension.
+    pub ext_version: u32,
+    pub in_use: bool,
+    pub dev_size: u64,
+    /// Where the first data area begins.
+    pub data_start: u64,
+    /// Start and size of the bootloader area; 0 if there is none.
+    pub bootloader: (u64, u64),
+    pub mdas: Vec<Mda>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mda {
+    pub start: u64,
+    pub size: u64,
+    /// By what the text takes (on-disk.md 10).
+    pub free: u64,
+    pub ignored: bool,
+    /// It cannot be read, and LVM does not count it.
+    pub bad: bool,
+}
+
+/// Something that LVM's commands say on standard error.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warning {
+    /// Without the two spaces that LVM begins each line with.
+    pub text: String,
+}
+
+/// Where items come from.
+pub trait Source {
+    /// The next one; `None` at the end.
+    ///
+    /// # Errors
+    /// What is said to whoever asked for the report, in words.
+    fn next(&mut self) -> Result<Option<Item>, String>;
+}
