@@ -18,6 +18,7 @@ use std::rc::Rc;
 
 pub use access::{Access, Kept};
 pub use cache::TextCache;
+pub use check::is_known_segment_type;
 pub use lvs::{VisibleLv, visible_lvs, visible_sections};
 
 /// `NAME_LEN` in lvm2 counts the NUL.

@@ -2,6 +2,7 @@
 //! (`Inventory` in `src/api/io.pvwatch.varlink`); of images it is made in place.
 
 use super::model::Vg;
+use crate::bytes::Bytes;
 use crate::devno::DevNo;
 use crate::id::Id;
 use crate::metadata::Body;
@@ -24,6 +25,8 @@ pub struct Needs {
 pub enum Item {
     Host(Host),
     Vg(Box<VgItem>),
+    /// A VG that LVM refuses to read: neither it nor its PVs are shown.
+    Unreadable(Box<Unreadable>),
     /// A PV in no VG that can be read.
     Orphan(Box<Present>),
     Device(Device),
@@ -35,6 +38,8 @@ pub struct Host {
     pub system_id: Option<String>,
     /// The device-mapper devices of LVs, if there is a device-mapper and it matters here.
     pub mapped: Option<Vec<Mapped>>,
+    /// What LVM says while it looks at all devices, before anything else.
+    pub warnings: Vec<Warning>,
 }
 
 /// A device-mapper device, as sysfs has it.
@@ -57,6 +62,16 @@ pub struct VgItem {
     pub warnings: Vec<Warning>,
     /// What its section has between its braces, if LVs are needed.
     pub text: Option<Body>,
+}
+
+/// A VG that is there and cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unreadable {
+    /// It may lack either.
+    pub name: Bytes,
+    pub id: Option<Id>,
+    pub devices: Vec<Device>,
+    pub warnings: Vec<Warning>,
 }
 
 /// A PV that is there.

@@ -1,6 +1,7 @@
 //! What the text of a VG says, read for reports.
 
 pub mod lvs;
+mod read;
 
 use crate::bytes::Bytes;
 use crate::id::Id;
