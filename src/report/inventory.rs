@@ -4,7 +4,9 @@
 use super::model::Vg;
 use crate::devno::DevNo;
 use crate::id::Id;
+use crate::metadata::Body;
 use serde::{Deserialize, Serialize};
+use std::rc::Rc;
 
 /// What is not needed is not sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,16 +47,16 @@ pub struct Mapped {
     pub suspended: bool,
 }
 
-/// A VG, and what there is of its PVs.
+/// A VG, and what there is of its PVs. What the cache has of it is shared, not copied.
 #[derive(Clone, Debug)]
 pub struct VgItem {
-    pub vg: Vg,
+    pub vg: Rc<Vg>,
     /// Those of its PVs that are there, in the order of the metadata.
     pub present: Vec<Present>,
     /// What is wrong with it, in the order in which LVM says so.
     pub warnings: Vec<Warning>,
     /// What its section has between its braces, if LVs are needed.
-    pub text: Option<Vec<u8>>,
+    pub text: Option<Body>,
 }
 
 /// A PV that is there.
