@@ -36,7 +36,8 @@ pub enum Item {
 #[serde(default)]
 pub struct Host {
     pub system_id: Option<String>,
-    /// The device-mapper devices of LVs, if there is a device-mapper and it matters here.
+    /// The device-mapper devices of LVs, sorted by uuid, if there is a device-mapper and it matters
+    /// here.
     pub mapped: Option<Vec<Mapped>>,
     /// What LVM says while it looks at all devices, before anything else.
     pub warnings: Vec<Warning>,

@@ -120,7 +120,11 @@ impl Watcher {
             let name = device.facts.dm_name.clone().unwrap_or_default();
             Some(Mapped { uuid: uuid.clone(), name, devno: *devno, suspended: device.facts.dm_suspended })
         };
-        let mapped = shows_mapped.then(|| self.devices.iter().filter_map(mapped).collect());
+        let mapped = shows_mapped.then(|| {
+            let mut all = self.devices.iter().filter_map(mapped).collect::<Vec<_>>();
+            all.sort_unstable_by(|one: &Mapped, other| one.uuid.cmp(&other.uuid));
+            all
+        });
         Host { system_id: self.system_id().map(str::to_owned), mapped, warnings: Vec::new() }
     }
 

@@ -192,7 +192,7 @@ fn short(section: &Section, key: &str) -> u64 {
     cut(section.int(key).unwrap_or(0)).into()
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "what LVM does")]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "what LVM does")]
 fn cut(value: i64) -> u32 {
     value as u32
 }
