@@ -3,6 +3,7 @@
 use crate::activation::{Mode, Policy};
 use crate::filter::{Filter, Patterns, PatternsError};
 use crate::multipath::Multipath;
+use crate::report;
 use crate::text::{Item, Section, Value};
 use std::ffi::OsStr;
 use std::fmt;
@@ -54,6 +55,8 @@ pub struct Settings {
     pub lvm: Option<PathBuf>,
     /// Which part of which VG is activated.
     pub policy: Policy,
+    /// How reports look.
+    pub report: report::settings::Settings,
     /// Settings in our section that mean nothing to us.
     pub unknown: Vec<String>,
 }
@@ -190,6 +193,7 @@ impl Settings {
             state_dir: path(conf, "pvwatch/state_dir")?.unwrap_or_else(|| DEFAULT_STATE_DIR.into()),
             lvm: path(conf, "pvwatch/lvm")?,
             policy: policy(conf),
+            report: report::settings::Settings::read(conf),
             unknown: unknown_settings(conf),
         })
     }

@@ -82,7 +82,7 @@ fn known_segment_type(written: &[u8]) -> Option<SegmentType> {
 }
 
 /// Whether LVM knows what a segment of this type is.
-pub(super) fn is_known_segment_type(written: &[u8]) -> bool {
+pub fn is_known_segment_type(written: &[u8]) -> bool {
     known_segment_type(written).is_some()
 }
 

@@ -169,6 +169,14 @@ pub fn free_sectors(area: &Area, header: &MdaHeader) -> u64 {
     capacity.saturating_sub(used.saturating_mul(2)) / 2 / HEADER_SIZE_U64
 }
 
+/// The same in bytes, as lvm2 2.03 counts it: a text may have half of the buffer, less a sector.
+/// `read_metadata_location_summary` in `lib/format_text/format-text.c`.
+pub fn free_bytes(header: &MdaHeader) -> u64 {
+    let largest = (header.size.saturating_sub(HEADER_SIZE_U64) / 2).saturating_sub(HEADER_SIZE_U64);
+    let used = header.committed().map_or(0, |text| text.size);
+    largest.saturating_sub(used) / HEADER_SIZE_U64 * HEADER_SIZE_U64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -283,5 +291,15 @@ mod tests {
         assert_eq!(free(0, 0), 1019);
         assert_eq!(free(512, 600_000), 0);
         assert_eq!(free(512, u64::MAX), 0);
+    }
+
+    #[test]
+    fn free_bytes_are_counted_as_2_03_does() {
+        let free = |offset, size, area| free_bytes(&MdaHeader { size: area, ..header(offset, size) });
+        assert_eq!(free(4608, 1517, 1_044_480), 519_680);
+        assert_eq!(free(4608, 1517, 524_288), 259_584);
+        assert_eq!(free(0, 0, 1_044_480), 521_216);
+        assert_eq!(free(512, u64::MAX, 1_044_480), 0);
+        assert_eq!(free(0, 0, 100), 0);
     }
 }

@@ -193,7 +193,7 @@ impl From<&Refusal> for Code {
         match refusal {
             Refusal::Parse(_) => Code::TextParse,
             Refusal::Name(_) => Code::TextVgName,
-            Refusal::Schema(_) => Code::TextSchema,
+            Refusal::Schema(_) | Refusal::Lacks(..) => Code::TextSchema,
         }
     }
 }

@@ -24,7 +24,7 @@ use std::rc::Rc;
 pub use crate::ondisk::pv_header::Area;
 pub use crate::ondisk::{ByteRange, ReadError};
 pub use finding::{Code, Finding};
-pub use mda::{MdaScan, MdaText};
+pub use mda::{Fault, MdaScan, MdaText, Why};
 
 /// What is read first: the label and, on most PVs, the first metadata area's header and text.
 pub const HEAD: usize = 16 << 10;

@@ -1,15 +1,23 @@
 //! Fields of parts of PVs.
 
-use super::lv::number;
-use super::table::field;
-use crate::report::value::Kind::Number;
-use crate::report::value::{Field, Object};
+use crate::report::row::Row;
+use crate::report::value::{Align, Field, Kind, Object, Value};
+
+const fn field(
+    heading: &'static str,
+    name: &'static str,
+    help: &'static str,
+    value: for<'r> fn(&Row<'r>) -> Value<'r>,
+) -> Field {
+    let (kind, align) = (Kind::Number, Align::Right);
+    Field { name, heading, width: 0, align, kind, object: Object::PvSeg, later: false, help, value }
+}
 
 pub const FIELDS: &[Field] = &[
-    field(Object::PvSeg, Number, "pvseg_start", "Start", "The first extent of the PV that is in it.", |row| {
-        number(row.pv_segment.map_or(0, |part| part.start))
+    field("Start", "pvseg_start", "The first extent of the part, counted on the PV.", |row| {
+        Value::Number(row.pv_segment.map_or(0, |segment| segment.start))
     }),
-    field(Object::PvSeg, Number, "pvseg_size", "SSize", "How many extents it has.", |row| {
-        number(row.pv_segment.map_or(0, |part| part.length))
+    field("SSize", "pvseg_size", "How many extents the part has.", |row| {
+        Value::Number(row.pv_segment.map_or(0, |segment| segment.length))
     }),
 ];

@@ -51,9 +51,7 @@ pub const FIELDS: &[Field] = &[
     ),
     field(LV, Number, "lv_autoactivation", "AutoAct", "It is activated as soon as its VG is there.", autoactivation),
     wide(15, field(LV, String, "lv_when_full", "WhenFull", "What a full thin pool does with writes.", when_full)),
-    field(LV, Number, "lv_major", "Maj", "The major number asked for, or -1.", |row| {
-        devno(row, |(major, _)| major)
-    }),
+    field(LV, Number, "lv_major", "Maj", "The major number asked for, or -1.", |row| devno(row, |(major, _)| major)),
     field(LV, Number, "lv_minor", "Min", "The minor number asked for, or -1.", |row| devno(row, |(_, minor)| minor)),
     field(LV, Size, "lv_read_ahead", "Rahead", "How far ahead is to be read.", read_ahead),
     field(LV, Size, "lv_size", "LSize", "What it holds.", size),
@@ -76,12 +74,22 @@ pub const FIELDS: &[Field] = &[
     field(LV, StringList, "lv_full_descendants", "FDescendants", "The same, through LVs that are gone.", |row| {
         relations::descendants(row, true)
     }),
-    field(LV, Number, "raid_write_behind", "WBehind", "Writes that may wait for devices that are rarely read.", |row| {
-        raid(row, |raid| raid.write_behind)
-    }),
-    field(LV, Number, "raid_min_recovery_rate", "MinSync", "The least that recovery takes, in KiB/s a device.", |row| {
-        raid(row, |raid| raid.min_recovery_rate)
-    }),
+    field(
+        LV,
+        Number,
+        "raid_write_behind",
+        "WBehind",
+        "Writes that may wait for devices that are rarely read.",
+        |row| raid(row, |raid| raid.write_behind),
+    ),
+    field(
+        LV,
+        Number,
+        "raid_min_recovery_rate",
+        "MinSync",
+        "The least that recovery takes, in KiB/s a device.",
+        |row| raid(row, |raid| raid.min_recovery_rate),
+    ),
     field(LV, Number, "raid_max_recovery_rate", "MaxSync", "The most that recovery takes, in KiB/s a device.", |row| {
         raid(row, |raid| raid.max_recovery_rate)
     }),
@@ -114,6 +122,7 @@ pub const FIELDS: &[Field] = &[
         Value::Flag(lv(row).is_historical, "historical")
     }),
     field(LV, Number, "writecache_block_size", "WCacheBlkSize", "Bytes of a block of its writecache.", writecache),
+    field(Object::LvInfoStatus, String, "lv_attr", "Attr", "What it is and what state it is in.", super::attr::lv_attr),
 ];
 
 /// That of the row; in its place what LVM shows of what no LV uses.

@@ -13,8 +13,6 @@ mod role;
 mod settings;
 mod status;
 
-
-
 use super::Vg;
 use crate::id::Id;
 use crate::text;
@@ -148,8 +146,14 @@ pub struct Segment {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Area {
     /// Where in the VG's list the PV stands, and the extent of it.
-    Pv { pv: usize, extent: u64 },
-    Lv { lv: LvIndex, extent: u64 },
+    Pv {
+        pv: usize,
+        extent: u64,
+    },
+    Lv {
+        lv: LvIndex,
+        extent: u64,
+    },
     Unassigned,
 }
 
@@ -180,6 +184,19 @@ impl Lvs {
 
     pub fn lv(&self, index: LvIndex) -> Option<&Lv> {
         self.all.get(index)
+    }
+
+    /// Where it stands, if it is one of these.
+    pub fn index(&self, lv: &Lv) -> Option<LvIndex> {
+        let offset = std::ptr::from_ref(lv).addr().checked_sub(self.all.as_ptr().addr())?;
+        Some(offset / size_of::<Lv>()).filter(|&index| self.all.get(index).is_some_and(|own| std::ptr::eq(own, lv)))
+    }
+
+    /// Those of the PV that stands there in the list of the VG.
+    pub fn pv_segments_of(&self, pv: usize) -> &[PvSegment] {
+        let start = self.pv_segments.partition_point(|segment| segment.pv < pv);
+        let rest = &self.pv_segments[start..];
+        &rest[..rest.partition_point(|segment| segment.pv == pv)]
     }
 }
 

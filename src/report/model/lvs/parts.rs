@@ -8,10 +8,8 @@ use std::collections::HashSet;
 const LOOKED_AT_MAX: usize = 10_000;
 
 const IMAGES: Status = Status::MIRROR_IMAGE.or(Status::MIRROR_LOG).or(Status::RAID_IMAGE).or(Status::RAID_META);
-const POOL_PARTS: Status = Status::CACHE_POOL_DATA
-    .or(Status::CACHE_POOL_METADATA)
-    .or(Status::THIN_POOL_DATA)
-    .or(Status::THIN_POOL_METADATA);
+const POOL_PARTS: Status =
+    Status::CACHE_POOL_DATA.or(Status::CACHE_POOL_METADATA).or(Status::THIN_POOL_DATA).or(Status::THIN_POOL_METADATA);
 
 impl Lvs {
     /// The segment that alone uses the LV.
@@ -127,7 +125,8 @@ impl Lvs {
             }
             let is_cow = lv.cow.is_some().then_some("snapshot");
             modules.extend(segment.kind.module().into_iter().chain(is_cow));
-            let whole = |index: LvIndex| self.lv(index).into_iter().flat_map(|lv| lv.segments.iter().map(move |s| (lv, s)));
+            let whole =
+                |index: LvIndex| self.lv(index).into_iter().flat_map(|lv| lv.segments.iter().map(move |s| (lv, s)));
             if lv.is_origin() {
                 waiting.extend(lv.snapshots.iter().copied().flat_map(whole));
             }

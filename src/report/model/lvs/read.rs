@@ -148,9 +148,9 @@ impl Names<'_> {
             Some(sectors) => Some(u64::from(sectors)),
         };
         if lv.is(Status::FIXED_MINOR) {
-            lv.devno = find_number(section, "minor").map(|minor| (find_number(section, "major"), minor)).map(
-                |(major, minor)| (major.map_or(settings::DEVICE_MAPPER_MAJOR, u64::from), u64::from(minor)),
-            );
+            lv.devno = find_number(section, "minor")
+                .map(|minor| (find_number(section, "major"), minor))
+                .map(|(major, minor)| (major.map_or(settings::DEVICE_MAPPER_MAJOR, u64::from), u64::from(minor)));
         }
         for written in segments(section) {
             let segment = self.segment(index, &mut lv, written);

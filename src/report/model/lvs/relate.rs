@@ -79,14 +79,12 @@ impl Relating<'_> {
             }
             Kind::Mirror => self.mirror(segment),
             Kind::Raid(_) => self.raid(segment),
-            Kind::ThinPool => self.pool(
-                segment,
-                [Status::THIN_POOL, Status::THIN_POOL_DATA, Status::THIN_POOL_METADATA],
-            ),
-            Kind::CachePool => self.pool(
-                segment,
-                [Status::CACHE_POOL, Status::CACHE_POOL_DATA, Status::CACHE_POOL_METADATA],
-            ),
+            Kind::ThinPool => {
+                self.pool(segment, [Status::THIN_POOL, Status::THIN_POOL_DATA, Status::THIN_POOL_METADATA])
+            }
+            Kind::CachePool => {
+                self.pool(segment, [Status::CACHE_POOL, Status::CACHE_POOL_DATA, Status::CACHE_POOL_METADATA])
+            }
             Kind::Thin => self.thin(segment),
             Kind::Cache => {
                 self.areas(segment, Status::NONE);

@@ -71,8 +71,7 @@ impl Role {
             Some(Raid::Raid0Meta) | None => return,
         };
         self.layout.push(level);
-        const SHOWN: [&str; 7] =
-            ["raid5_la", "raid5_ra", "raid5_ls", "raid5_rs", "raid6_zr", "raid6_nr", "raid6_nc"];
+        const SHOWN: [&str; 7] = ["raid5_la", "raid5_ra", "raid5_ls", "raid5_rs", "raid6_zr", "raid6_nr", "raid6_nc"];
         self.layout.extend(SHOWN.into_iter().find(|name| name.as_bytes() == &*first.type_name));
     }
 
