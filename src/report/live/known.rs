@@ -9,7 +9,7 @@ use crate::report::row::Row;
 /// LVM's `DM_THIN_MAX_METADATA_SIZE`, in sectors: thin pools use no more metadata.
 const THIN_METADATA_MAX: u64 = 255 * (1 << 14) * 8 - (256 << 10);
 
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct Known<'r> {
     pub info: Info,
     pub state: State,

@@ -5,9 +5,9 @@ mod known;
 mod monitor;
 mod percent;
 mod raid;
-mod status;
+pub mod status;
 #[cfg(test)]
-mod testing;
+mod tests;
 
 use super::row::Row;
 use crate::devno::DevNo;
@@ -86,9 +86,13 @@ pub struct Info {
 
 /// Of the row's LV, from device-mapper if it was asked, or else from sysfs.
 pub fn info(row: &Row) -> Info {
-    if row.live.is_some_and(|live| !live.with_status) {
-        let devices = Devices::of(row).zip(row.lv);
-        return devices.map_or(Info::default(), |(devices, lv)| devices.device(lv, Layer::Top).info);
-    }
-    known(row).info
+    if row.live.is_some_and(|live| !live.with_status) { top(row) } else { known(row).info }
+}
+
+/// Of what has the name of the row's LV: whether it is active.
+pub fn top(row: &Row) -> Info {
+    let devices = Devices::of(row).zip(row.lv.filter(|lv| !lv.is_historical));
+    devices.map_or(Info { is_known: Devices::of(row).is_some(), ..Info::default() }, |(devices, lv)| {
+        devices.device(lv, Layer::Top).info
+    })
 }

@@ -2,7 +2,7 @@
 
 use super::devices::{Devices, Layer, own_suffix};
 use super::{Monitored, Snapshot, known};
-use crate::report::model::lvs::{Kind, Lv, Raid, Status};
+use crate::report::model::lvs::{Kind, Lv, Raid, Settings, Status};
 use crate::report::row::Row;
 
 /// How it is watched, in LVM's words; `None` if there is nothing to say.
@@ -18,15 +18,13 @@ pub fn monitored(row: &Row) -> Option<&'static str> {
         !cow.is_merging || !is_being_merged()
     });
     let kind = if is_snapshot { Kind::Snapshot } else { segment.kind };
-    let can_be = match kind {
-        Kind::Raid(raid) => !matches!(raid, Raid::Raid0 | Raid::Raid0Meta),
-        Kind::Mirror | Kind::Snapshot | Kind::ThinPool | Kind::VdoPool => true,
-        _ => false,
-    };
+    let can_be = matches!(kind, Kind::Raid(_) | Kind::Mirror | Kind::Snapshot | Kind::ThinPool | Kind::VdoPool);
+    // LVM could, and never does.
+    let is_never = matches!(kind, Kind::Raid(Raid::Raid0 | Raid::Raid0Meta)) || segment.settings == Settings::Pvmove;
     if !can_be || covers_its_origin(row, lv) {
         return None;
     }
-    if segment.settings == crate::report::model::lvs::Settings::Pvmove {
+    if is_never {
         return Some("not monitored");
     }
     let devices = Devices::of(row)?;
@@ -35,10 +33,26 @@ pub fn monitored(row: &Row) -> Option<&'static str> {
         return None;
     }
     // dmeventd watches what is beneath an origin, and pools by the device that knows them.
-    let uuid = devices.uuid(lv, if lv.is(Status::VDO_POOL) { None } else { own_suffix(lv) });
+    let uuid = devices.uuid(lv, own_suffix(lv).filter(|_| !lv.is(Status::WRITECACHE_ORIGIN)));
     Some(match live.monitored.get(&uuid) {
         Some(Monitored::Yes) => "monitored",
         Some(Monitored::Pending) => "pending",
         None => "not monitored",
     })
+}
+
+/// A snapshot as large as this never fills up: all of its origin fits, and what tells where it is
+/// (`_cow_max_size` in lib/metadata/snapshot_manip.c). Where the kernel was not asked, it may be one that
+/// loses a little of the room.
+fn covers_its_origin(row: &Row, lv: &Lv) -> bool {
+    let Some((lvs, cow)) = row.lvs.zip(lv.cow) else { return false };
+    let Some(origin) = lvs.lv(cow.origin) else { return false };
+    let sectors = |extents: u64| extents.saturating_mul(lvs.extent_size);
+    let chunk = cow.chunk_size.max(1);
+    let data = sectors(origin.extents).div_ceil(chunk);
+    // 16 bytes tell of a chunk.
+    let told_in_one = chunk.saturating_mul(32);
+    let chunks = data.saturating_add(data.saturating_add(told_in_one) / told_in_one).saturating_add(1);
+    let lost = if row.live.is_some() { 0 } else { chunks.div_ceil(64) };
+    sectors(lv.extents) >= chunks.saturating_add(lost).saturating_mul(chunk)
 }

@@ -4,7 +4,7 @@
 use super::devices::{Devices, Layer};
 use super::percent::{FULL, Percent, percent};
 use super::status::{Raid, Status};
-use super::{State, known};
+use super::{State, known, top};
 use crate::report::model::lvs::{self, Area, Kind, Lv, Lvs, Segment};
 use crate::report::row::Row;
 
@@ -53,7 +53,8 @@ impl<'r> Asking<'r> {
     /// The letter for an image, or for the metadata that is beside it.
     fn letter(self, lv: &Lv) -> Option<u8> {
         let (raid_lv, segment) = self.user(lv).filter(|(_, segment)| segment.kind.raid().is_some())?;
-        let is = |index: Option<usize>| index.and_then(|index| self.lvs.lv(index)).is_some_and(|it| std::ptr::eq(it, lv));
+        let is =
+            |index: Option<usize>| index.and_then(|index| self.lvs.lv(index)).is_some_and(|it| std::ptr::eq(it, lv));
         let image = segment.areas.iter().position(|area| matches!(area, Area::Lv { lv, .. } if is(Some(*lv))));
         let place = image.or_else(|| segment.metadata_areas.iter().position(|metadata| is(*metadata)))?;
         self.raid(raid_lv)?.health.as_bytes().get(place).copied()
@@ -125,10 +126,11 @@ pub fn mismatch_count(row: &Row) -> Option<u64> {
 
 /// Of an LV that is raid or a part of it. `None`: it is not known. What is not active is healthy.
 pub fn is_healthy(row: &Row) -> Option<bool> {
-    let (asking, lv) = Asking::of(row)?;
-    if !asking.is_active(lv) {
+    let top = top(row);
+    if top.is_known && !top.exists {
         return Some(true);
     }
+    let (asking, lv) = Asking::of(row)?;
     Some(if lv.is(lvs::Status::RAID) {
         asking.raid(lv).is_some_and(|raid| !raid.health.contains('D'))
     } else {
@@ -148,8 +150,8 @@ pub fn image_in_sync(row: &Row) -> bool {
 
 pub fn copy_percent(row: &Row) -> Option<u64> {
     let (asking, lv) = Asking::of(row)?;
-    let is_redundant = lv.is(lvs::Status::RAID)
-        && !matches!(lv.kind(), Some(Kind::Raid(lvs::Raid::Raid0 | lvs::Raid::Raid0Meta)));
+    let is_redundant =
+        lv.is(lvs::Status::RAID) && !matches!(lv.kind(), Some(Kind::Raid(lvs::Raid::Raid0 | lvs::Raid::Raid0Meta)));
     let is_used_pool = lv.is(lvs::Status::CACHE_POOL) && !lv.users.is_empty();
     if lv.is(lvs::Status::INTEGRITY.or(lvs::Status::CACHE))
         || is_used_pool

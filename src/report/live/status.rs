@@ -31,6 +31,10 @@ impl Cache {
             Cache::Failed | Cache::Error => None,
         }
     }
+
+    pub fn needs_check(&self) -> bool {
+        self.works().is_some_and(|state| state.needs_check)
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
