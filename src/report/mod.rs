@@ -16,8 +16,10 @@
 
 pub mod fields;
 pub mod inventory;
+pub mod key;
 pub mod live;
 pub mod model;
 pub mod row;
+pub mod select;
 pub mod units;
 pub mod value;
