@@ -1,6 +1,7 @@
 //! What device-mapper says of the targets of a device: whether reading it can lead to anything.
 
 use crate::devno::DevNo;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Why a device-mapper device is not read. LVM does not read these either (`dm_device_is_usable` in
@@ -47,8 +48,11 @@ impl fmt::Display for Unusable {
 }
 
 /// One target of a table, with its parameters or its state.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
+    /// Sectors.
+    pub start: u64,
+    pub length: u64,
     pub kind: String,
     pub text: String,
 }
@@ -140,14 +144,36 @@ pub fn parse_targets(bytes: &[u8], count: usize) -> Option<Vec<Target>> {
     let mut at = 0;
     for _ in 0..count {
         let spec = bytes.get(at..)?;
+        let sectors = |at: usize| Some(u64::from_ne_bytes(*spec.get(at..)?.first_chunk()?));
+        let (start, length) = (sectors(0)?, sectors(8)?);
         let next = usize::try_from(u32::from_ne_bytes(*spec.get(20..)?.first_chunk()?)).ok()?;
         let kind = until_nul(spec.get(24..SPEC)?);
         let text = until_nul(spec.get(SPEC..)?);
-        targets.push(Target { kind, text: text.trim_end().to_owned() });
+        targets.push(Target { start, length, kind, text: text.trim_end().to_owned() });
         // Each is further on than the one before, or an answer could be read for ever.
         at = Some(next).filter(|next| *next > at || targets.len() == count)?;
     }
     Some(targets)
+}
+
+/// The numbers in a list of devices: `struct dm_name_list`, each with its number (8 bytes), where the
+/// next one is from here, or 0 (4 bytes), and its name. `None` if it is not such a list.
+pub fn parse_list(bytes: &[u8]) -> Option<Vec<DevNo>> {
+    let mut devices = Vec::new();
+    let mut at = 0;
+    loop {
+        let entry: &[u8] = bytes.get(at..)?;
+        let number = u64::from_ne_bytes(*entry.first_chunk()?);
+        let next = usize::try_from(u32::from_ne_bytes(*entry.get(8..)?.first_chunk()?)).ok()?;
+        // This is how none is said.
+        if number != 0 {
+            devices.push(DevNo::from_dev_t(number));
+        }
+        if next == 0 {
+            return Some(devices);
+        }
+        at = at.checked_add(next)?;
+    }
 }
 
 fn until_nul(bytes: &[u8]) -> String {
@@ -161,7 +187,7 @@ mod tests {
 
     fn target(line: &str) -> Target {
         let (kind, text) = line.split_once(' ').unwrap_or((line, ""));
-        Target { kind: kind.into(), text: text.into() }
+        Target { start: 0, length: 0, kind: kind.into(), text: text.into() }
     }
 
     fn check(status: &[&str], table: &str, pool: &str, expected: Option<Unusable>) {
@@ -246,8 +272,11 @@ mod tests {
     #[test]
     fn answers_are_taken_apart() {
         let bytes = [spec(48, "linear", ""), spec(96, "snapshot", "1/2 3 "), spec(144, "sixteen-letters!", "x")];
-        let bytes = bytes.concat();
-        let expected = ["linear", "snapshot 1/2 3", "sixteen-letters! x"].map(target);
+        let mut bytes = bytes.concat();
+        bytes[48..56].copy_from_slice(&8u64.to_ne_bytes());
+        bytes[56..64].copy_from_slice(&u64::MAX.to_ne_bytes());
+        let mut expected = ["linear", "snapshot 1/2 3", "sixteen-letters! x"].map(target);
+        (expected[1].start, expected[1].length) = (8, u64::MAX);
         assert_eq!(parse_targets(&bytes, 3).unwrap(), expected);
         assert_eq!(parse_targets(&bytes, 0).unwrap(), []);
         assert_eq!(parse_targets(&bytes, 4), None);
@@ -257,6 +286,19 @@ mod tests {
         // One that points to itself.
         assert_eq!(parse_targets(&[spec(0, "linear", ""), spec(0, "linear", "")].concat(), usize::MAX), None);
         assert_eq!(parse_targets(&spec(u32::MAX, "linear", ""), 2), None);
+    }
+
+    #[test]
+    fn a_list_of_devices_is_taken_apart() {
+        let entry =
+            |number: u64, next: u32| [&number.to_ne_bytes()[..], &next.to_ne_bytes(), b"name\0\0\0\0\0\0\0\0"].concat();
+        let list = [entry(0xfd03, 24), entry(0x0010_fd05, 0)].concat();
+        assert_eq!(parse_list(&list).unwrap(), [DevNo::new(253, 3), DevNo::new(253, 261)]);
+        assert_eq!(parse_list(&entry(0, 0)).unwrap(), []);
+        for end in 0..36 {
+            assert_eq!(parse_list(&list[..end]), None, "{end}");
+        }
+        assert_eq!(parse_list(&entry(0xfd03, u32::MAX)), None);
     }
 
     #[test]

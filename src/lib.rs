@@ -78,6 +78,7 @@ pub mod protocol;
 pub mod pvscan;
 pub mod pvscan_cli;
 pub mod report;
+pub mod report_cli;
 pub mod scan;
 pub mod signature;
 pub mod sys;

@@ -6,8 +6,9 @@ use pvwatch::client::{self, Error};
 use pvwatch::conf::Settings;
 use pvwatch::metadata::is_valid_name;
 use pvwatch::probe::Inspected;
+use pvwatch::report::options::Command;
 use pvwatch::sys::{reader, settings};
-use pvwatch::{dry_run, inhibit, inspect, probe, pvscan_cli, takeover_cli, words};
+use pvwatch::{dry_run, inhibit, inspect, probe, pvscan_cli, report_cli, takeover_cli, words};
 use serde_json::{Value, json};
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
@@ -31,6 +32,7 @@ Usage: pvwatch [options] COMMAND
                           keep a VG from being activated by itself: for 2h or 1h 30min, until
                           2031-12-31T23:30:00Z, or until --lift; without a VG: which are kept
   pvscan --cache ...      as lvm pvscan: what udev is told of a device; see pvscan --help
+  pvs|vgs|lvs|fullreport  as LVM's commands of these names; see lvs --help
   takeover status|enable|disable|compare
                           who starts activation, LVM's udev rule or ours; see takeover --help
 
@@ -135,7 +137,10 @@ fn run() -> Result<u8, Failure> {
         "inhibit" => inhibit_vg(&arguments),
         "pvscan" => Ok(pvscan_cli::run(&arguments.socket, arguments.words)),
         "takeover" => Ok(takeover_cli::run(&arguments.socket, arguments.json, arguments.words)),
-        other => Err(usage(format!("{other}: no such command"))),
+        other => match Command::parse(other) {
+            Some(command) => Ok(report_cli::run(command, arguments.words)),
+            None => Err(usage(format!("{other}: no such command"))),
+        },
     }
 }
 
@@ -182,7 +187,7 @@ fn parse() -> Result<Option<Arguments>, Failure> {
                 return Ok(None);
             }
             // These have options of their own.
-            Positional(value) if arguments.command.is_empty() && (value == "pvscan" || value == "takeover") => {
+            Positional(value) if arguments.command.is_empty() && has_own_options(&value) => {
                 arguments.command = value.string()?;
                 arguments.words = parser.raw_args()?.collect();
                 return Ok(Some(arguments));
@@ -193,6 +198,11 @@ fn parse() -> Result<Option<Arguments>, Failure> {
         }
     }
     if arguments.command.is_empty() { Err(usage("a command is needed")) } else { Ok(Some(arguments)) }
+}
+
+fn has_own_options(command: &OsStr) -> bool {
+    let command = command.to_str().unwrap_or_default();
+    matches!(command, "pvscan" | "takeover") || Command::parse(command).is_some()
 }
 
 fn seconds(text: &str) -> Result<Duration, Failure> {

@@ -4,6 +4,7 @@
 use super::body;
 use super::{Cache, Key, KnowsBy, NewBody, NewMetadata, Owner, Vg};
 use crate::metadata::Body;
+use std::cell::OnceCell;
 use std::cmp::Ordering;
 use std::rc::Rc;
 
@@ -107,6 +108,7 @@ impl Cache {
             external_version: None,
             invalid: false,
             reply: None,
+            summary: OnceCell::new(),
         };
         self.names.entry(name).or_default().insert(0, Rc::clone(&vgid));
         self.note_listed(&vgid, &vg.pvids);
@@ -123,6 +125,7 @@ impl Cache {
         vg.body = new.body.to_body();
         vg.alias = None;
         vg.reply = None;
+        vg.summary = OnceCell::new();
         let old_pvids = std::mem::replace(&mut vg.pvids, pvids);
         if *vg.name != *new.name {
             vg.outdated.clear();

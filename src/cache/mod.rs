@@ -10,7 +10,10 @@ mod reply;
 mod token;
 
 use crate::metadata::Body;
+use crate::report::inventory::Label;
+use crate::report::model;
 use crate::text::{Section, Value};
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -87,6 +90,8 @@ struct Vg {
     invalid: bool,
     /// The rendered `vg_lookup` reply, dropped by every change that it shows.
     reply: Option<Rc<[u8]>>,
+    /// What reports need of it, read when one asks for the first time after a change.
+    summary: OnceCell<Rc<model::Vg>>,
 }
 
 /// A PV as told by a client or the scanner.
@@ -226,6 +231,11 @@ impl Cache {
 
     pub fn device_of(&self, pvid: &[u8]) -> Option<i64> {
         self.pvs.get(pvid).map(|pv| pv.device)
+    }
+
+    /// What a client has said of a PV that is present: its label, and the size of its device.
+    pub fn told(&self, pvid: &[u8]) -> Option<(Label, u64)> {
+        self.pvs.get(pvid).map(|pv| reply::label(&pv.meta))
     }
 
     pub fn present_pvs(&self) -> impl Iterator<Item = (&Key, i64)> {
@@ -630,6 +640,23 @@ impl<'a> VgView<'a> {
 
     pub fn outdated(&self) -> &'a [Key] {
         &self.vg.outdated
+    }
+
+    pub fn body(&self) -> &'a Body {
+        &self.vg.body
+    }
+
+    /// What its text says of it without its LVs.
+    pub fn summary(&self) -> Rc<model::Vg> {
+        // What is stored has been parsed before.
+        let read = || Rc::new(model::Vg::read(&self.vg.name, &self.vg.body).unwrap_or_default());
+        Rc::clone(self.vg.summary.get_or_init(read))
+    }
+
+    /// The PVs that are there for it.
+    pub fn present(&self) -> impl Iterator<Item = &'a Key> {
+        let (cache, vgid) = (self.cache, self.vgid);
+        self.vg.pvids.iter().filter(move |pvid| cache.is_member(vgid, pvid))
     }
 
     pub fn missing(&self) -> impl Iterator<Item = &'a Key> {

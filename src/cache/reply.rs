@@ -1,6 +1,8 @@
 //! Replies as bytes, terminator included: made once per change, shared by all who ask.
 
 use super::{Cache, Key, Lookup, ORPHAN, Owner, Vg, body, strings};
+use crate::ondisk::pv_header::is_in_use;
+use crate::report::inventory::{Label, Mda};
 use crate::text::{self, Item, Node, Scalar, Section, TERMINATOR, Value, write_key, write_nodes};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -20,6 +22,35 @@ pub(super) fn pvmeta_text(pvmeta: &Section) -> Rc<[u8]> {
 
 fn parse_pvmeta(meta: &[u8]) -> Section<'_> {
     text::parse(meta).expect("a stored pvmeta was written by us and has at least an id")
+}
+
+/// What a stored `pvmeta` says of the PV's label, and the size it had.
+pub(super) fn label(meta: &[u8]) -> (Label, u64) {
+    let meta = parse_pvmeta(meta);
+    let long = |section: &Section, key: &str| section.int(key).unwrap_or(0).cast_unsigned();
+    let short = |key: &str| u32::try_from(long(&meta, key)).unwrap_or(0);
+    let (ext_version, ext_flags) = (short("ext_version"), short("ext_flags"));
+    let mda = |number: usize| {
+        let mda = meta.section(&format!("mda{number}"))?;
+        Some(Mda {
+            start: long(mda, "start"),
+            size: long(mda, "size"),
+            free: long(mda, "free_sectors").saturating_mul(512),
+            ignored: long(mda, "ignore") != 0,
+            bad: false,
+        })
+    };
+    let bootloader = meta.section("ba0").map_or((0, 0), |area| (long(area, "offset"), long(area, "size")));
+    let label = Label {
+        ext_version,
+        in_use: is_in_use(ext_version, ext_flags),
+        dev_size: long(&meta, "dev_size"),
+        data_start: meta.int("da0/offset").unwrap_or(0).cast_unsigned(),
+        bootloader,
+        mdas: (0..).map_while(mda).collect(),
+    };
+    let size = label.dev_size;
+    (label, size)
 }
 
 impl Cache {

@@ -18,6 +18,7 @@ use std::rc::Rc;
 
 pub use access::{Access, Kept};
 pub use cache::TextCache;
+pub use check::is_known_segment_type;
 pub use lvs::{VisibleLv, visible_lvs, visible_sections};
 
 /// `NAME_LEN` in lvm2 counts the NUL.
@@ -56,6 +57,8 @@ pub enum Refusal {
     Name(Vec<u8>),
     /// What is missing or of the wrong kind.
     Schema(&'static str),
+    /// It is of the VG of this name, and lacks this. LVM knows then that there is such a VG.
+    Lacks(Vec<u8>, &'static str),
 }
 
 /// A rule of the full read that a text breaks.
@@ -63,6 +66,27 @@ pub enum Refusal {
 pub struct Problem {
     pub kind: ProblemKind,
     pub detail: String,
+    pub about: About,
+}
+
+/// What a problem is about, where people may look for LVM's own words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum About {
+    /// The status flags of the VG itself, or of a part of it, have one that is unknown.
+    Flag {
+        flag: Vec<u8>,
+        is_of_vg: bool,
+    },
+    SegmentCount {
+        lv: Vec<u8>,
+    },
+    /// What a segment lies on is not there.
+    NoVolume {
+        volume: Vec<u8>,
+        segment: Vec<u8>,
+    },
+    #[default]
+    Other,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,8 +123,9 @@ impl VgText {
         if section.int("version") != Some(VERSION) {
             return Err(Refusal::Schema("version is missing or unknown"));
         }
-        let vgid = id(vg).ok_or(Refusal::Schema("the VG has no id"))?;
-        let seqno = vg.int("seqno").ok_or(Refusal::Schema("the VG has no seqno"))?;
+        let lacks = |what| Refusal::Lacks(key.to_vec(), what);
+        let vgid = id(vg).ok_or_else(|| lacks("id"))?;
+        let seqno = vg.int("seqno").ok_or_else(|| lacks("seqno"))?;
         let name = key.to_vec();
         let pvids = vg.section("physical_volumes").into_iter().flat_map(Section::sections);
         let pvids = pvids.filter_map(|(_, pv)| id(pv)).collect();
@@ -109,7 +134,7 @@ impl VgText {
         // No LVM writes that, and whoever is served it would take what follows for the next reply.
         if memchr::memmem::find(&body, text::TERMINATOR).is_some() {
             let detail = "it contains what ends a message of lvmetad's protocol".to_owned();
-            unreadable.get_or_insert(Problem { kind: ProblemKind::Structure, detail });
+            unreadable.get_or_insert(Problem { kind: ProblemKind::Structure, detail, about: About::Other });
         }
         let access = Access::read(vg);
         Ok(VgText { name, vgid, seqno, body, pvids, access, unreadable, warnings })
@@ -200,6 +225,7 @@ impl fmt::Display for Refusal {
             Refusal::Parse(error) => write!(f, "{error}"),
             Refusal::Name(name) => write!(f, "no VG can be named \"{}\"", name.escape_ascii()),
             Refusal::Schema(what) => write!(f, "{what}"),
+            Refusal::Lacks(_, what) => write!(f, "the VG has no {what}"),
         }
     }
 }

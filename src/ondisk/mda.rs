@@ -97,6 +97,27 @@ impl MdaHeader {
         Ok(MdaHeader { start, size, slots })
     }
 
+    /// All that [`MdaHeader::decode`] would refuse it for, where that ends at the first.
+    pub fn faults(bytes: &[u8], start: u64) -> Vec<Error> {
+        let mut faults = Vec::new();
+        let Some(bytes) = bytes.get(..HEADER_SIZE) else { return vec![Error::Truncated] };
+        let mut fields = Fields::new(bytes);
+        let crc = fields.u32().unwrap_or(0);
+        faults.extend(check_crc(Covered::MdaHeader, crc, &[&bytes[CRC_START..]]).err());
+        if fields.bytes() != Ok(MAGIC) {
+            faults.push(Error::MdaMagic);
+        }
+        let version = fields.u32().unwrap_or(0);
+        if version != VERSION {
+            faults.push(Error::MdaVersion { found: version });
+        }
+        let stated = fields.u64().unwrap_or(0);
+        if stated != start {
+            faults.push(Error::MdaStart { stated });
+        }
+        faults
+    }
+
     /// An ignored area keeps old text with a good checksum: it must not be read.
     pub fn is_ignored(&self) -> bool {
         self.slots[0].flags & FLAG_IGNORED != 0
@@ -167,6 +188,14 @@ pub fn free_sectors(area: &Area, header: &MdaHeader) -> u64 {
     let capacity = header.size.saturating_sub(HEADER_SIZE_U64);
     let used = text.size.checked_next_multiple_of(HEADER_SIZE_U64).unwrap_or(u64::MAX);
     capacity.saturating_sub(used.saturating_mul(2)) / 2 / HEADER_SIZE_U64
+}
+
+/// The same in bytes, as lvm2 2.03 counts it: a text may have half of the buffer, less a sector.
+/// `read_metadata_location_summary` in `lib/format_text/format-text.c`.
+pub fn free_bytes(header: &MdaHeader) -> u64 {
+    let largest = (header.size.saturating_sub(HEADER_SIZE_U64) / 2).saturating_sub(HEADER_SIZE_U64);
+    let used = header.committed().map_or(0, |text| text.size);
+    largest.saturating_sub(used) / HEADER_SIZE_U64 * HEADER_SIZE_U64
 }
 
 #[cfg(test)]
@@ -283,5 +312,15 @@ mod tests {
         assert_eq!(free(0, 0), 1019);
         assert_eq!(free(512, 600_000), 0);
         assert_eq!(free(512, u64::MAX), 0);
+    }
+
+    #[test]
+    fn free_bytes_are_counted_as_2_03_does() {
+        let free = |offset, size, area| free_bytes(&MdaHeader { size: area, ..header(offset, size) });
+        assert_eq!(free(4608, 1517, 1_044_480), 519_680);
+        assert_eq!(free(4608, 1517, 524_288), 259_584);
+        assert_eq!(free(0, 0, 1_044_480), 521_216);
+        assert_eq!(free(512, u64::MAX, 1_044_480), 0);
+        assert_eq!(free(0, 0, 100), 0);
     }
 }

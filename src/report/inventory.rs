@@ -1,7 +1,8 @@
 //! What a report is made of: the host as a cache knows it. The daemon sends this as JSON
 //! (`Inventory` in `src/api/io.pvwatch.varlink`); of images it is made in place.
 
-use super::model::Vg;
+use super::model::{Vg, VgPv};
+use crate::bytes::Bytes;
 use crate::devno::DevNo;
 use crate::id::Id;
 use crate::metadata::Body;
@@ -24,6 +25,8 @@ pub struct Needs {
 pub enum Item {
     Host(Host),
     Vg(Box<VgItem>),
+    /// A VG that LVM refuses to read: neither it nor its PVs are shown.
+    Unreadable(Box<Unreadable>),
     /// A PV in no VG that can be read.
     Orphan(Box<Present>),
     Device(Device),
@@ -33,8 +36,11 @@ pub enum Item {
 #[serde(default)]
 pub struct Host {
     pub system_id: Option<String>,
-    /// The device-mapper devices of LVs, if there is a device-mapper and it matters here.
+    /// The device-mapper devices of LVs, sorted by uuid, if there is a device-mapper and it matters
+    /// here.
     pub mapped: Option<Vec<Mapped>>,
+    /// What LVM says while it looks at all devices, before anything else.
+    pub warnings: Vec<Warning>,
 }
 
 /// A device-mapper device, as sysfs has it.
@@ -57,6 +63,16 @@ pub struct VgItem {
     pub warnings: Vec<Warning>,
     /// What its section has between its braces, if LVs are needed.
     pub text: Option<Body>,
+}
+
+/// A VG that is there and cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unreadable {
+    /// It may lack either.
+    pub name: Bytes,
+    pub id: Option<Id>,
+    pub devices: Vec<Device>,
+    pub warnings: Vec<Warning>,
 }
 
 /// A PV that is there.
@@ -112,6 +128,33 @@ pub struct Mda {
 pub struct Warning {
     /// Without the two spaces that LVM begins each line with.
     pub text: String,
+    /// It is not said with `--foreign`.
+    #[serde(default)]
+    pub unless_foreign: bool,
+}
+
+impl VgItem {
+    /// What there is of a PV that the VG lists.
+    pub fn present_of(&self, pv: &VgPv) -> Option<&Present> {
+        // They stand in the same order, but for those that are missing.
+        self.present.iter().find(|present| Some(present.id) == pv.id)
+    }
+
+    pub fn missing_count(&self) -> u64 {
+        let mut present = self.present.iter().peekable();
+        let missing = self.vg.pvs.iter().filter(|pv| {
+            let own = present.next_if(|present| Some(present.id) == pv.id);
+            pv.is_missing(own)
+        });
+        missing.count() as u64
+    }
+}
+
+impl Label {
+    /// The metadata areas that LVM counts.
+    pub fn readable_mdas(&self) -> impl Iterator<Item = &Mda> {
+        self.mdas.iter().filter(|mda| !mda.bad)
+    }
 }
 
 /// Where items come from.

@@ -14,12 +14,21 @@
 //! *Architecture invariant:* the daemon makes no reports. It hands out its inventory, a piece at a
 //! time, and the command does the rest.
 
+pub mod columns;
 pub mod fields;
 pub mod inventory;
 pub mod key;
+pub mod kind;
+pub mod layout;
+pub mod lists;
 pub mod live;
 pub mod model;
+pub mod options;
+pub mod print;
 pub mod row;
+pub mod rows;
 pub mod select;
+pub mod settings;
+pub mod sort;
 pub mod units;
 pub mod value;

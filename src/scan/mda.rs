@@ -1,10 +1,10 @@
 //! One metadata area of a device.
 
 use super::{Code, Finding, ReadError};
-use crate::metadata::{TextCache, VgText};
-use crate::ondisk::ByteRange;
-use crate::ondisk::mda::{HEADER_SIZE, MdaHeader, RawLocation, free_sectors};
+use crate::metadata::{Refusal, TextCache, VgText};
+use crate::ondisk::mda::{HEADER_SIZE, MdaHeader, RawLocation, free_bytes, free_sectors};
 use crate::ondisk::pv_header::Area;
+use crate::ondisk::{ByteRange, Error};
 use std::fmt;
 use std::rc::Rc;
 
@@ -20,8 +20,12 @@ pub struct MdaScan {
     pub ignored: bool,
     /// Room for new metadata as lvm2 2.02 counts it; 0 for an area that is ignored or damaged.
     pub free_sectors: u64,
+    /// The same in bytes, as lvm2 2.03 counts it.
+    pub free: u64,
     /// Why the area counts for nothing.
     pub problem: Option<Code>,
+    /// What is wrong with it, for whoever wants to know more.
+    pub fault: Option<Box<Fault>>,
     pub text: Option<MdaText>,
 }
 
@@ -31,10 +35,36 @@ pub struct MdaText {
     pub vg: Rc<VgText>,
 }
 
+/// Why an area counts for nothing, and the text that was in force if it came so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    pub why: Why,
+    pub location: Option<RawLocation>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Its header would be beyond the device.
+    OutOfRange,
+    Unread(ReadError),
+    /// All that is wrong with the header, by the order of its fields.
+    Header(Vec<Error>),
+    Bytes(Error),
+    Text(Refusal),
+}
+
 impl MdaScan {
+    /// The name of the VG that its text is of, where that is all that can be said of the VG.
+    pub fn lacking_vg(&self) -> Option<&[u8]> {
+        match &self.fault.as_ref()?.why {
+            Why::Text(Refusal::Lacks(name, _)) => Some(name),
+            _ => None,
+        }
+    }
+
     /// An area that has not been read.
     pub(super) fn unread(area: Area) -> MdaScan {
-        MdaScan { area, ignored: false, free_sectors: 0, problem: None, text: None }
+        MdaScan { area, ignored: false, free_sectors: 0, free: 0, problem: None, fault: None, text: None }
     }
 }
 
@@ -69,7 +99,7 @@ impl MdaReader {
             Some(_) => MdaStep::Read(reader.header_range()),
             None => {
                 let detail = format_args!("its header is beyond the device's {device_size} bytes").to_string();
-                reader.fail(Code::MdaOutOfRange, detail, None)
+                reader.fail(Code::MdaOutOfRange, detail, Why::OutOfRange, None)
             }
         };
         (reader, step)
@@ -83,7 +113,7 @@ impl MdaReader {
     pub(super) fn handle_read(&mut self, texts: &mut TextCache, data: Result<&[u8], ReadError>) -> MdaStep {
         let bytes = match data {
             Ok(bytes) => bytes,
-            Err(error) => return self.fail(Code::from(&error), error, None),
+            Err(error) => return self.fail(Code::from(&error), error, Why::Unread(error), None),
         };
         match std::mem::replace(&mut self.stage, Stage::Header) {
             Stage::Header => self.handle_header(bytes),
@@ -105,7 +135,10 @@ impl MdaReader {
     fn handle_header(&mut self, bytes: &[u8]) -> MdaStep {
         let header = match MdaHeader::decode(bytes, self.area.offset) {
             Ok(header) => header,
-            Err(error) => return self.fail(Code::from(&error), error, None),
+            Err(error) => {
+                let why = Why::Header(MdaHeader::faults(bytes, self.area.offset));
+                return self.fail(Code::from(&error), error, why, None);
+            }
         };
         if header.is_ignored() {
             return MdaStep::Done(MdaScan { ignored: true, ..MdaScan::unread(self.area) }, None);
@@ -114,7 +147,7 @@ impl MdaReader {
             return MdaStep::Done(self.good(&header, None), None);
         };
         match header.locate(&location, self.device_size, self.max_text) {
-            Err(error) => self.fail(Code::from(&error), error, Some(location)),
+            Err(error) => self.fail(Code::from(&error), error, Why::Bytes(error), Some(location)),
             Ok(parts) => {
                 self.stage = Stage::Text { header, location, read: Vec::new(), rest: parts.second };
                 MdaStep::Read(parts.first)
@@ -130,19 +163,24 @@ impl MdaReader {
         text: &[u8],
     ) -> MdaStep {
         if let Err(error) = location.check(&[text]) {
-            return self.fail(Code::from(&error), error, Some(location));
+            return self.fail(Code::from(&error), error, Why::Bytes(error), Some(location));
         }
         match texts.parse(location.checksum, text) {
             Ok(vg) => MdaStep::Done(self.good(header, Some(MdaText { location, vg })), None),
-            Err(refusal) => self.fail(Code::from(&refusal), refusal, Some(location)),
+            Err(refusal) => self.fail(Code::from(&refusal), refusal.to_string(), Why::Text(refusal), Some(location)),
         }
     }
 
     fn good(&self, header: &MdaHeader, text: Option<MdaText>) -> MdaScan {
-        MdaScan { free_sectors: free_sectors(&self.area, header), text, ..MdaScan::unread(self.area) }
+        MdaScan {
+            free_sectors: free_sectors(&self.area, header),
+            free: free_bytes(header),
+            text,
+            ..MdaScan::unread(self.area)
+        }
     }
 
-    fn fail(&mut self, code: Code, detail: impl fmt::Display, location: Option<RawLocation>) -> MdaStep {
+    fn fail(&mut self, code: Code, detail: impl fmt::Display, why: Why, location: Option<RawLocation>) -> MdaStep {
         let seen_before = self.tries > 1 && self.failed == location;
         if code.may_pass() && !seen_before && self.tries < MAX_TRIES {
             self.tries += 1;
@@ -151,7 +189,8 @@ impl MdaReader {
             return MdaStep::Read(self.header_range());
         }
         let detail = format_args!("metadata area at {}: {detail}", self.area.offset).to_string();
-        let scan = MdaScan { problem: Some(code), ..MdaScan::unread(self.area) };
+        let fault = Some(Box::new(Fault { why, location }));
+        let scan = MdaScan { problem: Some(code), fault, ..MdaScan::unread(self.area) };
         MdaStep::Done(scan, Some(Finding::new(code, detail)))
     }
 

@@ -20,7 +20,7 @@ use super::device_mapper;
 use super::{ARGUMENT, Answer, Expect, MAX_REQUEST, Open, Opened, Reply, Request, frame_length};
 use crate::devno::DevNo;
 use crate::dm::Unusable;
-use crate::sys::descriptors;
+use crate::sys::{descriptors, live};
 
 /// Logical blocks are never larger on x86, and a page everywhere is at least this.
 const ALIGNMENT: usize = 4096;
@@ -31,13 +31,19 @@ nix::ioctl_read!(blkgetsize64, 0x12, 114, libc::size_t);
 nix::ioctl_read!(blkgetdiskseq, 0x12, 128, u64);
 nix::ioctl_read_bad!(blksszget, nix::request_code_none!(0x12, 104), libc::c_int);
 
-/// Both programs call this first thing in `main`. `None`: this is not a reader.
+/// Both programs call this first thing in `main`. `None`: this is not a reader, nor does it ask
+/// device-mapper.
 pub fn run_if_reader() -> Option<ExitCode> {
     let mut arguments = std::env::args_os().skip(1);
-    if arguments.next()? != ARGUMENT || arguments.next().is_some() {
+    let work = match arguments.next()? {
+        first if first == ARGUMENT => serve,
+        first if first == live::ARGUMENT => live::answer,
+        _ => return None,
+    };
+    if arguments.next().is_some() {
         return None;
     }
-    match prepare().and_then(serve) {
+    match prepare().and_then(work) {
         Ok(()) => Some(ExitCode::SUCCESS),
         Err(error) => {
             eprintln!("reader: {error}");

@@ -1,16 +1,24 @@
 //! What device-mapper says of LVs.
 
+mod percent;
+mod status;
+
 use super::row::Row;
 use crate::devno::DevNo;
+use crate::dm::Target;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+pub use percent::{FULL, percent};
+pub use status::Status;
+
 /// All device-mapper devices of LVs, by their uuid. Asked of device-mapper itself.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Live {
     pub devices: BTreeMap<String, Mapping>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mapping {
     pub name: String,
     pub devno: DevNo,
@@ -19,17 +27,18 @@ pub struct Mapping {
     pub open_count: u32,
     pub live_table: bool,
     pub inactive_table: bool,
+    /// Sectors.
+    pub read_ahead: Option<u64>,
+    /// Of the live table, each with its state.
     pub targets: Vec<Target>,
+    pub vdo: Option<VdoUse>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
-    /// Sectors.
-    pub start: u64,
-    pub length: u64,
-    pub kind: String,
-    pub table: String,
-    pub status: String,
+/// What a VDO pool says elsewhere of how full it is, in blocks of 4 KiB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VdoUse {
+    pub data_blocks: u64,
+    pub logical_blocks: u64,
 }
 
 /// What is known of the device of an LV.
@@ -67,7 +76,8 @@ pub fn info(row: &Row) -> Info {
         });
     }
     let Some(mapped) = &row.host.mapped else { return Info::default() };
-    mapped.iter().find(|mapped| mapped.uuid == uuid).map_or(Info { is_known: true, ..Info::default() }, |mapped| Info {
+    let found = mapped.binary_search_by(|mapped| mapped.uuid.cmp(&uuid)).ok().map(|at| &mapped[at]);
+    found.map_or(Info { is_known: true, ..Info::default() }, |mapped| Info {
         is_known: true,
         exists: true,
         name: mapped.name.clone(),

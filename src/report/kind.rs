@@ -1,0 +1,78 @@
+//! Which rows a report has, by the fields that it shows, sorts and selects by.
+
+use super::columns::Objects;
+use super::options::{Command, Part};
+use super::value::Object;
+
+/// What a row is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Labels of devices only.
+    Labels,
+    Pvs,
+    PvSegments,
+    Vgs,
+    Lvs,
+    Segments,
+}
+
+/// Where a report begins: what its command is about.
+pub fn start(command: Command, with_segments: bool) -> Object {
+    match (command, with_segments) {
+        (Command::Pvs, false) => Object::Label,
+        (Command::Pvs, true) => Object::PvSeg,
+        (Command::Lvs, true) => Object::Seg,
+        (Command::Lvs, false) => Object::Lv,
+        (Command::Vgs | Command::FullReport, _) => Object::Vg,
+    }
+}
+
+/// In JSON, and in errors.
+pub fn name(start: Object) -> &'static str {
+    super::columns::prefix(start)
+}
+
+/// The report of each part of `fullreport`.
+pub fn start_of(part: Part) -> Option<Object> {
+    match part {
+        Part::Log => None,
+        Part::Vg => Some(Object::Vg),
+        Part::Pv => Some(Object::Pv),
+        Part::Lv => Some(Object::Lv),
+        Part::PvSeg => Some(Object::PvSeg),
+        Part::Seg => Some(Object::Seg),
+    }
+}
+
+const LV: &[Object] = &[Object::Lv, Object::LvInfo, Object::LvStatus, Object::Seg];
+
+/// The kind of a report that began at `start`; `vg` is the one that a part of a full report is of.
+///
+/// # Errors
+/// What LVM says of fields that do not go together.
+pub fn kind(start: Object, objects: Objects, vg: Option<&str>) -> Result<Kind, String> {
+    let has_lv = objects.has_any(LV);
+    let has_pv = objects.has_any(&[Object::Pv, Object::Label, Object::PvSeg]);
+    let is_of_pvs = match vg {
+        None => matches!(start, Object::Label | Object::Pv | Object::PvSeg),
+        Some(_) => start == Object::PvSeg,
+    };
+    if has_lv && has_pv && !is_of_pvs {
+        let (sub, of) = vg.map_or(("", String::new()), |vg| ("sub", format!(" in VG {vg}")));
+        let name = name(start);
+        return Err(format!("Can't report LV and PV fields at the same time in {sub}report type \"{name}\"{of}."));
+    }
+    Ok(if objects.has(Object::PvSeg) || (has_pv && has_lv) {
+        Kind::PvSegments
+    } else if objects.has(Object::Pv) || (objects.has(Object::Label) && objects.has(Object::Vg)) {
+        Kind::Pvs
+    } else if objects.has(Object::Seg) {
+        Kind::Segments
+    } else if has_lv {
+        Kind::Lvs
+    } else if objects.has(Object::Label) {
+        Kind::Labels
+    } else {
+        Kind::Vgs
+    })
+}

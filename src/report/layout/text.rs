@@ -1,0 +1,56 @@
+//! One value as text.
+
+use crate::report::units::Units;
+use crate::report::value::Value;
+use std::io::Write;
+
+/// How values are written.
+#[derive(Clone)]
+pub struct Texts {
+    pub units: Units,
+    /// 0 and 1 for what is set or not.
+    pub is_binary: bool,
+    pub list_separator: Vec<u8>,
+    pub time_format: String,
+    /// Writes a time by a format of strftime's.
+    pub time: fn(i64, &str) -> Vec<u8>,
+}
+
+/// A percentage, in millionths.
+const PERCENT: u64 = 1_000_000;
+
+/// Adds the text of the value.
+pub fn show(out: &mut Vec<u8>, value: &Value, texts: &Texts) {
+    match value {
+        Value::Text(text) => out.extend_from_slice(text),
+        Value::Number(number) => out.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes()),
+        Value::Size(sectors) => out.extend_from_slice(texts.units.show(*sectors).as_bytes()),
+        Value::Percent(percent) => show_percent(out, *percent),
+        Value::Time(seconds) => out.extend((texts.time)(*seconds, &texts.time_format)),
+        Value::List(items) => {
+            for (at, item) in items.iter().enumerate() {
+                if at > 0 {
+                    out.extend_from_slice(&texts.list_separator);
+                }
+                out.extend_from_slice(item);
+            }
+        }
+        Value::Flag(is_set, _) if texts.is_binary => out.push(if *is_set { b'1' } else { b'0' }),
+        Value::Flag(is_set, word) => out.extend_from_slice(if *is_set { word.as_bytes() } else { b"" }),
+        Value::Word(word, _) => out.extend_from_slice(word.as_bytes()),
+        Value::Undefined("unknown") if texts.is_binary => out.extend_from_slice(b"-1"),
+        Value::Undefined(word) => out.extend_from_slice(word.as_bytes()),
+    }
+}
+
+/// Two places. Neither 0 nor 100 is shown for what is only near it.
+fn show_percent(out: &mut Vec<u8>, percent: u64) {
+    let hundredths = percent / (PERCENT / 100);
+    let rounded = if percent % (PERCENT / 100) * 2 >= PERCENT / 100 { hundredths + 1 } else { hundredths };
+    let shown = match percent {
+        0 => 0,
+        percent if percent >= 100 * PERCENT => rounded,
+        _ => rounded.clamp(1, 9999),
+    };
+    let _ = write!(out, "{}.{:02}", shown / 100, shown % 100);
+}

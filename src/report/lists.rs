@@ -1,0 +1,82 @@
+//! The lists of names that a command line and the settings make together.
+
+use super::columns;
+use super::options::{Group, Part};
+use super::value::Object;
+
+/// What one report is asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    pub fields: String,
+    pub sort: String,
+    pub select: Option<String>,
+    /// Left out if they are empty in all rows.
+    pub compact: String,
+}
+
+/// What the groups make of it. `is_for` tells which parts are meant: of one report, its own, and what
+/// is for no part.
+///
+/// # Errors
+/// A list that is empty.
+pub fn asked(
+    mut asked: Asked,
+    groups: &[Group],
+    start: Object,
+    mut is_for: impl FnMut(Option<Part>) -> bool,
+) -> Result<Asked, String> {
+    let mut part = None;
+    let mut names = split(&asked.fields);
+    for group in groups {
+        // What a part was named for stays with those behind it.
+        part = group.part.or(part);
+        if !is_for(part) {
+            continue;
+        }
+        if let Some(fields) = &group.fields {
+            change(&mut names, fields, start, &mut asked.compact)?;
+        }
+        if let Some(sort) = &group.sort {
+            asked.sort.clone_from(sort);
+        }
+        if group.select.is_some() {
+            asked.select.clone_from(&group.select);
+        }
+    }
+    asked.fields = names.join(",");
+    Ok(asked)
+}
+
+fn change(names: &mut Vec<String>, fields: &str, start: Object, compact: &mut String) -> Result<(), String> {
+    let rest = |sign| fields.strip_prefix(sign);
+    if fields.is_empty() {
+        return Err("Invalid options string: ".to_owned());
+    }
+    if let Some(added) = rest('+') {
+        names.extend(split(added));
+    } else if let Some(removed) = rest('-') {
+        for name in split(removed) {
+            if let Some(found) = names.iter().position(|known| is_same(known, &name, columns::prefix(start))) {
+                names.remove(found);
+            }
+        }
+    } else if let Some(compacted) = rest('#') {
+        compacted.clone_into(compact);
+    } else {
+        *names = split(fields);
+    }
+    Ok(())
+}
+
+/// With or without the prefix of the report on either side.
+fn is_same(a: &str, b: &str, prefix: &str) -> bool {
+    let bare = |name: &str| {
+        let rest = name.strip_prefix(prefix);
+        rest.map_or(name, |rest| rest.strip_prefix('_').unwrap_or(rest)).to_owned()
+    };
+    a == b || bare(a) == bare(b)
+}
+
+fn split(text: &str) -> Vec<String> {
+    text.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}

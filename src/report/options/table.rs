@@ -1,0 +1,177 @@
+//! Every option of LVM's report commands, and ours.
+
+use super::{Command, Format, Group, Options, Part};
+use crate::report::settings::Headings;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    Nothing,
+    Value,
+}
+
+/// How often an option may be given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeat {
+    No,
+    Yes,
+    /// In another group.
+    Grouped,
+}
+
+pub enum Effect {
+    /// Sets what it says; if it cannot mean anything, in words, what its value must be.
+    Works(fn(&mut Options, &str) -> Result<(), String>),
+    /// Of a group.
+    Group(fn(&mut Group, &str) -> Result<(), String>),
+    /// Taken, and changes nothing here: why.
+    Nothing(&'static str),
+    /// Not taken: why.
+    Refused(&'static str),
+}
+
+pub struct Spec {
+    pub short: Option<u8>,
+    pub long: &'static str,
+    pub takes: Takes,
+    pub repeat: Repeat,
+    pub effect: Effect,
+    pub commands: &'static [Command],
+}
+
+const ALL: &[Command] = &[Command::Pvs, Command::Vgs, Command::Lvs, Command::FullReport];
+const WITH_SEGMENTS: &[Command] = &[Command::Pvs, Command::Lvs];
+const OF_LVS: &[Command] = &[Command::Lvs];
+
+const NO_LOCKS: &str = "nothing is locked";
+const NO_CHANGES: &str = "nothing is changed";
+const READ_ANEW: &str = "hints are not used";
+
+const fn switch(short: Option<u8>, long: &'static str, set: fn(&mut Options, &str) -> Result<(), String>) -> Spec {
+    Spec { short, long, takes: Takes::Nothing, repeat: Repeat::No, effect: Effect::Works(set), commands: ALL }
+}
+
+const fn value(short: Option<u8>, long: &'static str, set: fn(&mut Options, &str) -> Result<(), String>) -> Spec {
+    Spec { short, long, takes: Takes::Value, repeat: Repeat::No, effect: Effect::Works(set), commands: ALL }
+}
+
+const fn grouped(short: Option<u8>, long: &'static str, set: fn(&mut Group, &str) -> Result<(), String>) -> Spec {
+    Spec { short, long, takes: Takes::Value, repeat: Repeat::Grouped, effect: Effect::Group(set), commands: ALL }
+}
+
+const fn nothing(short: Option<u8>, long: &'static str, takes: Takes, why: &'static str) -> Spec {
+    Spec { short, long, takes, repeat: Repeat::Yes, effect: Effect::Nothing(why), commands: ALL }
+}
+
+const fn refused(long: &'static str, takes: Takes, why: &'static str) -> Spec {
+    Spec { short: None, long, takes, repeat: Repeat::Yes, effect: Effect::Refused(why), commands: ALL }
+}
+
+macro_rules! set {
+    ($field:ident) => {
+        |options, _| {
+            options.$field = true;
+            Ok(())
+        }
+    };
+}
+
+macro_rules! keep {
+    ($field:ident) => {
+        |options, value| {
+            options.$field = Some(value.to_owned());
+            Ok(())
+        }
+    };
+}
+
+pub const OPTIONS: &[Spec] = &[
+    grouped(Some(b'o'), "options", keep!(fields)),
+    grouped(Some(b'O'), "sort", keep!(sort)),
+    grouped(Some(b'S'), "select", keep!(select)),
+    grouped(None, "configreport", |group, value| {
+        group.part = Some(Part::parse(value).ok_or("log, vg, lv, pv, pvseg or seg")?);
+        Ok(())
+    }),
+    Spec { commands: WITH_SEGMENTS, ..switch(None, "segments", set!(segments)) },
+    switch(Some(b'a'), "all", set!(all)),
+    Spec { commands: OF_LVS, ..switch(Some(b'H'), "history", set!(history)) },
+    switch(None, "foreign", set!(foreign)),
+    switch(None, "shared", set!(shared)),
+    value(None, "units", keep!(units)),
+    switch(None, "nosuffix", set!(no_suffix)),
+    switch(None, "noheadings", |options, _| {
+        options.headings = Some(Headings::Off);
+        Ok(())
+    }),
+    value(None, "headings", |options, value| {
+        options.headings = Some(match value {
+            "none" | "0" => Headings::Off,
+            "abbrev" | "1" => Headings::Short,
+            "full" | "2" => Headings::Names,
+            _ => return Err("none, abbrev, full, 0, 1 or 2".to_owned()),
+        });
+        Ok(())
+    }),
+    value(None, "separator", keep!(separator)),
+    switch(None, "nameprefixes", set!(name_prefixes)),
+    switch(None, "unquoted", set!(unquoted)),
+    switch(None, "rows", set!(rows)),
+    switch(None, "aligned", set!(aligned)),
+    switch(None, "unbuffered", set!(unbuffered)),
+    switch(None, "binary", set!(binary)),
+    value(None, "reportformat", |options, value| {
+        options.format = Some(match value {
+            "basic" => Format::Basic,
+            "json" => Format::Json,
+            "json_std" => Format::JsonStd,
+            _ => return Err("basic, json or json_std".to_owned()),
+        });
+        Ok(())
+    }),
+    switch(None, "logonly", set!(log_only)),
+    value(None, "config", keep!(config)),
+    value(None, "profile", keep!(profile)),
+    value(None, "commandprofile", keep!(profile)),
+    value(None, "devicesfile", keep!(devices_file)),
+    Spec {
+        repeat: Repeat::Yes,
+        ..value(None, "devices", |options, value| {
+            options.devices.push(value.to_owned());
+            Ok(())
+        })
+    },
+    value(None, "socket", keep!(socket)),
+    switch(None, "live", set!(live)),
+    Spec {
+        repeat: Repeat::Yes,
+        ..switch(Some(b'v'), "verbose", |options, _| {
+            options.verbose = options.verbose.saturating_add(1);
+            Ok(())
+        })
+    },
+    Spec {
+        repeat: Repeat::Yes,
+        ..switch(Some(b'q'), "quiet", |options, _| {
+            options.quiet = options.quiet.saturating_add(1);
+            Ok(())
+        })
+    },
+    switch(Some(b'h'), "help", set!(help)),
+    switch(None, "longhelp", set!(help)),
+    switch(None, "version", set!(version)),
+    nothing(Some(b'd'), "debug", Takes::Nothing, "there is no debugging output"),
+    nothing(Some(b't'), "test", Takes::Nothing, NO_CHANGES),
+    nothing(Some(b'y'), "yes", Takes::Nothing, "nothing is asked"),
+    nothing(None, "driverloaded", Takes::Value, "device-mapper is asked with --live only"),
+    nothing(None, "ignorelockingfailure", Takes::Nothing, NO_LOCKS),
+    nothing(None, "nolocking", Takes::Nothing, NO_LOCKS),
+    nothing(None, "lockopt", Takes::Value, NO_LOCKS),
+    nothing(None, "readonly", Takes::Nothing, "nothing is ever locked or written"),
+    nothing(None, "nohints", Takes::Nothing, READ_ANEW),
+    nothing(None, "journal", Takes::Value, "nothing is written to the journal"),
+    nothing(Some(b'P'), "partial", Takes::Nothing, "VGs that lack PVs are always shown"),
+    nothing(None, "trustcache", Takes::Nothing, "it is the daemon's cache that is shown"),
+    nothing(None, "ignoreskippedcluster", Takes::Nothing, "no VG is clustered any more"),
+    nothing(None, "buffered", Takes::Nothing, "output is buffered unless it is said otherwise"),
+    refused("unknown", Takes::Nothing, "it is for pvchange and pvremove of LVM 1"),
+];
