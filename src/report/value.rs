@@ -17,6 +17,8 @@ pub enum Object {
     LvStatus,
     Seg,
     PvSeg,
+    /// What a command did.
+    Log,
 }
 
 /// How a field is compared, in the words of LVM's help.
