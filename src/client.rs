@@ -9,6 +9,9 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+/// Where the daemon listens for who may only read.
+pub const DEFAULT_REPORT_SOCKET: &str = "/run/pvwatch/pvwatch.socket";
+
 /// The largest reply taken: a dump of the largest cache we can think of.
 const REPLY_MAX: usize = 1 << 30;
 

@@ -51,6 +51,8 @@ pub struct Settings {
     pub activation_timeout: Option<Duration>,
     /// `pvwatch/state_dir`: where it is written down what was offered in this boot.
     pub state_dir: PathBuf,
+    /// `pvwatch/socket_group`: who may ask over the socket for reading, besides root; `None` for nobody.
+    pub socket_group: Option<String>,
     /// `pvwatch/lvm`: the program that activates; `None` for `lvm` where commands usually are.
     pub lvm: Option<PathBuf>,
     /// Which part of which VG is activated.
@@ -133,6 +135,8 @@ const DEFAULT_ACTIVATION_PARALLEL: usize = 4;
 const ACTIVATION_PARALLEL_MAX: usize = 64;
 const DEFAULT_ACTIVATION_TIMEOUT: Duration = Duration::from_secs(90);
 const DEFAULT_STATE_DIR: &str = "/run/pvwatch";
+/// Who may read the disks anyway.
+const DEFAULT_SOCKET_GROUP: &str = "disk";
 /// An hour is longer than anybody waits for a disk, a year is a mistyped number.
 const SECONDS_MAX: i64 = 365 * 24 * 3600;
 
@@ -141,7 +145,7 @@ const RECEIVE_BUFFER: usize = 128 << 20;
 const RECEIVE_BUFFER_MAX: usize = 1 << 30;
 
 const OWN_SECTION: &str = "pvwatch";
-const OWN_SETTINGS: [&str; 11] = [
+const OWN_SETTINGS: [&str; 12] = [
     "read_deadline",
     "retry_max",
     "reread_interval",
@@ -152,6 +156,7 @@ const OWN_SETTINGS: [&str; 11] = [
     "activation_parallel",
     "activation_timeout",
     "state_dir",
+    "socket_group",
     "lvm",
 ];
 
@@ -191,6 +196,7 @@ impl Settings {
             activation_timeout: seconds(conf, "pvwatch/activation_timeout", 0)?
                 .map_or(Some(DEFAULT_ACTIVATION_TIMEOUT), |limit| Some(limit).filter(|limit| !limit.is_zero())),
             state_dir: path(conf, "pvwatch/state_dir")?.unwrap_or_else(|| DEFAULT_STATE_DIR.into()),
+            socket_group: socket_group(conf)?,
             lvm: path(conf, "pvwatch/lvm")?,
             policy: policy(conf),
             report: report::settings::Settings::read(conf),
@@ -343,6 +349,19 @@ fn run_dir(conf: &Section) -> Result<Option<PathBuf>, Error> {
     }
 }
 
+/// A name or a number; no group, or root's, is root alone.
+fn socket_group(conf: &Section) -> Result<Option<String>, Error> {
+    let setting = "pvwatch/socket_group";
+    let name = conf.value(setting).and_then(|value| value.strings().next());
+    let group = match (conf.item(setting), conf.int(setting), name) {
+        (None, ..) => DEFAULT_SOCKET_GROUP.to_owned(),
+        (Some(_), Some(number), _) if u32::try_from(number).is_ok() => number.to_string(),
+        (Some(_), _, Some(name)) => String::from_utf8_lossy(name).into_owned(),
+        (Some(_), ..) => return Err(Error::Value { setting, expected: "the name of a group, or an empty string" }),
+    };
+    Ok(Some(group).filter(|group| !["", "root", "0"].contains(&group.as_str())))
+}
+
 fn unknown_settings(conf: &Section) -> Vec<String> {
     let own = conf.section(OWN_SECTION).map_or(&[][..], |section| &section.0);
     let unknown = own.iter().filter(|node| !OWN_SETTINGS.iter().any(|known| known.as_bytes() == &*node.key));
@@ -458,6 +477,19 @@ mod tests {
             Err(Error::Filter { setting: "devices/global_filter", .. })
         ));
         assert_eq!(settings("pvwatch { read_deadlin=1 }").unwrap().unknown, ["pvwatch/read_deadlin"]);
+    }
+
+    #[test]
+    fn whose_group_may_ask() {
+        let group = |text: &str| settings(text).map(|settings| settings.socket_group);
+        assert_eq!(group("a=1"), Ok(Some("disk".to_owned())));
+        assert_eq!(group("pvwatch/socket_group=\"storage\""), Ok(Some("storage".to_owned())));
+        assert_eq!(group("pvwatch/socket_group=44"), Ok(Some("44".to_owned())));
+        for root in ["\"\"", "\"root\"", "0"] {
+            assert_eq!(group(&format!("pvwatch/socket_group={root}")), Ok(None), "{root}");
+        }
+        assert!(group("pvwatch/socket_group=[]").is_err());
+        assert!(group("pvwatch/socket_group=-1").is_err());
     }
 
     /// What lvm2 2.03.16 makes of them.

@@ -49,7 +49,8 @@ fn helper() {
             nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL).unwrap();
         }
         "adopt" => {
-            let adopted = socket::adopt_systemd(&path);
+            let [adopted, other] = socket::adopt_systemd([&path, Path::new("/nowhere")]);
+            assert!(other.is_none());
             let flags = fs::read_to_string("/proc/self/fdinfo/3").unwrap_or_default();
             let flags = flags.lines().find_map(|line| line.strip_prefix("flags:")).unwrap_or("0").trim();
             let flags = u32::from_str_radix(flags, 8).unwrap();
@@ -169,13 +170,15 @@ fn systemds_socket_is_used_only_if_everything_fits() {
     let listener = UnixListener::bind(&path).unwrap();
     let right = "SD_ACTIVATION=1 LISTEN_PID=$$ LISTEN_FDS=1";
     assert_eq!(adopt(&listener, &path, right), "true true false");
+    assert_eq!(adopt(&listener, &path, "SD_ACTIVATION=1 LISTEN_PID=$$ LISTEN_FDS=2"), "true true false");
     assert!(path.exists());
     assert_eq!(adopt(&listener, &directory.path().join("other"), right), "false false false");
     for wrong in [
         "SD_ACTIVATION=0 LISTEN_PID=$$ LISTEN_FDS=1",
         "LISTEN_PID=$$ LISTEN_FDS=1",
         "SD_ACTIVATION=1 LISTEN_PID=1 LISTEN_FDS=1",
-        "SD_ACTIVATION=1 LISTEN_PID=$$ LISTEN_FDS=2",
+        "SD_ACTIVATION=1 LISTEN_PID=$$ LISTEN_FDS=0",
+        "SD_ACTIVATION=1 LISTEN_PID=$$ LISTEN_FDS=x",
     ] {
         let answer = adopt(&listener, &path, wrong);
         assert!(answer.starts_with("false ") && answer.ends_with(" false"), "{wrong}: {answer}");

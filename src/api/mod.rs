@@ -27,6 +27,8 @@ error InterfaceNotFound (interface: string)
 error MethodNotFound (method: string)
 error MethodNotImplemented (method: string)
 error InvalidParameter (parameter: string)
+error PermissionDenied ()
+error ExpectedMore ()
 ";
 
 /// What a client asks of the daemon.
@@ -59,13 +61,47 @@ pub enum Call {
     },
 }
 
-/// Reads a call. `Err` holds the reply to one that needs no daemon to be answered, or is wrong.
-pub fn parse(message: &[u8]) -> Result<Call, Vec<u8>> {
-    let call: Map<String, Value> = serde_json::from_slice(message)
-        .map_err(|_| error("org.varlink.service.InvalidParameter", json!({"parameter": "call"})))?;
-    let method = call.get("method").and_then(Value::as_str).unwrap_or_default();
+impl Call {
+    /// Whether it changes nothing, waits for nothing and is for everybody who may read.
+    pub fn is_reading(&self) -> bool {
+        match self {
+            Call::Status | Call::Activations | Call::Show(_) | Call::Inhibited => true,
+            Call::Dump | Call::Rescan(_) | Call::Settle | Call::Inhibit { .. } | Call::Reload | Call::Online { .. } => {
+                false
+            }
+        }
+    }
+}
+
+/// A message with a call in it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Request {
+    /// `Err` holds the reply to one that needs no daemon to be answered, or is wrong.
+    pub call: Result<Call, Vec<u8>>,
+    /// No reply is wanted.
+    pub oneway: bool,
+}
+
+pub fn parse(message: &[u8]) -> Request {
+    let Ok(request) = serde_json::from_slice::<Map<String, Value>>(message) else {
+        return Request { call: Err(invalid("call")), oneway: false };
+    };
+    let oneway = flag(&request, "oneway");
+    Request { oneway: oneway.as_ref().is_ok_and(|oneway| *oneway), call: oneway.and_then(|_| call(&request)) }
+}
+
+fn call(request: &Map<String, Value>) -> Result<Call, Vec<u8>> {
+    flag(request, "more")?;
+    // There is no other protocol to change to.
+    if flag(request, "upgrade")? {
+        return Err(invalid("upgrade"));
+    }
+    let method = request.get("method").and_then(Value::as_str).unwrap_or_default();
     let none = Map::new();
-    let parameters = call.get("parameters").and_then(Value::as_object).unwrap_or(&none);
+    let parameters = match request.get("parameters") {
+        None | Some(Value::Null) => &none,
+        Some(parameters) => parameters.as_object().ok_or_else(|| invalid("parameters"))?,
+    };
     match method {
         "org.varlink.service.GetInfo" => Err(reply(json!({
             "vendor": "pvwatch", "product": "pvwatchd", "version": env!("CARGO_PKG_VERSION"), "url": "",
@@ -127,14 +163,15 @@ fn string(parameters: &Map<String, Value>, name: &str) -> Result<String, Vec<u8>
 
 /// An absent list is an empty one.
 fn strings(parameters: &Map<String, Value>, name: &str) -> Result<Vec<String>, Vec<u8>> {
-    let Some(value) = parameters.get(name) else { return Ok(Vec::new()) };
+    let Some(value) = parameters.get(name).filter(|value| !value.is_null()) else { return Ok(Vec::new()) };
     let items = value.as_array().ok_or_else(|| invalid(name))?;
     items.iter().map(|item| item.as_str().map(str::to_owned).ok_or_else(|| invalid(name))).collect()
 }
 
 /// An absent one is not set.
 fn flag(parameters: &Map<String, Value>, name: &str) -> Result<bool, Vec<u8>> {
-    parameters.get(name).map_or(Ok(false), |value| value.as_bool().ok_or_else(|| invalid(name)))
+    let value = parameters.get(name).filter(|value| !value.is_null());
+    value.map_or(Ok(false), |value| value.as_bool().ok_or_else(|| invalid(name)))
 }
 
 pub fn invalid(parameter: &str) -> Vec<u8> {
@@ -190,6 +227,11 @@ pub fn failed(reason: &str) -> Vec<u8> {
     error("io.pvwatch.Failed", json!({"reason": reason}))
 }
 
+/// Of who may only read.
+pub fn permission_denied() -> Vec<u8> {
+    error("org.varlink.service.PermissionDenied", json!({}))
+}
+
 pub fn not_found(thing: &str) -> Vec<u8> {
     error("io.pvwatch.NotFound", json!({"thing": thing}))
 }
@@ -218,14 +260,19 @@ mod tests {
     use super::*;
 
     fn error_of(call: &str) -> String {
-        let reply = parse(call.as_bytes()).expect_err(call);
+        let reply = parse(call.as_bytes()).call.expect_err(call);
         let reply: Value = serde_json::from_slice(reply.strip_suffix(&[CALL_END]).unwrap()).unwrap();
         reply["error"].as_str().unwrap_or_default().to_owned()
     }
 
     #[test]
     fn calls() {
+        let parse = |message: &[u8]| parse(message).call;
         assert_eq!(parse(br#"{"method":"io.pvwatch.Status"}"#), Ok(Call::Status));
+        let nulls = br#"{"method":"io.pvwatch.Rescan","parameters":null,"more":null,"oneway":null,"upgrade":false}"#;
+        assert_eq!(parse(nulls), Ok(Call::Rescan(vec![])));
+        let null = br#"{"method":"io.pvwatch.Rescan","parameters":{"devices":null}}"#;
+        assert_eq!(parse(null), Ok(Call::Rescan(vec![])));
         assert_eq!(
             parse(br#"{"method":"io.pvwatch.Show","parameters":{"thing":"vg0"}}"#),
             Ok(Call::Show("vg0".into()))
@@ -246,10 +293,19 @@ mod tests {
     }
 
     #[test]
+    fn who_wants_no_answer() {
+        let oneway = |call: &str| parse(call.as_bytes()).oneway;
+        assert!(oneway(r#"{"method":"io.pvwatch.Reload","oneway":true}"#));
+        assert!(oneway(r#"{"method":"no such","oneway":true}"#));
+        assert!(!oneway(r#"{"method":"io.pvwatch.Reload","oneway":false}"#));
+        assert!(!oneway(r#"{"method":"io.pvwatch.Reload","oneway":1}"#));
+    }
+
+    #[test]
     fn inhibits() {
         let call = |parameters: &str| {
             let call = format!(r#"{{"method":"io.pvwatch.Inhibit","parameters":{parameters}}}"#);
-            parse(call.as_bytes()).map_err(|_| error_of(&call))
+            parse(call.as_bytes()).call.map_err(|_| error_of(&call))
         };
         let inhibit = |until| Ok(Call::Inhibit { vg: "vg+0".into(), until });
         let for_seconds = |seconds| inhibit(Some(Some(Duration::from_secs_f64(seconds))));
@@ -284,6 +340,10 @@ mod tests {
     fn wrong_calls_are_named() {
         assert_eq!(error_of("{"), "org.varlink.service.InvalidParameter");
         assert_eq!(error_of("[]"), "org.varlink.service.InvalidParameter");
+        for wrong in [r#""parameters":[]"#, r#""more":1"#, r#""oneway":"no""#, r#""upgrade":true"#] {
+            let call = format!(r#"{{"method":"io.pvwatch.Status",{wrong}}}"#);
+            assert_eq!(error_of(&call), "org.varlink.service.InvalidParameter", "{wrong}");
+        }
         assert_eq!(error_of("{}"), "org.varlink.service.MethodNotFound");
         assert_eq!(error_of(r#"{"method":"io.pvwatch.Show"}"#), "org.varlink.service.InvalidParameter");
         assert_eq!(

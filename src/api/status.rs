@@ -264,7 +264,9 @@ fn quarantine(process: &Process, devno: DevNo, device: &Device) -> Value {
 pub fn show(watcher: &Watcher, process: &Process, thing: &str, devno: Option<DevNo>) -> Vec<Value> {
     let cache = watcher.cache();
     let devno = devno.or_else(|| DevNo::parse(thing)).or_else(|| {
-        let named = |device: &Device| device.facts.name == thing || device.names.iter().any(|name| name == thing);
+        let named = |device: &Device| {
+            device.facts.name == thing || device.node() == thing || device.names.iter().any(|name| name == thing)
+        };
         watcher.devices().iter().find(|(_, device)| named(device)).map(|(devno, _)| *devno)
     });
     if let Some((devno, device)) = devno.and_then(|devno| watcher.devices().get_key_value(&devno)) {

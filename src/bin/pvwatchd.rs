@@ -1,6 +1,7 @@
 //! The daemon. By the name `lvmetad` it is the same.
 
 use lexopt::ValueExt;
+use pvwatch::client::DEFAULT_REPORT_SOCKET;
 use pvwatch::daemon::{self, Error, Options};
 use pvwatch::sys::{descriptors, log, pid_file, reader};
 use std::ffi::OsString;
@@ -18,6 +19,8 @@ Finds LVM physical volumes by itself and serves them as lvmetad.
   -l, --log LEVELS         log these to standard error: all fatal error warn info wire debug
   -p, --pid-file PATH      pid file (LVM_LVMETAD_PIDFILE, default /run/lvmetad.pid)
   -s, --socket PATH        socket (LVM_LVMETAD_SOCKET, default /run/lvm/lvmetad.socket)
+      --report-socket PATH the socket for reports, which only reads (PVWATCH_SOCKET,
+                           default /run/pvwatch/pvwatch.socket); empty: none
   -t, --idle-exit SECONDS  leave after that long without a client; 0: never
       --no-scan            know what clients tell and nothing else, as lvmetad (PVWATCH_NO_SCAN=1)
       --devices PATH[,PATH...]
@@ -94,6 +97,7 @@ fn parse() -> Result<Command, Usage> {
         foreground: false,
         pid_file: path_from("LVM_LVMETAD_PIDFILE", DEFAULT_PID_FILE),
         socket: path_from("LVM_LVMETAD_SOCKET", DEFAULT_SOCKET),
+        report_socket: Some(path_from("PVWATCH_SOCKET", DEFAULT_REPORT_SOCKET)),
         idle_exit: None,
         scan: std::env::var_os("PVWATCH_NO_SCAN").is_none_or(|value| value != "1"),
         devices: Vec::new(),
@@ -108,6 +112,10 @@ fn parse() -> Result<Command, Usage> {
             Short('l') | Long("log") => log_levels = Some(arguments.value()?.string()?),
             Short('p') | Long("pid-file") => options.pid_file = arguments.value()?.into(),
             Short('s') | Long("socket") => options.socket = arguments.value()?.into(),
+            Long("report-socket") => {
+                let path = PathBuf::from(arguments.value()?);
+                options.report_socket = Some(path).filter(|path| !path.as_os_str().is_empty());
+            }
             Short('t') | Long("idle-exit") => options.idle_exit = idle_exit(&arguments.value()?)?,
             Long("no-scan") => options.scan = false,
             Long("devices") => options.devices.extend(paths(arguments.value()?)?),
@@ -127,7 +135,8 @@ fn parse() -> Result<Command, Usage> {
     }
     // In the background the working directory is another.
     let given = [&mut options.pid_file, &mut options.socket, &mut options.system_dir];
-    for path in given.into_iter().chain(&mut options.config).chain(&mut options.devices) {
+    let more = options.config.iter_mut().chain(&mut options.report_socket).chain(&mut options.devices);
+    for path in given.into_iter().chain(more) {
         *path = std::path::absolute(&*path).map_err(|error| Usage(format!("{}: {error}", path.display()), 1))?;
     }
     Ok(Command::Run { options, log_levels })

@@ -1,6 +1,7 @@
 //! The calls of people and monitoring, carried out.
 
 use super::Daemon;
+use super::clients::Access;
 use crate::activation::Mode;
 use crate::api::{self, Process};
 use crate::device::Usage;
@@ -36,14 +37,20 @@ enum Named {
 
 impl Daemon<'_> {
     pub(super) fn handle_call(&mut self, now: Duration, token: Token, message: &[u8]) {
-        let reply = match api::parse(message) {
+        let api::Request { call, oneway } = api::parse(message);
+        let reading = self.clients.access(token) == Some(Access::Reading);
+        let reply = match call {
             Err(reply) => reply,
+            Ok(call) if reading && !call.is_reading() => api::permission_denied(),
+            // Nobody is there to wait.
+            Ok(api::Call::Settle | api::Call::Online { .. }) if oneway => Vec::new(),
             Ok(api::Call::Status) => {
                 let status = api::status(&self.watcher, &self.process(now));
                 api::reply(serde_json::json!({ "status": status }))
             }
             Ok(api::Call::Show(thing)) => {
-                let devno = self.scope.resolve(Path::new(&thing));
+                // Who may only read has no path of his looked up: that may never return.
+                let devno = if reading { None } else { self.scope.resolve(Path::new(&thing)) };
                 let process = Process { usage: usage::read(), ..self.process(now) };
                 let shown = api::show(&self.watcher, &process, &thing, devno);
                 if shown.is_empty() {
@@ -90,7 +97,11 @@ impl Daemon<'_> {
                 Err(reply) => reply,
             },
         };
-        self.clients.reply(token, crate::protocol::Reply::Own(reply));
+        if oneway {
+            self.clients.no_reply(token);
+        } else {
+            self.clients.reply(token, crate::protocol::Reply::Own(reply));
+        }
     }
 
     fn activations(&self, now: Duration) -> Vec<u8> {

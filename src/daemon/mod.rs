@@ -4,6 +4,7 @@
 mod activation;
 mod calls;
 mod clients;
+mod report_socket;
 mod run_files;
 pub(crate) mod scope;
 
@@ -23,9 +24,10 @@ use crate::sys::{clock, descriptors, pid_file, settings, socket, system_id, usag
 use crate::watcher::{self, Cause, Effect, Level, Report, Watcher};
 use activation::Activation;
 use calls::OnlineCall;
-use clients::Clients;
+use clients::{Admission, Clients};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
+use report_socket::ReportSocket;
 use run_files::Keeper;
 use scope::Scope;
 use std::collections::BTreeMap;
@@ -41,6 +43,8 @@ pub struct Options {
     pub foreground: bool,
     pub pid_file: PathBuf,
     pub socket: PathBuf,
+    /// The one for who may only read, if there is to be one.
+    pub report_socket: Option<PathBuf>,
     /// Leave after that long without a client.
     pub idle_exit: Option<Duration>,
     /// False for a pure cache server.
@@ -85,6 +89,7 @@ const UEVENTS: Token = Token(2);
 const NOTICES: Token = Token(3);
 const UDEVD: Token = Token(4);
 const SYSTEMD: Token = Token(5);
+const REPORTS: Token = Token(6);
 /// Clients from here, and readers from far beyond; neither uses a token twice.
 const FIRST_CLIENT: usize = 16;
 const FIRST_READER: usize = 1 << 48;
@@ -109,7 +114,7 @@ impl From<&mio::event::Event> for Event {
     fn from(event: &mio::event::Event) -> Event {
         match event.token() {
             SIGNALS => Event::Signal,
-            LISTENER => Event::Connection,
+            LISTENER | REPORTS => Event::Connection,
             UEVENTS => Event::Uevent,
             NOTICES => Event::Notice,
             UDEVD => Event::Udevd,
@@ -152,7 +157,9 @@ pub fn run(options: &Options) -> Result<(), Error> {
     if let Err(error) = descriptors::raise_limit() {
         log::debug!("the limit of open descriptors stays as it is: {error}");
     }
-    let handed_over = socket::adopt_systemd(&options.socket);
+    // No path is empty.
+    let report_socket = options.report_socket.as_deref().unwrap_or(Path::new(""));
+    let handed_over = socket::adopt_systemd([&options.socket, report_socket]);
     let settings = load_settings(options).map_err(Error::Settings)?;
     let ready = if options.foreground {
         None
@@ -187,6 +194,7 @@ struct Daemon<'o> {
     signals: Signals,
     /// `None` once we are stopping.
     listener: Option<socket::Listener>,
+    report_socket: Option<ReportSocket>,
     pid_file: Option<PidFile>,
     monitor: Option<Monitor>,
     watches: Option<Watches>,
@@ -224,7 +232,7 @@ impl<'o> Daemon<'o> {
     fn new(
         options: &'o Options,
         settings: Settings,
-        handed_over: Option<socket::Listener>,
+        [handed_over, reports_handed_over]: [Option<socket::Listener>; 2],
     ) -> Result<Daemon<'o>, Error> {
         let poll = Poll::new().map_err(system("create an epoll descriptor"))?;
         let registry = poll.registry();
@@ -247,11 +255,12 @@ impl<'o> Daemon<'o> {
         }
         let mut listener = match handed_over {
             Some(listener) => listener,
-            None => socket::Listener::bind(&options.socket).map_err(Error::Socket)?,
+            None => socket::Listener::bind(&options.socket, socket::Audience::Nobody).map_err(Error::Socket)?,
         };
         registry
             .register(&mut listener.listener, LISTENER, Interest::READABLE)
             .map_err(system("watch the listening socket"))?;
+        let report_socket = open_reports(options, &settings, reports_handed_over, registry);
         let pid = i64::from(std::process::id());
         let run_files = Keeper::new(options, &settings);
         let system_id = system_id::local(&settings.system_id);
@@ -269,6 +278,7 @@ impl<'o> Daemon<'o> {
             poll,
             signals,
             listener: Some(listener),
+            report_socket,
             pid_file: None,
             monitor,
             watches,
@@ -357,7 +367,10 @@ impl<'o> Daemon<'o> {
 
     fn accept(&mut self, now: Duration) {
         if let Some(listener) = &self.listener {
-            self.clients.accept(now, &listener.listener, self.poll.registry());
+            self.clients.accept(now, &listener.listener, Admission::Full, self.poll.registry());
+        }
+        if let Some(socket) = &self.report_socket {
+            self.clients.accept(now, &socket.listener.listener, socket.admission(), self.poll.registry());
         }
     }
 
@@ -430,6 +443,9 @@ impl<'o> Daemon<'o> {
                 }
                 let mode = (self.watcher.settings().mode(), settings.mode());
                 let state_dir = settings.state_dir.clone();
+                if let Some(socket) = self.report_socket.as_mut().filter(|_| always) {
+                    socket.let_in(settings.socket_group.as_deref());
+                }
                 self.watcher.set_system_id(system_id::local(&settings.system_id));
                 if mode.0 != mode.1 || self.activation.is_elsewhere(&state_dir) {
                     self.set_activation_mode(now, mode.1, &state_dir);
@@ -449,7 +465,8 @@ impl<'o> Daemon<'o> {
         log::info!("shutting down");
         // First what a supervisor and the next instance look at: the process itself may be killed
         // a moment later.
-        if let Some(mut listener) = self.listener.take() {
+        let reports = self.report_socket.take().map(|socket| socket.listener);
+        for mut listener in self.listener.take().into_iter().chain(reports) {
             let _ = self.poll.registry().deregister(&mut listener.listener);
             warn_if_left("socket", listener.remove());
         }
@@ -808,6 +825,23 @@ fn log_report(report: &Report) {
         Level::Debug => log::Level::Debug,
     };
     log::log!(level, "{report}");
+}
+
+/// Whatever is wrong with it: what the boot waits for does not depend on it.
+fn open_reports(
+    options: &Options,
+    settings: &Settings,
+    handed_over: Option<socket::Listener>,
+    registry: &mio::Registry,
+) -> Option<ReportSocket> {
+    let path = options.report_socket.as_deref()?;
+    let open = || {
+        let mut socket = ReportSocket::open(path, handed_over, settings.socket_group.as_deref())?;
+        registry.register(&mut socket.listener.listener, REPORTS, Interest::READABLE)?;
+        Ok(socket)
+    };
+    let failed = |error: &io::Error| log::warn!("nobody can ask for reports at {}: {error}", path.display());
+    open().inspect_err(failed).ok()
 }
 
 fn register(registry: &mio::Registry, source: &impl AsRawFd, token: Token) -> io::Result<()> {

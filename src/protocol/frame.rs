@@ -11,6 +11,9 @@ pub const CALL_END: u8 = 0;
 /// No call is longer; what is, is taken for a request.
 const CALL_MAX: usize = 1 << 20;
 
+/// Nor any that only reads: the longest names a path.
+const READING_CALL_MAX: usize = 16 << 10;
+
 /// Room that is kept for the next message after a large one.
 const KEPT_CAPACITY: usize = 64 << 10;
 
@@ -27,6 +30,10 @@ pub struct Frames {
 /// A message longer than [`MESSAGE_MAX`].
 #[derive(Debug, PartialEq, Eq)]
 pub struct TooLarge;
+
+/// What is no call, or too long for one.
+#[derive(Debug, PartialEq, Eq)]
+pub struct NotACall;
 
 impl Frames {
     pub fn push(&mut self, received: &[u8]) {
@@ -78,6 +85,27 @@ impl Frames {
         self.handled = call.end + 1;
         self.searched = self.handled;
         Some(&self.bytes[call])
+    }
+
+    /// The next call of a client who can only call, and nothing long.
+    pub fn next_reading_call(&mut self) -> Result<Option<&[u8]>, NotACall> {
+        let rest = &self.bytes[self.handled..];
+        if rest.first().is_some_and(|first| *first != CALL_BEGIN) {
+            return Err(NotACall);
+        }
+        let end = memchr::memchr(CALL_END, &self.bytes[self.searched..]).map(|at| self.searched + at);
+        if end.unwrap_or(self.bytes.len()) - self.handled > READING_CALL_MAX {
+            return Err(NotACall);
+        }
+        let Some(end) = end else {
+            self.forget_handled();
+            self.searched = self.bytes.len();
+            return Ok(None);
+        };
+        let call = self.handled..end;
+        self.handled = end + 1;
+        self.searched = self.handled;
+        Ok(Some(&self.bytes[call]))
     }
 
     fn forget_handled(&mut self) {
@@ -139,6 +167,37 @@ mod tests {
         assert_eq!(frames.next_request(), Ok(None));
         frames.push(b":1}\0");
         assert_eq!(frames.next_call(), Some(&b"{\"method\":1}"[..]));
+    }
+
+    #[test]
+    fn who_can_only_call_sends_nothing_else() {
+        let stream = b"{\"method\":\"a\"}\0{\n##\n}\0{\"method\"";
+        for cut in 0..stream.len() {
+            let mut frames = Frames::default();
+            let mut calls = Vec::new();
+            for part in [&stream[..cut], &stream[cut..]] {
+                frames.push(part);
+                while let Some(call) = frames.next_reading_call().unwrap() {
+                    calls.push(call.to_vec());
+                }
+            }
+            assert_eq!(calls, [&b"{\"method\":\"a\"}"[..], b"{\n##\n}"], "cut at {cut}");
+            assert!(frames.is_partial());
+        }
+        for wrong in [&b"request=\"hello\""[..], b"\0", b"\n{}\0", b"[1]\0"] {
+            let mut frames = Frames::default();
+            frames.push(wrong);
+            assert_eq!(frames.next_reading_call(), Err(NotACall));
+        }
+        let mut long = Frames::default();
+        long.push(b"{}\0");
+        long.push(&vec![b'{'; READING_CALL_MAX]);
+        assert_eq!(long.next_reading_call(), Ok(Some(&b"{}"[..])));
+        assert_eq!(long.next_reading_call(), Ok(None));
+        long.push(b"\0");
+        assert_eq!(long.next_reading_call().unwrap().map(<[u8]>::len), Some(READING_CALL_MAX));
+        long.push(&vec![b'{'; READING_CALL_MAX + 1]);
+        assert_eq!(long.next_reading_call(), Err(NotACall));
     }
 
     #[test]

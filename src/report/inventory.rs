@@ -1,7 +1,7 @@
 //! What a report is made of: the host as a cache knows it. The daemon sends this as JSON
 //! (`Inventory` in `src/api/io.pvwatch.varlink`); of images it is made in place.
 
-use super::model::Vg;
+use super::model::{Vg, VgPv};
 use crate::bytes::Bytes;
 use crate::devno::DevNo;
 use crate::id::Id;
@@ -128,6 +128,30 @@ pub struct Mda {
 pub struct Warning {
     /// Without the two spaces that LVM begins each line with.
     pub text: String,
+}
+
+impl VgItem {
+    /// What there is of a PV that the VG lists.
+    pub fn present_of(&self, pv: &VgPv) -> Option<&Present> {
+        // They stand in the same order, but for those that are missing.
+        self.present.iter().find(|present| Some(present.id) == pv.id)
+    }
+
+    pub fn missing_count(&self) -> u64 {
+        let mut present = self.present.iter().peekable();
+        let missing = self.vg.pvs.iter().filter(|pv| {
+            let own = present.next_if(|present| Some(present.id) == pv.id);
+            pv.is_missing(own)
+        });
+        missing.count() as u64
+    }
+}
+
+impl Label {
+    /// The metadata areas that LVM counts.
+    pub fn readable_mdas(&self) -> impl Iterator<Item = &Mda> {
+        self.mdas.iter().filter(|mda| !mda.bad)
+    }
 }
 
 /// Where items come from.

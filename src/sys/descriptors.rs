@@ -45,12 +45,13 @@ fn set_close_on_exec_by_list() -> io::Result<()> {
     Ok(())
 }
 
-/// Closes what was open before the program began, but for a socket that systemd hands over: a
+/// Closes what was open before the program began, but for sockets that systemd hands over: a
 /// daemon must not keep open what its starter waits for the end of. Call it first thing in `main`,
 /// before anything has opened a descriptor.
 pub fn close_inherited() -> io::Result<()> {
     let variable = |name: &str| std::env::var(name).unwrap_or_default();
-    let handed_over = variable("LISTEN_PID") == std::process::id().to_string() && variable("LISTEN_FDS") == "1";
+    let is_a_number = variable("LISTEN_FDS").parse().is_ok_and(|count: u8| count > 0);
+    let handed_over = is_a_number && variable("LISTEN_PID") == std::process::id().to_string();
     if handed_over {
         // What systemd starts has nothing else.
         return Ok(());

@@ -14,6 +14,7 @@ pub mod log;
 pub mod monitor;
 pub mod names;
 pub mod notify;
+pub mod peer;
 pub mod pid_file;
 pub mod reader;
 pub mod run_files;

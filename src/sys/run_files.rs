@@ -11,15 +11,16 @@ use crate::online::{Claim, Hints, Lookup, PvOnline, RunFiles, encode_lookup, par
 use nix::fcntl::{Flock, FlockArg};
 use nix::libc;
 use std::fmt;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// LVM's own, under its `global/umask` of 077.
 const DIRECTORY_MODE: u32 = 0o700;
+const OPEN_DIRECTORY_MODE: u32 = 0o755;
 const FILE_MODE: u32 = 0o600;
 
 /// Not in one of LVM's directories, since it lists these.
@@ -322,11 +323,23 @@ pub(super) fn write_temporary(directory: &Path, content: &[u8]) -> io::Result<(P
     }
 }
 
-/// A link is no directory: nothing of ours may come to be elsewhere.
 pub(super) fn make_directory(path: &Path) -> Result<(), Error> {
-    match DirBuilder::new().mode(DIRECTORY_MODE).create(path) {
+    make_directory_with(DIRECTORY_MODE, path)
+}
+
+/// One that others may pass, whatever our umask is. One that is there stays as it is.
+pub fn make_open_directory(path: &Path) -> Result<(), Error> {
+    make_directory_with(OPEN_DIRECTORY_MODE, path)
+}
+
+/// A link is no directory: nothing of ours may come to be elsewhere.
+fn make_directory_with(mode: u32, path: &Path) -> Result<(), Error> {
+    match DirBuilder::new().mode(mode).create(path) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-        made => return made.map_err(failed("created", path)),
+        made => {
+            let set_mode = || fs::set_permissions(path, Permissions::from_mode(mode));
+            return made.and_then(|()| set_mode()).map_err(failed("created", path));
+        }
     }
     match fs::symlink_metadata(path).map_err(failed("examined", path))?.is_dir() {
         true => Ok(()),

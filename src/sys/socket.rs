@@ -1,5 +1,5 @@
 #![allow(unsafe_code)]
-//! The socket that clients connect to, and connecting to it.
+//! The sockets that clients connect to, and connecting to them.
 
 use std::env;
 use std::fs::{self, File};
@@ -27,6 +27,34 @@ const BACKLOG: i32 = 1024;
 /// How often to ask for the lock of the directory, a millisecond apart.
 const LOCK_TRIES: u32 = 1000;
 
+/// Bits of a mode that are others' than the owner's.
+const OTHERS: u32 = 0o077;
+
+/// Whom a socket is for, besides its owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    Nobody,
+    /// Whatever group [`Listener::let_in`] names.
+    Group,
+}
+
+impl Audience {
+    fn mode(self) -> Mode {
+        match self {
+            Audience::Nobody => Mode::S_IRWXU,
+            Audience::Group => Mode::S_IRUSR | Mode::S_IWUSR,
+        }
+    }
+
+    /// What of [`OTHERS`] the socket of another daemon may have.
+    fn of_others(self) -> u32 {
+        match self {
+            Audience::Nobody => 0,
+            Audience::Group => 0o060,
+        }
+    }
+}
+
 /// A listening socket. It stays in its directory until `remove`.
 pub struct Listener {
     pub listener: UnixListener,
@@ -38,8 +66,18 @@ pub struct Listener {
 impl Listener {
     /// Makes a socket that only our own user can connect to. What is at the path already stays,
     /// unless it is a socket of ours that nobody listens to.
-    pub fn bind(path: &Path) -> io::Result<Listener> {
-        make(path).map_err(|error| io::Error::new(error.kind(), format!("socket {}: {error}", path.display())))
+    pub fn bind(path: &Path, audience: Audience) -> io::Result<Listener> {
+        make(path, audience)
+            .map_err(|error| io::Error::new(error.kind(), format!("socket {}: {error}", path.display())))
+    }
+
+    /// From here on members of the group can connect too, or nobody else.
+    pub fn let_in(&self, group: Option<u32>) -> io::Result<()> {
+        // Never open to the one while it is still the other's.
+        fs::set_permissions(&self.path, fs::Permissions::from_mode(0o600))?;
+        let Some(group) = group else { return Ok(()) };
+        std::os::unix::fs::lchown(&self.path, None, Some(group))?;
+        fs::set_permissions(&self.path, fs::Permissions::from_mode(0o660))
     }
 
     /// Removes the socket from its directory, if it is still the one we made.
@@ -51,7 +89,7 @@ impl Listener {
     }
 }
 
-fn make(path: &Path) -> io::Result<Listener> {
+fn make(path: &Path, audience: Audience) -> io::Result<Listener> {
     let address = UnixAddr::new(path).map_err(|error| match error {
         Errno::ENAMETOOLONG => other(&format!("the path is longer than {} bytes", max_path())),
         error => error.into(),
@@ -61,12 +99,12 @@ fn make(path: &Path) -> io::Result<Listener> {
     let _turn = lock_directory(path)?;
     let socket = new_socket()?;
     // Linux makes the file with the socket's own mode, less the umask.
-    fchmod(&socket, Mode::S_IRWXU)?;
+    fchmod(&socket, audience.mode())?;
     if let Err(error) = bind(socket.as_raw_fd(), &address) {
         if error != Errno::EADDRINUSE {
             return Err(error.into());
         }
-        remove_stale(path, &address)?;
+        remove_stale(path, &address, audience)?;
         bind(socket.as_raw_fd(), &address)?;
     }
     let made = identity(&fs::symlink_metadata(path)?);
@@ -76,7 +114,7 @@ fn make(path: &Path) -> io::Result<Listener> {
 }
 
 /// `Err` says why what is at the path has to stay.
-fn remove_stale(path: &Path, address: &UnixAddr) -> io::Result<()> {
+fn remove_stale(path: &Path, address: &UnixAddr, audience: Audience) -> io::Result<()> {
     let found = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         result => result?,
@@ -88,7 +126,7 @@ fn remove_stale(path: &Path, address: &UnixAddr) -> io::Result<()> {
         return Err(other(&format!("the socket there belongs to user {}", found.uid())));
     }
     let mode = found.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
+    if mode & OTHERS & !audience.of_others() != 0 {
         return Err(other(&format!("the socket there has mode {mode:o}, open to others")));
     }
     // Non-blocking: a daemon with a full backlog answers EAGAIN and lives.
@@ -152,11 +190,13 @@ fn other(reason: &str) -> io::Error {
 
 /// The descriptor at which systemd's hand-over begins.
 const SYSTEMD_FIRST: RawFd = 3;
+/// It hands over no more that are for us.
+const SYSTEMD_MAX: RawFd = 8;
 
-/// The socket that systemd listens at for us, if it is the one at this path. Call it at most once,
-/// before anything is opened, before forking (the variables name our process) and before there are
-/// threads. The variables are removed in any case.
-pub fn adopt_systemd(path: &Path) -> Option<Listener> {
+/// The sockets that systemd listens at for us, those that are the ones at these paths. Call it at
+/// most once, before anything is opened, before forking (the variables name our process) and before
+/// there are threads. The variables are removed in any case.
+pub fn adopt_systemd<const N: usize>(paths: [&Path; N]) -> [Option<Listener>; N] {
     let [active, process, count] = ["SD_ACTIVATION", "LISTEN_PID", "LISTEN_FDS"].map(|name| {
         let value = env::var(name).ok();
         // SAFETY: nobody reads the environment at the same time, because by this function's
@@ -164,18 +204,23 @@ pub fn adopt_systemd(path: &Path) -> Option<Listener> {
         unsafe { env::remove_var(name) };
         value
     });
+    let mut adopted = paths.map(|_| None);
     let ours = process == Some(std::process::id().to_string());
-    if active.as_deref() != Some("1") || count.as_deref() != Some("1") || !ours {
-        return None;
+    let count = count.and_then(|count| count.parse().ok()).unwrap_or(0);
+    if active.as_deref() != Some("1") || !ours || !(1..=SYSTEMD_MAX).contains(&count) {
+        return adopted;
     }
-    let address: UnixAddr = getsockname(SYSTEMD_FIRST).ok()?;
-    if address.path() != Some(path) {
-        return None;
+    for descriptor in SYSTEMD_FIRST..SYSTEMD_FIRST + count {
+        let Ok(address) = getsockname::<UnixAddr>(descriptor) else { continue };
+        let wanted = paths.iter().zip(&mut adopted).find(|(path, _)| address.path() == Some(**path));
+        if let Some((path, adopted @ None)) = wanted {
+            // SAFETY: the descriptor is open (it has a name), systemd opened it for us, and by this
+            // function's contract nothing else owns it. Each is taken once.
+            let socket = unsafe { OwnedFd::from_raw_fd(descriptor) };
+            *adopted = adopt(socket, path);
+        }
     }
-    // SAFETY: descriptor 3 is open (it has a name), systemd opened it for us, and by this
-    // function's contract nothing else owns it.
-    let socket = unsafe { OwnedFd::from_raw_fd(SYSTEMD_FIRST) };
-    adopt(socket, path)
+    adopted
 }
 
 fn adopt(socket: OwnedFd, path: &Path) -> Option<Listener> {
@@ -196,7 +241,7 @@ mod tests {
     use std::time::Instant;
 
     fn refusal(path: &Path) -> String {
-        Listener::bind(path).err().expect("refused").to_string()
+        Listener::bind(path, Audience::Nobody).err().expect("refused").to_string()
     }
 
     fn make_stale(path: &Path) {
@@ -208,7 +253,7 @@ mod tests {
     fn a_new_socket_is_private_and_removed_at_the_end() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("socket");
-        let listener = Listener::bind(&path).unwrap();
+        let listener = Listener::bind(&path, Audience::Nobody).unwrap();
         assert_eq!(fs::symlink_metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
         UnixStream::connect(&path).unwrap();
         assert!(listener.listener.accept().is_ok());
@@ -222,11 +267,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("socket");
         make_stale(&path);
-        let first = Listener::bind(&path).unwrap();
+        let first = Listener::bind(&path, Audience::Nobody).unwrap();
         assert!(refusal(&path).contains("another daemon answers"));
         // Somebody else replaces it: not ours to remove any more.
         fs::remove_file(&path).unwrap();
-        let second = Listener::bind(&path).unwrap();
+        let second = Listener::bind(&path, Audience::Nobody).unwrap();
         first.remove().unwrap();
         UnixStream::connect(&path).unwrap();
         second.remove().unwrap();
@@ -271,6 +316,28 @@ mod tests {
         let link = directory.path().join("link");
         std::os::unix::fs::symlink(&path, &link).unwrap();
         assert!(refusal(&link).ends_with("not a socket"));
+    }
+
+    #[test]
+    fn a_group_is_let_in() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let mode = || fs::symlink_metadata(&path).unwrap().permissions().mode() & 0o777;
+        let own = nix::unistd::getegid().as_raw();
+        let listener = Listener::bind(&path, Audience::Group).unwrap();
+        assert_eq!(mode(), 0o600);
+        listener.let_in(Some(own)).unwrap();
+        assert_eq!((mode(), fs::symlink_metadata(&path).unwrap().gid()), (0o660, own));
+        listener.let_in(None).unwrap();
+        assert_eq!(mode(), 0o600);
+        // What a daemon that was killed leaves is replaced by one like it, and by no other.
+        listener.let_in(Some(own)).unwrap();
+        drop(listener);
+        assert!(refusal(&path).contains("mode 660"));
+        Listener::bind(&path, Audience::Group).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+        let open = Listener::bind(&path, Audience::Group).err().expect("refused").to_string();
+        assert!(open.contains("mode 666"), "{open}");
     }
 
     #[test]

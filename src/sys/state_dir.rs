@@ -3,7 +3,9 @@
 //!
 //! A file is written under another name and renamed, so that whoever reads finds all of it.
 
-use super::run_files::{Error, failed, list, make_directory, read, remove, remove_leftovers, write_temporary};
+use super::run_files::{
+    Error, failed, list, make_directory, make_open_directory, read, remove, remove_leftovers, write_temporary,
+};
 use crate::activation::{Inhibit, Offered};
 use crate::id::Id;
 use crate::metadata::is_valid_name;
@@ -40,7 +42,8 @@ impl StateDir {
 
     fn open_in(path: &Path, boot: &str) -> Result<StateDir, Error> {
         let directory = StateDir { path: path.to_owned() };
-        make_directory(path)?;
+        // The socket for reports may be in it.
+        make_open_directory(path)?;
         remove_leftovers(path)?;
         let file = path.join(BOOT);
         if read(&file, FILE_MAX)?.is_none_or(|bytes| bytes.trim_ascii() != boot.as_bytes()) {
@@ -199,7 +202,7 @@ mod tests {
         assert_eq!((later.offered().unwrap(), later.inhibits().unwrap()), (vec![], vec![]));
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         later.write_offer(&offered()).unwrap();
-        assert_eq!(mode(&path), 0o700);
+        assert_eq!(mode(&path), 0o755);
         assert_eq!(mode(&path.join("offered")), 0o700);
         assert_eq!(mode(&path.join("offered").join(OsStr::from_bytes(&VGID.0))), 0o600);
         later.remove_offer(VGID).unwrap();

@@ -49,6 +49,11 @@ impl World {
         self.path("socket")
     }
 
+    /// The one for who may only read.
+    pub fn report_socket(&self) -> PathBuf {
+        self.path("reports")
+    }
+
     pub fn pid_file(&self) -> PathBuf {
         self.path("pid")
     }
@@ -74,6 +79,7 @@ impl World {
             .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
             .env("LVM_SYSTEM_DIR", self.system_dir())
             .env("LVM_LVMETAD_SOCKET", self.socket())
+            .env("PVWATCH_SOCKET", self.report_socket())
             .env("LVM_LVMETAD_PIDFILE", self.pid_file())
             .stdin(Stdio::null());
         command

@@ -8,6 +8,7 @@ mod images;
 mod loops;
 mod lvm;
 mod process;
+mod report_socket;
 mod run_files;
 
 #[path = "../common/mod.rs"]

@@ -5,6 +5,7 @@ mod read;
 
 use crate::bytes::Bytes;
 use crate::id::Id;
+use crate::report::inventory::Present;
 use serde::{Deserialize, Serialize};
 
 /// A VG without its LVs: what `vgs` and `pvs` need, small enough to be kept for each VG.
@@ -56,4 +57,65 @@ pub struct VgPv {
     pub pe_alloc_count: u64,
     pub ba_start: u64,
     pub ba_size: u64,
+}
+
+/// How several hosts use a VG.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClusterKind {
+    /// By clvmd, as of old.
+    Clustered,
+    /// By lvmlockd.
+    Shared,
+}
+
+impl Vg {
+    pub fn has_status(&self, status: &str) -> bool {
+        self.status.iter().any(|own| *own == *status)
+    }
+
+    pub fn has_flag(&self, flag: &str) -> bool {
+        self.flags.iter().any(|own| *own == *flag)
+    }
+
+    /// Whether it may be changed. The flag keeps versions of LVM away that know no owners of VGs.
+    pub fn is_writeable(&self) -> bool {
+        self.has_status("WRITE") || self.has_flag("WRITE_LOCKED")
+    }
+
+    pub fn cluster(&self) -> Option<ClusterKind> {
+        if self.has_status("CLUSTERED") {
+            Some(ClusterKind::Clustered)
+        } else if [&b"sanlock"[..], b"dlm", b"idm"].contains(&&*self.lock_type) {
+            Some(ClusterKind::Shared)
+        } else {
+            None
+        }
+    }
+
+    pub fn lock_type(&self) -> &[u8] {
+        &self.lock_type
+    }
+
+    /// Of PVs that are missing, too.
+    pub fn extent_count(&self) -> u64 {
+        self.pvs.iter().fold(0, |count, pv| count.saturating_add(pv.pe_count))
+    }
+
+    pub fn free_count(&self) -> u64 {
+        let used = self.pvs.iter().fold(0u64, |count, pv| count.saturating_add(pv.pe_alloc_count));
+        self.extent_count().saturating_sub(used)
+    }
+}
+
+impl VgPv {
+    pub fn has(&self, status: &str) -> bool {
+        self.status.iter().any(|own| *own == *status)
+    }
+
+    /// Whether it is not there for LVM. One that was missing when its VG was changed stays missing when it
+    /// is back, until it is added again; but if it has no metadata area that could be outdated.
+    pub fn is_missing(&self, present: Option<&Present>) -> bool {
+        let is_flagged = self.has("MISSING") || self.flags.iter().any(|flag| *flag == *"MISSING");
+        present.is_none_or(|present| is_flagged && present.label.readable_mdas().any(|mda| !mda.ignored))
+    }
 }

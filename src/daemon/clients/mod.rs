@@ -1,60 +1,35 @@
 //! The clients: bytes in, messages out, replies in, bytes out. Nothing one of them does holds up
 //! another: not half a message, not a reply that is never taken, not a thousand connections.
 
-use crate::protocol::frame::{Frames, MESSAGE_MAX, TooLarge};
+mod client;
+mod door;
+
+use crate::protocol::frame::MESSAGE_MAX;
 use crate::protocol::{self, Reply};
 use crate::watcher::SettleId;
-use mio::net::{UnixListener, UnixStream};
+use client::{Advance, Client, Closing, Message};
+use door::Door;
+use mio::net::UnixListener;
 use mio::{Interest, Registry, Token};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::time::Duration;
 
-/// Each takes a descriptor and little else while it is silent.
-const CLIENTS_MAX: usize = 4096;
+pub use door::{Access, Admission};
+
 /// Of all unfinished messages together; whoever goes over it is sent away.
 const BUFFERED_MAX: usize = 2 * MESSAGE_MAX + (64 << 20);
 /// How long half a message, or a reply not taken, may stand still.
 const STALLED_MAX: Duration = Duration::from_secs(60);
 /// How often that is looked for.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
-/// After an accept failed for want of descriptors.
-const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// Requests answered before events are looked at again.
 const REQUESTS_PER_TURN: usize = 64;
 /// One read. Larger than a socket's buffer, so that a short read means that it is empty; behind
 /// what is read there may be the end still.
 const CHUNK: usize = 256 << 10;
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Closing {
-    No,
-    /// What it has sent is answered still.
-    AfterRequests,
-    /// Nothing it has sent is looked at any more.
-    AfterReply,
-}
-
-struct Client {
-    stream: UnixStream,
-    frames: Frames,
-    /// The reply on its way, and how much of it is written. While there is one, nothing is read.
-    reply: Option<(Reply, usize)>,
-    /// A settle to be answered before anything else.
-    settle: Option<SettleId>,
-    /// There may be something to read.
-    readable: bool,
-    /// There is the end to read, behind what else there is.
-    read_closed: bool,
-    /// The socket was full.
-    blocked: bool,
-    /// A wake-up when it is not any more has been asked for.
-    room_watched: bool,
-    /// Its sending half is shut down. What it sent before is answered.
-    ended: bool,
-    closing: Closing,
-    progress: Duration,
-}
+/// Of who sends nothing but short calls.
+const READING_CHUNK: usize = 16 << 10;
 
 pub struct Clients {
     clients: BTreeMap<usize, Client>,
@@ -67,10 +42,8 @@ pub struct Clients {
     next_settle: SettleId,
     settles: BTreeMap<SettleId, usize>,
     given_up: Vec<SettleId>,
-    accept_again: Option<Duration>,
-    accept_failures: u64,
+    doors: [Door; 2],
     next_sweep: Option<Duration>,
-    refused: u64,
 }
 
 impl Clients {
@@ -85,10 +58,8 @@ impl Clients {
             next_settle: 1,
             settles: BTreeMap::new(),
             given_up: Vec::new(),
-            accept_again: None,
-            accept_failures: 0,
+            doors: [Door::new(Access::Full), Door::new(Access::Reading)],
             next_sweep: None,
-            refused: 0,
         }
     }
 
@@ -106,56 +77,32 @@ impl Clients {
     }
 
     pub fn poll_timeout(&self) -> Option<Duration> {
-        [self.accept_again, self.next_sweep].into_iter().flatten().min()
+        let accepts = self.doors.iter().filter_map(|door| door.again);
+        accepts.chain(self.next_sweep).min()
     }
 
-    pub fn accept(&mut self, now: Duration, listener: &UnixListener, registry: &Registry) {
-        self.accept_again = None;
+    pub fn accept(&mut self, now: Duration, listener: &UnixListener, admission: Admission, registry: &Registry) {
         loop {
-            match listener.accept() {
-                Ok((stream, _)) if self.clients.len() < CLIENTS_MAX => self.add(now, stream, registry),
-                Ok(_refused) => {
-                    self.refused += 1;
-                    if self.refused.is_power_of_two() {
-                        log::warn!("{CLIENTS_MAX} clients are connected, {} were refused", self.refused);
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    self.accept_failures += 1;
-                    if self.accept_failures.is_power_of_two() {
-                        log::warn!(
-                            "a connection could not be accepted, as {} before: {error}",
-                            self.accept_failures - 1
-                        );
-                    }
-                    self.accept_again = Some(now + ACCEPT_AGAIN_AFTER);
-                    return;
-                }
-            }
+            let Some((socket, uid)) = self.door(admission.access()).accept(now, listener, admission) else { return };
+            self.add(Client::new(now, socket, admission.access(), uid), registry);
         }
     }
 
-    fn add(&mut self, now: Duration, mut stream: UnixStream, registry: &Registry) {
+    fn door(&mut self, access: Access) -> &mut Door {
+        let [full, reading] = &mut self.doors;
+        match access {
+            Access::Full => full,
+            Access::Reading => reading,
+        }
+    }
+
+    fn add(&mut self, mut client: Client, registry: &Registry) {
         let token = self.next_token;
         self.next_token += 1;
-        if let Err(error) = registry.register(&mut stream, Token(token), Interest::READABLE) {
+        if let Err(error) = registry.register(&mut client.socket, Token(token), Interest::READABLE) {
+            self.door(client.access).leave(client.uid);
             return log::warn!("a connection could not be watched: {error}");
         }
-        let client = Client {
-            stream,
-            frames: Frames::default(),
-            reply: None,
-            settle: None,
-            readable: true,
-            read_closed: false,
-            blocked: false,
-            room_watched: false,
-            ended: false,
-            closing: Closing::No,
-            progress: now,
-        };
         self.clients.insert(token, client);
         self.give_turn(token);
     }
@@ -238,20 +185,18 @@ impl Clients {
                     Advance::Waiting
                 };
             }
-            if let Some(call) = client.frames.next_call() {
-                return Advance::Call(call.to_vec());
-            }
-            match client.frames.next_request() {
-                Ok(Some(request)) => {
+            match client.next_message() {
+                Some(Message::Call(call)) => return Advance::Call(call),
+                Some(Message::Request(request)) => {
                     client.reply = Some((answer(request), 0));
                     answered = true;
                     continue;
                 }
-                Ok(None) => {}
-                Err(TooLarge) => {
-                    client.refuse();
+                Some(Message::Wrong(reply)) => {
+                    client.refuse(reply);
                     continue;
                 }
+                None => {}
             }
             if client.ended || (client.closing == Closing::AfterRequests && !client.readable) {
                 return Advance::Gone;
@@ -259,14 +204,16 @@ impl Clients {
             if !client.readable {
                 return Advance::Waiting;
             }
-            match client.stream.read(&mut self.chunk) {
+            let chunk = &mut self.chunk[..client.chunk()];
+            match client.socket.read(chunk) {
                 Ok(0) => client.ended = true,
                 Ok(length) => {
-                    client.readable = client.read_closed || length == self.chunk.len();
+                    client.readable = client.read_closed || length == chunk.len();
                     client.progress = now;
-                    client.frames.push(&self.chunk[..length]);
+                    client.frames.push(&chunk[..length]);
                     if others + client.frames.capacity() > BUFFERED_MAX {
-                        client.refuse();
+                        log::warn!("clients' unfinished messages are too large together, and one was refused");
+                        client.refuse(protocol::too_large());
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => client.readable = false,
@@ -282,6 +229,15 @@ impl Clients {
             return 0;
         }
         self.clients.iter().filter(|(other, _)| **other != token).map(|(_, client)| client.frames.capacity()).sum()
+    }
+
+    pub fn access(&self, Token(token): Token) -> Option<Access> {
+        self.clients.get(&token).map(|client| client.access)
+    }
+
+    /// Who called wants no answer.
+    pub fn no_reply(&mut self, Token(token): Token) {
+        self.give_turn(token);
     }
 
     pub fn reply(&mut self, Token(token): Token, reply: Reply) {
@@ -318,7 +274,7 @@ impl Clients {
 
     /// Answers what has been asked, and takes nothing more.
     pub fn finish(&mut self, registry: &Registry) {
-        self.accept_again = None;
+        self.doors.iter_mut().for_each(|door| door.again = None);
         let tokens = self.clients.keys().copied().collect::<Vec<_>>();
         for token in tokens {
             let client = self.clients.get_mut(&token).expect("just listed");
@@ -355,78 +311,17 @@ impl Clients {
 
     /// Whether accepting is to be tried again.
     pub fn wants_accept(&self, now: Duration) -> bool {
-        self.accept_again.is_some_and(|at| at <= now)
+        self.doors.iter().filter_map(|door| door.again).any(|at| at <= now)
     }
 
     fn remove(&mut self, token: usize, registry: &Registry) {
         if let Some(mut client) = self.clients.remove(&token) {
-            let _ = registry.deregister(&mut client.stream);
+            let _ = registry.deregister(&mut client.socket);
+            self.door(client.access).leave(client.uid);
             if let Some(settle) = client.settle {
                 self.settles.remove(&settle);
                 self.given_up.push(settle);
             }
         }
-    }
-}
-
-enum Advance {
-    Answered,
-    Call(Vec<u8>),
-    Waiting,
-    Gone,
-}
-
-impl Client {
-    /// It owes us the rest of a message, or has not taken a reply.
-    fn is_midway(&self) -> bool {
-        self.settle.is_none() && (self.reply.is_some() || self.frames.is_partial())
-    }
-
-    /// Writes what the socket takes; true if nothing is left.
-    fn flush(&mut self, now: Duration) -> io::Result<bool> {
-        while let Some((reply, written)) = &mut self.reply {
-            if self.blocked {
-                return Ok(false);
-            }
-            match self.stream.write(&reply.bytes()[*written..]) {
-                Ok(length) => {
-                    *written += length;
-                    self.progress = now;
-                    if *written == reply.bytes().len() {
-                        self.reply = None;
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.blocked = true;
-                    return Ok(false);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(true)
-    }
-
-    /// Asks for a wake-up when the socket takes more. Only then: each reply that a client takes
-    /// would be an event otherwise. And only once: asking again is answered at once while there is
-    /// something to read, so that we would go round and round.
-    fn wait_for_room(&mut self, token: usize, registry: &Registry) -> Advance {
-        if self.room_watched {
-            return Advance::Waiting;
-        }
-        self.room_watched = true;
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        match registry.reregister(&mut self.stream, Token(token), interest) {
-            Ok(()) => Advance::Waiting,
-            Err(_) => Advance::Gone,
-        }
-    }
-
-    /// One last reply.
-    fn refuse(&mut self) {
-        log::warn!("a client's message is larger than {} MiB and was refused", MESSAGE_MAX >> 20);
-        self.frames = Frames::default();
-        self.reply = Some((protocol::too_large(), 0));
-        self.closing = Closing::AfterReply;
     }
 }

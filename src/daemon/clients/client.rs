@@ -1,0 +1,159 @@
+//! One client: what it is in the middle of.
+
+use super::{Access, CHUNK, READING_CHUNK};
+use crate::api;
+use crate::protocol::frame::{Frames, MESSAGE_MAX, NotACall, TooLarge};
+use crate::protocol::{self, Reply};
+use crate::watcher::SettleId;
+use mio::net::UnixStream;
+use mio::{Interest, Registry, Token};
+use std::io::{self, Write};
+use std::time::Duration;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Closing {
+    No,
+    /// What it has sent is answered still.
+    AfterRequests,
+    /// Nothing it has sent is looked at any more.
+    AfterReply,
+}
+
+pub(super) struct Client {
+    pub(super) socket: UnixStream,
+    pub(super) access: Access,
+    /// Whose it is.
+    pub(super) uid: u32,
+    pub(super) frames: Frames,
+    /// The reply on its way, and how much of it is written. While there is one, nothing is read.
+    pub(super) reply: Option<(Reply, usize)>,
+    /// A settle to be answered before anything else.
+    pub(super) settle: Option<SettleId>,
+    /// There may be something to read.
+    pub(super) readable: bool,
+    /// There is the end to read, behind what else there is.
+    pub(super) read_closed: bool,
+    /// The socket was full.
+    pub(super) blocked: bool,
+    /// A wake-up when it is not any more has been asked for.
+    pub(super) room_watched: bool,
+    /// Its sending half is shut down. What it sent before is answered.
+    pub(super) ended: bool,
+    pub(super) closing: Closing,
+    pub(super) progress: Duration,
+}
+
+pub(super) enum Advance {
+    Answered,
+    Call(Vec<u8>),
+    Waiting,
+    Gone,
+}
+
+impl Client {
+    pub(super) fn new(now: Duration, socket: UnixStream, access: Access, uid: u32) -> Client {
+        Client {
+            socket,
+            access,
+            uid,
+            frames: Frames::default(),
+            reply: None,
+            settle: None,
+            readable: true,
+            read_closed: false,
+            blocked: false,
+            room_watched: false,
+            ended: false,
+            closing: Closing::No,
+            progress: now,
+        }
+    }
+
+    /// It owes us the rest of a message, or has not taken a reply.
+    pub(super) fn is_midway(&self) -> bool {
+        self.settle.is_none() && (self.reply.is_some() || self.frames.is_partial())
+    }
+
+    /// Writes what the socket takes; true if nothing is left.
+    pub(super) fn flush(&mut self, now: Duration) -> io::Result<bool> {
+        while let Some((reply, written)) = &mut self.reply {
+            if self.blocked {
+                return Ok(false);
+            }
+            match self.socket.write(&reply.bytes()[*written..]) {
+                Ok(length) => {
+                    *written += length;
+                    self.progress = now;
+                    if *written == reply.bytes().len() {
+                        self.reply = None;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.blocked = true;
+                    return Ok(false);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Asks for a wake-up when the socket takes more. Only then: each reply that a client takes
+    /// would be an event otherwise. And only once: asking again is answered at once while there is
+    /// something to read, so that we would go round and round.
+    pub(super) fn wait_for_room(&mut self, token: usize, registry: &Registry) -> Advance {
+        if self.room_watched {
+            return Advance::Waiting;
+        }
+        self.room_watched = true;
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        match registry.reregister(&mut self.socket, Token(token), interest) {
+            Ok(()) => Advance::Waiting,
+            Err(_) => Advance::Gone,
+        }
+    }
+
+    /// Looks at what has been received for something to answer.
+    pub(super) fn next_message(&mut self) -> Option<Message<'_>> {
+        if self.access == Access::Reading {
+            return match self.frames.next_reading_call() {
+                Ok(call) => call.map(|call| Message::Call(call.to_vec())),
+                Err(NotACall) => Some(Message::Wrong(Reply::Own(api::invalid("call")))),
+            };
+        }
+        if let Some(call) = self.frames.next_call() {
+            return Some(Message::Call(call.to_vec()));
+        }
+        match self.frames.next_request() {
+            Ok(request) => request.map(Message::Request),
+            Err(TooLarge) => {
+                log::warn!("a client's message is larger than {} MiB and was refused", MESSAGE_MAX >> 20);
+                Some(Message::Wrong(protocol::too_large()))
+            }
+        }
+    }
+
+    /// How much is read at a time.
+    pub(super) fn chunk(&self) -> usize {
+        match self.access {
+            Access::Full => CHUNK,
+            Access::Reading => READING_CHUNK,
+        }
+    }
+
+    /// One last reply.
+    pub(super) fn refuse(&mut self, reply: Reply) {
+        self.frames = Frames::default();
+        self.reply = Some((reply, 0));
+        self.closing = Closing::AfterReply;
+    }
+}
+
+/// What a client has sent.
+pub(super) enum Message<'c> {
+    Call(Vec<u8>),
+    Request(&'c [u8]),
+    /// With the reply, after which nothing of it is looked at.
+    Wrong(Reply),
+}
