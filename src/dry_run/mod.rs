@@ -13,6 +13,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+pub use look::look as watch;
 pub use table::table;
 
 /// What a look has led to.

@@ -339,7 +339,7 @@ impl Engine<'_> {
     }
 
     fn lvs(&self, vg: &VgItem) -> Option<Lvs> {
-        let mut lvs = Lvs::read(&vg.vg, vg.text.as_ref()?.bytes()).ok()?;
+        let mut lvs = Lvs::read(&vg.vg, vg.text.as_ref()?).ok()?;
         lvs.shows_historical = self.plan.options.history;
         Some(lvs)
     }
