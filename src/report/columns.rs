@@ -50,15 +50,25 @@ impl Objects {
     }
 }
 
-pub const OBJECTS: [Object; 9] =
-    [Object::Label, Object::Pv, Object::Vg, Object::Lv, Object::LvInfo, Object::LvStatus, Object::Seg, Object::PvSeg, Object::Log];
+pub const OBJECTS: [Object; 10] = [
+    Object::Label,
+    Object::Pv,
+    Object::Vg,
+    Object::Lv,
+    Object::LvInfo,
+    Object::LvStatus,
+    Object::LvInfoStatus,
+    Object::Seg,
+    Object::PvSeg,
+    Object::Log,
+];
 
 /// What names of fields of the object may begin with, and may lack in its own report.
 pub fn prefix(object: Object) -> &'static str {
     match object {
         Object::Label | Object::Pv => "pv",
         Object::Vg => "vg",
-        Object::Lv | Object::LvInfo | Object::LvStatus => "lv",
+        Object::Lv | Object::LvInfo | Object::LvStatus | Object::LvInfoStatus => "lv",
         Object::Seg => "seg",
         Object::PvSeg => "pvseg",
         Object::Log => "log",

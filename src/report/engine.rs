@@ -60,7 +60,7 @@ impl Plan<'_> {
     }
 
     pub fn needs(&self, kind: Kind, names: &Names) -> Needs {
-        let of_lvs = [Object::Lv, Object::LvInfo, Object::LvStatus, Object::Seg, Object::PvSeg];
+        let of_lvs = [Object::Lv, Object::LvInfo, Object::LvStatus, Object::LvInfoStatus, Object::Seg, Object::PvSeg];
         let is_of_lvs = |section: &Section| section.columns.objects.has_any(&of_lvs);
         let is_of_pvs = self.command == Command::Pvs;
         Needs {
@@ -200,7 +200,6 @@ impl Engine<'_> {
             self.entries.push(entry);
         }
     }
-
 }
 
 /// The one report of `pvs`, `vgs` and `lvs`.
@@ -225,7 +224,8 @@ impl Engine<'_> {
                 Item::Orphan(present) => {
                     if plan.command == Command::Pvs && self.is_pv_wanted(None, Some(&present)) {
                         let mut add = |row: &Row| report.add_row(row, self.out);
-                        Common { host: &self.host, marks: plan.marks, live: plan.live }.orphan(&present, kind, &mut add)?;
+                        Common { host: &self.host, marks: plan.marks, live: plan.live }
+                            .orphan(&present, kind, &mut add)?;
                         self.done("pv", present.device.path.as_bytes(), present.id.to_string(), None);
                     }
                 }
@@ -233,7 +233,8 @@ impl Engine<'_> {
                     self.names.note_device(&device);
                     if plan.options.all && self.names.is_empty() && matches!(kind, Kind::Pvs | Kind::PvSegments) {
                         let mut add = |row: &Row| report.add_row(row, self.out);
-                        Common { host: &self.host, marks: plan.marks, live: plan.live }.device(&device, kind, &mut add)?;
+                        Common { host: &self.host, marks: plan.marks, live: plan.live }
+                            .device(&device, kind, &mut add)?;
                     }
                 }
             }
@@ -268,7 +269,11 @@ impl Engine<'_> {
 
     /// Where the VG comes among those that were named, if it is only these that are shown.
     fn place(&self, vg: &VgItem) -> Option<usize> {
-        if !self.names.tags.is_empty() { None } else { self.names.vgs.iter().position(|named| named.name == *vg.vg.name) }
+        if !self.names.tags.is_empty() {
+            None
+        } else {
+            self.names.vgs.iter().position(|named| named.name == *vg.vg.name)
+        }
     }
 
     fn named(&self, vg: &VgItem) -> Option<&VgName> {

@@ -39,7 +39,7 @@ pub fn own(start: Object) -> Kind {
         Object::Label => Kind::Labels,
         Object::Pv => Kind::Pvs,
         Object::Vg => Kind::Vgs,
-        Object::Lv | Object::LvInfo | Object::LvStatus => Kind::Lvs,
+        Object::Lv | Object::LvInfo | Object::LvStatus | Object::LvInfoStatus => Kind::Lvs,
         Object::Seg => Kind::Segments,
         Object::PvSeg => Kind::PvSegments,
         Object::Log => Kind::Log,
@@ -52,7 +52,7 @@ pub fn title(start: Object) -> &'static str {
         Object::Label => "Physical Volume Label",
         Object::Pv => "Physical Volume",
         Object::Vg => "Volume Group",
-        Object::Lv | Object::LvInfo | Object::LvStatus => "Logical Volume",
+        Object::Lv | Object::LvInfo | Object::LvStatus | Object::LvInfoStatus => "Logical Volume",
         Object::Seg => "Logical Volume Segment",
         Object::PvSeg => "Physical Volume Segment",
         Object::Log => "Command Log",
@@ -71,7 +71,7 @@ pub fn start_of(part: Part) -> Object {
     }
 }
 
-const LV: &[Object] = &[Object::Lv, Object::LvInfo, Object::LvStatus, Object::Seg];
+const LV: &[Object] = &[Object::Lv, Object::LvInfo, Object::LvStatus, Object::LvInfoStatus, Object::Seg];
 
 /// The kind of a report that began at `start`; `vg` is the one that a part of a full report is of.
 ///

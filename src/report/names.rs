@@ -81,7 +81,12 @@ impl Names {
                 ([b'@', tag @ ..], _) => names.add_tag(tag),
                 (word, Of::Pvs) => {
                     if !names.pvs.iter().any(|pv| pv.text == word) {
-                        names.pvs.push(PvName { text: word.to_vec(), devno: devno(word), is_device: false, is_found: false });
+                        names.pvs.push(PvName {
+                            text: word.to_vec(),
+                            devno: devno(word),
+                            is_device: false,
+                            is_found: false,
+                        });
                     }
                 }
                 (word, Of::Vgs) => {

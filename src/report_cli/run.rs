@@ -123,7 +123,7 @@ fn setting(start: Object) -> &'static str {
     match start {
         Object::Label | Object::Pv => "pvs",
         Object::Vg => "vgs",
-        Object::Lv | Object::LvInfo | Object::LvStatus => "lvs",
+        Object::Lv | Object::LvInfo | Object::LvStatus | Object::LvInfoStatus => "lvs",
         Object::Seg => "segs",
         Object::PvSeg => "pvsegs",
         Object::Log => "log",
