@@ -329,7 +329,7 @@ impl Engine<'_> {
     }
 
     fn vg(&mut self, vg: &VgItem, kind: Kind, report: &mut Report) -> Result<(), Error> {
-        if !self.admit(vg, matches!(kind, Kind::Lvs | Kind::Segments)) {
+        if !self.admit(vg, self.plan.command == Command::Lvs) {
             return Ok(());
         }
         let has_tag = |tags: &[crate::bytes::Bytes]| self.names.has_tag(tags);

@@ -69,7 +69,7 @@ impl<'s> Report<'s> {
             if std::ptr::eq(column.field, &SELECTED) {
                 text.push(b'1');
             } else {
-                layout::show(&mut text, value, &self.look.texts);
+                layout::show(&mut text, column.field, value, &self.look.texts);
             }
             texts.push(text);
         }

@@ -18,7 +18,7 @@ impl Basic {
     pub fn new(columns: &[Column], look: &Look) -> Basic {
         let width = |column: &Column| match look.headings {
             Headings::Names => column.field.width.max(column.field.name.len()),
-            Headings::Off | Headings::Short => column.field.width,
+            Headings::Off | Headings::Short => column.field.width.max(column.field.heading.len()),
         };
         Basic { widths: columns.iter().map(width).collect() }
     }
