@@ -127,6 +127,11 @@ impl Engine<'_> {
     }
 
     fn begin(&mut self) -> io::Result<()> {
+        for section in &self.plan.sections {
+            for key in &section.columns.duplicate_keys {
+                (self.say)(&format!("dm_report: Ignoring duplicate sort field: {key}."));
+            }
+        }
         for complaint in std::mem::take(&mut self.names.complaints) {
             match complaint.status {
                 Some(_) => self.fail(Entry { object: "vg", message: complaint.text, ..Entry::default() }),

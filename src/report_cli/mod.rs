@@ -1,6 +1,5 @@
 //! `pvwatch pvs`, `vgs`, `lvs` and `fullreport`: the world's side of reports.
 
-mod images;
 mod run;
 
 use crate::report::options::{self, Command, Options, Refusal};

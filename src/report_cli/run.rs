@@ -1,8 +1,9 @@
 //! From a command line to its reports.
 
-use super::images::Images;
 use super::{FAILED, Failure, NO_DAEMON, USAGE};
+use crate::conf;
 use crate::devno::DevNo;
+use crate::dry_run::Images;
 use crate::report::columns;
 use crate::report::engine::{self, Plan};
 use crate::report::inventory::{Needs, Source};
@@ -40,9 +41,11 @@ pub fn run(command: Command, options: &Options, out: &mut dyn Write) -> Result<u
         let lines = names.complaints.iter().map(|complaint| complaint.text.clone()).collect();
         return Err(Failure { lines, status: fatal.status.unwrap_or(FAILED) });
     }
-    let mut source = source(options, conf, plan.needs(kind, &names))?;
-    let mut say = |line: &str| eprintln!("  {line}");
+    let (mut source, unread) = source(options, conf, plan.needs(kind, &names))?;
+    super::complain(&unread, "  ");
+    let mut say = |line: &str| super::complain(&[line.to_owned()], "  ");
     match engine::run(&plan, kind, names, &mut *source, out, &mut say) {
+        Ok(0) if !unread.is_empty() => Ok(FAILED),
         Ok(status) => Ok(status),
         Err(engine::Error::Write(error)) => Err(error.into()),
         Err(engine::Error::Source(error)) => Err(Failure::new(NO_DAEMON, error)),
@@ -55,16 +58,17 @@ fn device_of(path: &[u8]) -> Option<DevNo> {
     found.file_type().is_block_device().then(|| DevNo::from_dev_t(found.rdev()))
 }
 
-fn source(options: &Options, mut conf: crate::conf::Settings, needs: Needs) -> Result<Box<dyn Source>, Failure> {
+/// Where the inventory comes from, and what of the devices that were named could not be looked at.
+fn source(options: &Options, mut conf: conf::Settings, needs: Needs) -> Result<(Box<dyn Source>, Vec<String>), Failure> {
     if options.devices.is_empty() {
         return Err(Failure::new(NO_DAEMON, "no daemon answers; start one: systemctl start pvwatchd"));
     }
-    // Devices that were named are not looked up in it.
-    conf.devices_file = None;
     settings::load_multipath(&mut conf);
     let devices = options.devices.iter().flat_map(|given| device_list(given)).collect::<Vec<_>>();
-    let images = Images::look(conf, &devices, needs).map_err(|error| Failure::new(FAILED, error))?;
-    Ok(Box::new(images))
+    let images = Images::look(conf, &devices, needs)
+        .map_err(|error| Failure::new(FAILED, format!("the devices cannot be looked at: {error}")))?;
+    let unread = images.unread.iter().map(|(name, why)| format!("{name}: {why}")).collect();
+    Ok((Box::new(images), unread))
 }
 
 /// Separated by commas, unless it is the name of one that has a comma in it.
