@@ -186,8 +186,15 @@ impl Engine<'_> {
 
     /// Something went wrong.
     fn fail(&mut self, entry: Entry) {
-        (self.say)(&entry.message);
         self.status = FAILED;
+        self.complain(entry);
+    }
+
+    /// What goes into the log is not said as well.
+    fn complain(&mut self, entry: Entry) {
+        if self.plan.log.is_none() {
+            (self.say)(&entry.message);
+        }
         self.note(Entry { kind: "error", errno: -1, ..entry });
     }
 
@@ -310,8 +317,9 @@ impl Engine<'_> {
         let access = Access { foreign: options.foreign, shared: options.shared, is_of_lvs };
         let Some(barred) = access::barred(&vg.vg, &self.host, access) else { return true };
         let lines = access::lines(barred, &vg.vg, &self.host, is_named);
-        for line in &lines {
-            (self.say)(line);
+        for message in lines {
+            let id = vg.vg.id.map_or_else(String::new, |id| id.to_string());
+            self.complain(Entry { object: "vg", name: vg.vg.name.to_vec(), id, message, ..Entry::default() });
         }
         if is_named {
             self.status = FAILED;

@@ -20,11 +20,11 @@ pub struct Entry {
 }
 
 macro_rules! field {
-    ($name:literal, $heading:literal, $align:ident, $kind:ident, $help:literal) => {
+    ($name:literal, $heading:literal, $width:literal, $align:ident, $kind:ident, $help:literal) => {
         Field {
             name: $name,
             heading: $heading,
-            width: $heading.len(),
+            width: $width,
             align: Align::$align,
             kind: Kind::$kind,
             object: Object::Log,
@@ -37,17 +37,17 @@ macro_rules! field {
 
 /// In the order of [`values`].
 pub static FIELDS: [Field; 11] = [
-    field!("log_seq_num", "Seq", Right, Number, "The number of the entry."),
-    field!("log_type", "LogType", Left, String, "Whether something went wrong, or how something ended."),
-    field!("log_context", "Context", Left, String, "What was being done."),
-    field!("log_object_type", "ObjType", Left, String, "What kind of thing it is about."),
-    field!("log_object_name", "ObjName", Left, String, "The name of the thing."),
-    field!("log_object_id", "ObjID", Left, String, "The id of the thing."),
-    field!("log_object_group", "ObjGrp", Left, String, "The name of the VG that the thing is in."),
-    field!("log_object_group_id", "ObjGrpID", Left, String, "The id of that VG."),
-    field!("log_message", "Msg", Left, String, "What was said."),
-    field!("log_errno", "Errno", Right, Number, "The error's number."),
-    field!("log_ret_code", "RetCode", Right, Number, "What it ended with."),
+    field!("log_seq_num", "Seq", 3, Right, Number, "The number of the entry."),
+    field!("log_type", "LogType", 0, Left, String, "Whether something went wrong, or how something ended."),
+    field!("log_context", "Context", 0, Left, String, "What was being done."),
+    field!("log_object_type", "ObjType", 0, Left, String, "What kind of thing it is about."),
+    field!("log_object_name", "ObjName", 0, Left, String, "The name of the thing."),
+    field!("log_object_id", "ObjID", 7, Left, String, "The id of the thing."),
+    field!("log_object_group", "ObjGrp", 7, Left, String, "The name of the VG that the thing is in."),
+    field!("log_object_group_id", "ObjGrpID", 0, Left, String, "The id of that VG."),
+    field!("log_message", "Msg", 7, Left, String, "What was said."),
+    field!("log_errno", "Errno", 0, Right, Number, "The error's number."),
+    field!("log_ret_code", "RetCode", 0, Right, Number, "What it ended with."),
 ];
 
 /// Of an entry, in the order of the fields.

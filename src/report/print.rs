@@ -30,6 +30,7 @@ pub struct Report<'s> {
     /// Stands above the headings.
     title: Vec<u8>,
     has_headings: bool,
+    is_last_left_out: bool,
 }
 
 struct Kept {
@@ -45,7 +46,17 @@ impl<'s> Report<'s> {
         let mut keys = keys.filter_map(|(at, column)| Some((column.key?.place, at))).collect::<Vec<_>>();
         keys.sort_unstable();
         let keys = if look.buffered { keys.into_iter().map(|(_, at)| at).collect() } else { Vec::new() };
-        Report { section, look, shown, hidden, keys, kept: Vec::new(), title: Vec::new(), has_headings: false }
+        Report {
+            section,
+            look,
+            shown,
+            hidden,
+            keys,
+            kept: Vec::new(),
+            title: Vec::new(),
+            has_headings: false,
+            is_last_left_out: false,
+        }
     }
 
     /// What stands above it in columns; an empty line does, too, if it `is_after` another.
@@ -95,7 +106,7 @@ impl<'s> Report<'s> {
         if !self.has_headings {
             self.has_headings = true;
             out.write_all(&self.title)?;
-            basic.headings(out, &self.shown, &self.look)?;
+            basic.headings(out, &self.shown, &self.look, self.is_last_left_out)?;
         }
         basic.row(out, &self.shown, self::cells(&cells), &self.look)
     }
@@ -118,7 +129,7 @@ impl<'s> Report<'s> {
         for kept in &self.kept {
             basic.widen(cells(&kept.cells));
         }
-        basic.headings(out, &self.shown, &self.look)?;
+        basic.headings(out, &self.shown, &self.look, self.is_last_left_out)?;
         self.kept.iter().try_for_each(|kept| basic.row(out, &self.shown, cells(&kept.cells), &self.look))
     }
 
@@ -173,6 +184,7 @@ impl<'s> Report<'s> {
             cells(&kept.cells).zip(&stays).filter(|(_, stays)| **stays).for_each(|(cell, _)| add_cell(&mut left, cell));
             kept.cells = left;
         }
+        self.is_last_left_out = stays.last() == Some(&false);
         let mut stays = stays.into_iter();
         self.shown.retain(|_| stays.next().unwrap_or(true));
     }

@@ -45,7 +45,7 @@ pub enum Align {
 pub struct Field {
     pub name: &'static str,
     pub heading: &'static str,
-    /// Of the column, at least.
+    /// Of the column, at least; 0 for that of the heading.
     pub width: usize,
     pub align: Align,
     pub kind: Kind,

@@ -59,7 +59,11 @@ fn device_of(path: &[u8]) -> Option<DevNo> {
 }
 
 /// Where the inventory comes from, and what of the devices that were named could not be looked at.
-fn source(options: &Options, mut conf: conf::Settings, needs: Needs) -> Result<(Box<dyn Source>, Vec<String>), Failure> {
+fn source(
+    options: &Options,
+    mut conf: conf::Settings,
+    needs: Needs,
+) -> Result<(Box<dyn Source>, Vec<String>), Failure> {
     if options.devices.is_empty() {
         return Err(Failure::new(NO_DAEMON, "no daemon answers; start one: systemctl start pvwatchd"));
     }
