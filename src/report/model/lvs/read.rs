@@ -1,6 +1,6 @@
 //! From the text to LVs and segments, with the names in it found, and nothing concluded.
 
-use super::{Allocation, Area, Kind, Lv, LvIndex, Segment, Status, settings};
+use super::{Allocation, Area, Kind, Lv, LvIndex, Raid, Segment, Status, settings};
 use crate::id::Id;
 use crate::report::model::Vg;
 use crate::text::{Item, Scalar, Section};
@@ -203,6 +203,9 @@ impl Names<'_> {
                 segment.region_size = number(section, "region_size");
                 segment.stripe_size = number(section, "stripe_size");
                 self.raid_areas(segment, section);
+                if segment.kind == Kind::Raid(Raid::Raid1) && section.node("data_copies").is_none() {
+                    segment.data_copies = u64::try_from(segment.areas.len()).unwrap_or(u64::MAX);
+                }
             }
             Kind::ThinPool | Kind::CachePool => {
                 let data = if segment.kind == Kind::ThinPool { "pool" } else { "data" };

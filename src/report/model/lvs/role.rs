@@ -72,7 +72,11 @@ impl Role {
         };
         self.layout.push(level);
         const SHOWN: [&str; 7] = ["raid5_la", "raid5_ra", "raid5_ls", "raid5_rs", "raid6_zr", "raid6_nr", "raid6_nc"];
-        self.layout.extend(SHOWN.into_iter().find(|name| name.as_bytes() == &*first.type_name));
+        self.layout.extend(match &*first.type_name {
+            b"raid5" => Some("raid5_ls"),
+            b"raid6" => Some("raid6_zr"),
+            other => SHOWN.into_iter().find(|name| name.as_bytes() == other),
+        });
     }
 
     fn thin(&mut self, lv: &Lv) {
