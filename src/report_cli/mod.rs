@@ -3,6 +3,7 @@
 mod run;
 mod spool;
 
+use crate::report::help;
 use crate::report::options::{self, Command, Options, Refusal};
 use std::ffi::OsString;
 use std::io::{self, BufWriter, Write};
@@ -57,6 +58,10 @@ pub fn run(command: Command, words: impl IntoIterator<Item = OsString>) -> u8 {
 fn report(command: Command, options: &Options, out: &mut dyn Write) -> Result<u8, Failure> {
     if options.version {
         writeln!(out, "pvwatch {}", env!("CARGO_PKG_VERSION"))?;
+        return Ok(0);
+    }
+    if options.help {
+        write!(out, "{}", help::usage(command))?;
         return Ok(0);
     }
     run::run(command, options, out)

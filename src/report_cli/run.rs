@@ -7,13 +7,14 @@ use crate::devno::DevNo;
 use crate::dry_run::Images;
 use crate::report::columns;
 use crate::report::engine::{self, Plan};
+use crate::report::help;
 use crate::report::inventory::{Needs, Source};
 use crate::report::kind;
 use crate::report::layout::{Look, Texts};
 use crate::report::lists::{self, Asked};
 use crate::report::live::Live;
 use crate::report::names::Names;
-use crate::report::options::{Command, Format, Options, Part};
+use crate::report::options::{Command, Format, Group, Options, Part};
 use crate::report::print::Section;
 use crate::report::select::Selection;
 use crate::report::settings::Settings;
@@ -41,6 +42,10 @@ pub fn run(command: Command, options: &Options, out: &mut dyn Write) -> Result<u
     let sections = sections(command, &settings, options)?;
     let has_log = options.log_only || settings.is_on("log/report_command_log");
     let log = if has_log { Some(section(Object::Log, log_asked(&settings, options)?, &settings)?) } else { None };
+    if let Some(help) = help(&sections, options) {
+        write!(out, "{help}")?;
+        return Ok(0);
+    }
     let live = live(options)?;
     let plan =
         Plan { command, options, look: &look, marks: &marks, sections, log, live: live.as_ref(), keep: spool::keep };
@@ -59,6 +64,19 @@ pub fn run(command: Command, options: &Options, out: &mut dyn Write) -> Result<u
         Err(engine::Error::Write(error)) => Err(error.into()),
         Err(engine::Error::Source(error)) => Err(Failure::new(NO_DAEMON, error)),
     }
+}
+
+/// Of `-o help` and `-S help`.
+fn help(sections: &[Section], options: &Options) -> Option<String> {
+    let start = sections.first()?.start;
+    if options.groups.iter().any(asks_how_to_select) {
+        return Some(help::fields(start, true) + help::SELECTION);
+    }
+    sections.iter().any(|section| section.columns.is_help).then(|| help::fields(start, false))
+}
+
+fn asks_how_to_select(group: &Group) -> bool {
+    group.select.as_ref().is_some_and(|text| Selection::is_help(text.as_bytes()))
 }
 
 /// What device-mapper says, if it is to be asked. It has nothing to say of devices that were named.
@@ -235,7 +253,8 @@ fn section(start: Object, asked: Asked, settings: &Settings) -> Result<Section, 
         let column = at.map_or(0, |at| list.split(',').take(at).map(|name| name.len() + 1).sum::<usize>());
         pointed(format!("Unrecognised {what}: {}", error.name.escape_debug()), list, column)
     })?;
-    let selection = asked.select.as_deref().map(|text| selection(start, text)).transpose()?;
+    let text = asked.select.as_deref().filter(|text| !Selection::is_help(text.as_bytes()));
+    let selection = text.map(|text| selection(start, text)).transpose()?;
     let mut columns = columns;
     for field in selection.iter().flat_map(Selection::fields) {
         columns.objects = columns.objects.with(field.object);
