@@ -42,33 +42,21 @@ const DIFFERENCES: &[(&str, &str)] = &[
 const IMAGES: [&str; 5] = ["lvt-1.img", "lvt-2.img", "lvt-3.img", "lvt-4.img", "lvt-5.img"];
 
 struct Host<'w> {
-    lvm: Lvm<'w>,
     world: &'w World,
     devices: String,
 }
 
 impl Host<'_> {
     fn lvm(&self, words: &[String]) -> Output {
-        let mut command = self.lvm.command("");
         let mut words = words.to_vec();
-        // Ours come first, as the last of an option counts.
-        if let Some(at) = words.iter().position(|word| word == "--config") {
-            words[at + 1] = format!("{} global/locking_dir=\"{}\"", words[at + 1], self.world.path("lock").display());
-            command = Command::new("lvm");
-            command
-                .env("LVM_SYSTEM_DIR", self.world.system_dir())
-                .env("LVM_SUPPRESS_FD_WARNINGS", "1")
-                .env("LC_ALL", "C");
+        let locks = format!("global/locking_dir=\"{}\"", self.world.path("lock").display());
+        match words.iter().position(|word| word == "--config") {
+            Some(at) => words[at + 1] = format!("{} {locks}", words[at + 1]),
+            None => words.extend(["--config".to_owned(), locks]),
         }
-        let name = words.remove(0);
-        let program = command.get_program().to_owned();
-        let environment = command.get_envs().map(|(key, value)| (key.to_owned(), value.map(ToOwned::to_owned)));
-        let environment = environment.collect::<Vec<_>>();
-        let mut run = Command::new(program);
-        run.arg(name).args(words).args(command.get_args()).args(["--driverloaded", "n"]);
-        run.env_clear().env("PATH", std::env::var_os("PATH").unwrap());
-        run.envs(environment.into_iter().filter_map(|(key, value)| Some((key, value?))));
-        run.output().unwrap()
+        let mut run = Command::new("lvm");
+        run.args(words).args(["--driverloaded", "n"]).env("LVM_SYSTEM_DIR", self.world.system_dir());
+        run.env("LVM_SUPPRESS_FD_WARNINGS", "1").env("LC_ALL", "C").output().unwrap()
     }
 
     fn pvwatch(&self, words: &[String]) -> Output {
@@ -196,8 +184,7 @@ fn make(lvm: &Lvm) {
     lvm.run("vgexport vc");
 }
 
-const UNITS: [&str; 17] =
-    ["r", "R", "h", "H", "b", "B", "s", "S", "k", "K", "m", "M", "g", "G", "t", "4m", "512b"];
+const UNITS: [&str; 17] = ["r", "R", "h", "H", "b", "B", "s", "S", "k", "K", "m", "M", "g", "G", "t", "4m", "512b"];
 
 /// Splitmix64.
 struct Dice(u64);
@@ -286,7 +273,7 @@ fn reports_are_those_of_lvm() {
     let Some((loops, lvm)) = needs("reports_are_those_of_lvm", attached) else { return };
     make(&lvm);
     let devices = loops.iter().map(|device| device.node().display().to_string()).collect::<Vec<_>>().join(",");
-    let host = Host { lvm, world: &world, devices };
+    let host = Host { world: &world, devices };
     let mut lines = include_str!("report/commands").lines().map(str::to_owned).collect::<Vec<_>>();
     for units in UNITS {
         for command in ["lvs -a --foreign -o lv_name,lv_size", "pvs -o+dev_size", "vgs -o+vg_mda_size"] {
