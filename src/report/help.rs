@@ -99,3 +99,31 @@ pub const SELECTION: &str = "
   Sizes are in megabytes, or in what their letter says. Values with spaces stand in quotes.
   undefined, unknown, undef and -1 are for numbers of which nothing is known.
 ";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The table of options in the README.
+    fn table() -> Vec<String> {
+        let readme = include_str!("../../README.md");
+        let rows = readme.lines().skip_while(|line| *line != "| option of a report | |").skip(2);
+        rows.take_while(|line| line.starts_with('|')).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn every_option_is_in_the_readme() {
+        let rows = table();
+        for spec in OPTIONS {
+            let name = format!("`--{}`", spec.long);
+            let row = rows.iter().find(|row| row.contains(&name));
+            let row = row.unwrap_or_else(|| panic!("--{} is not there", spec.long));
+            let expected = match &spec.effect {
+                Effect::Works(_) | Effect::Group(_) => "works",
+                Effect::Nothing(_) => "no effect",
+                Effect::Refused(_) => "refused",
+            };
+            assert!(row.split('|').nth(2).is_some_and(|what| what.trim().starts_with(expected)), "{row}");
+        }
+    }
+}

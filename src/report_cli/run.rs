@@ -33,7 +33,8 @@ use std::time::Duration;
 const LIVE_DEADLINE: Duration = Duration::from_secs(10);
 
 pub fn run(command: Command, options: &Options, out: &mut dyn Write) -> Result<u8, Failure> {
-    let over = options.config.as_deref().map_or(Over::Nothing, Over::Text);
+    let laid_over = laid_over(options)?;
+    let over = laid_over.as_deref().map_or(Over::Nothing, Over::Text);
     let conf = settings::load(&settings::system_dir(), over);
     let conf = conf.map_err(|error| Failure::new(FAILED, error.to_string()))?;
     let settings = conf.report.clone();
@@ -64,6 +65,18 @@ pub fn run(command: Command, options: &Options, out: &mut dyn Write) -> Result<u
         Err(engine::Error::Write(error)) => Err(error.into()),
         Err(engine::Error::Source(error)) => Err(Failure::new(NO_DAEMON, error)),
     }
+}
+
+/// What `--profile` and `--config` say, the latter above the former.
+fn laid_over(options: &Options) -> Result<Option<String>, Failure> {
+    let Some(name) = &options.profile else { return Ok(options.config.clone()) };
+    let wrong = |what: &str| Failure::new(FAILED, format!("--profile {}: {what}", name.escape_debug()));
+    if name.contains('/') {
+        return Err(wrong("a profile is named without its directory"));
+    }
+    let path = settings::system_dir().join("profile").join(format!("{name}.profile"));
+    let profile = std::fs::read_to_string(path).map_err(|error| wrong(&error.to_string()))?;
+    Ok(Some(format!("{profile}\n{}", options.config.as_deref().unwrap_or_default())))
 }
 
 /// Of `-o help` and `-S help`.

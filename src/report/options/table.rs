@@ -162,7 +162,7 @@ pub const OPTIONS: &[Spec] = &[
     value(None, "config", "settings laid over lvm.conf", keep!(config)),
     value(None, "profile", "a file of settings laid over lvm.conf", keep!(profile)),
     value(None, "commandprofile", "the same", keep!(profile)),
-    value(None, "devicesfile", "another devices file", keep!(devices_file)),
+    nothing(None, "devicesfile", Takes::Value, "the daemon goes by its own, and with --devices none counts"),
     Spec {
         repeat: Repeat::Yes,
         ..value(None, "devices", "look at these devices and images, without a daemon", |options, value| {
