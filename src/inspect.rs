@@ -129,7 +129,9 @@ fn write_text(out: &mut String, device: &str, size: u64, verdict: &Verdict) -> s
             findings
         }
     };
-    findings.iter().try_for_each(|Finding { code, detail }| writeln!(out, "  {code}: {}", printable(detail.as_bytes())))
+    findings
+        .iter()
+        .try_for_each(|Finding { code, detail, .. }| writeln!(out, "  {code}: {}", printable(detail.as_bytes())))
 }
 
 fn write_pv(out: &mut String, pv: &Pv) -> std::fmt::Result {
@@ -258,7 +260,7 @@ a.img (262144 bytes): PV PVPVPV-PVPV-PVPV-PVPV-PVPV-PVPV-PVPVPV of VG vg (VGVGVG
 
     #[test]
     fn what_is_not_a_pv() {
-        let findings = vec![Finding { code: Code::LabelCrc, detail: "sector 1: \u{1b}[31mred".into() }];
+        let findings = vec![Finding { code: Code::LabelCrc, detail: "sector 1: \u{1b}[31mred".into(), place: None }];
         let json = |verdict: &str| {
             json!({
                 "device": "a.img",

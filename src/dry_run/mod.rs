@@ -1,6 +1,7 @@
 //! `pvwatch activate --dry-run`: what would be activated of the VGs of this host, or of a set of
 //! devices and images as if they were all the disks of one; what not, and the rule that decided.
 
+mod images;
 mod look;
 mod table;
 
@@ -13,6 +14,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+pub use images::Images;
 pub use table::table;
 
 /// What a look has led to.

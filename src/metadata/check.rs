@@ -4,7 +4,7 @@
 //! Where LVM builds lists of extents this only compares numbers: the work and the memory are
 //! bounded by the length of the text, whatever counts it states.
 
-use super::{Problem, ProblemKind, Shown, Warning, id, string};
+use super::{About, Problem, ProblemKind, Shown, Warning, id, string};
 use crate::text::{Item, Node, Scalar, Section, Value};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -98,7 +98,7 @@ impl fmt::Display for Part<'_> {
 
 impl Part<'_> {
     fn wrong(&self, what: impl fmt::Display) -> Problem {
-        Problem { kind: ProblemKind::Structure, detail: format!("{self}: {what}") }
+        Problem { kind: ProblemKind::Structure, detail: format!("{self}: {what}"), about: About::Other }
     }
 
     fn lacks(&self, key: &str) -> Problem {
@@ -119,6 +119,8 @@ struct Checker<'s> {
     pvs: HashMap<&'s [u8], (usize, u64)>,
     lvs: HashSet<&'s [u8]>,
     used: Vec<UsedExtents>,
+    /// The segment that is looked at.
+    segment: &'s [u8],
     warnings: Vec<Warning>,
 }
 
@@ -168,12 +170,14 @@ impl<'s> Checker<'s> {
         }
         let mut spans = Vec::new();
         // LVM does not see a section without contents.
-        for (_, segment) in lv.sections().filter(|(_, segment)| !segment.0.is_empty()) {
+        for (key, segment) in lv.sections().filter(|(_, segment)| !segment.0.is_empty()) {
+            self.segment = key;
             spans.push(self.segment(part, segment)?);
         }
         let count = number(lv, "segment_count").ok_or_else(|| part.lacks("segment_count"))?;
         if u64::try_from(spans.len()) != Ok(count) || spans.is_empty() {
-            return Err(part.wrong(format_args!("it has {} segments, segment_count is {count}", spans.len())));
+            let problem = part.wrong(format_args!("it has {} segments, segment_count is {count}", spans.len()));
+            return Err(Problem { about: About::SegmentCount { lv: part.1.to_vec() }, ..problem });
         }
         spans.sort_unstable();
         let mut covered = 0;
@@ -278,7 +282,8 @@ impl<'s> Checker<'s> {
         if self.lvs.contains(name) {
             return Ok(());
         }
-        Err(part.wrong(format_args!("there is no volume {}", Shown(name))))
+        let about = About::NoVolume { volume: name.to_vec(), segment: self.segment.to_vec() };
+        Err(Problem { about, ..part.wrong(format_args!("there is no volume {}", Shown(name))) })
     }
 
     fn check_extents_used_once(&mut self, pvs: &Section) -> Result<(), Problem> {
@@ -337,6 +342,7 @@ fn check_flags(part: Part, section: &Section, known: &[&[&str]]) -> Result<(), P
         Some(flag) => Err(Problem {
             kind: ProblemKind::StatusFlag,
             detail: format!("{part}: unknown status flag {}", Shown(flag)),
+            about: About::Flag { flag: flag.to_vec(), is_of_vg: part.0 == "VG" },
         }),
     }
 }

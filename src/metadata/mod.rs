@@ -66,6 +66,27 @@ pub enum Refusal {
 pub struct Problem {
     pub kind: ProblemKind,
     pub detail: String,
+    pub about: About,
+}
+
+/// What a problem is about, where people may look for LVM's own words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum About {
+    /// The status flags of the VG itself, or of a part of it, have one that is unknown.
+    Flag {
+        flag: Vec<u8>,
+        is_of_vg: bool,
+    },
+    SegmentCount {
+        lv: Vec<u8>,
+    },
+    /// What a segment lies on is not there.
+    NoVolume {
+        volume: Vec<u8>,
+        segment: Vec<u8>,
+    },
+    #[default]
+    Other,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,7 +134,7 @@ impl VgText {
         // No LVM writes that, and whoever is served it would take what follows for the next reply.
         if memchr::memmem::find(&body, text::TERMINATOR).is_some() {
             let detail = "it contains what ends a message of lvmetad's protocol".to_owned();
-            unreadable.get_or_insert(Problem { kind: ProblemKind::Structure, detail });
+            unreadable.get_or_insert(Problem { kind: ProblemKind::Structure, detail, about: About::Other });
         }
         let access = Access::read(vg);
         Ok(VgText { name, vgid, seqno, body, pvids, access, unreadable, warnings })

@@ -97,6 +97,27 @@ impl MdaHeader {
         Ok(MdaHeader { start, size, slots })
     }
 
+    /// All that [`MdaHeader::decode`] would refuse it for, where that ends at the first.
+    pub fn faults(bytes: &[u8], start: u64) -> Vec<Error> {
+        let mut faults = Vec::new();
+        let Some(bytes) = bytes.get(..HEADER_SIZE) else { return vec![Error::Truncated] };
+        let mut fields = Fields::new(bytes);
+        let crc = fields.u32().unwrap_or(0);
+        faults.extend(check_crc(Covered::MdaHeader, crc, &[&bytes[CRC_START..]]).err());
+        if fields.bytes() != Ok(MAGIC) {
+            faults.push(Error::MdaMagic);
+        }
+        let version = fields.u32().unwrap_or(0);
+        if version != VERSION {
+            faults.push(Error::MdaVersion { found: version });
+        }
+        let stated = fields.u64().unwrap_or(0);
+        if stated != start {
+            faults.push(Error::MdaStart { stated });
+        }
+        faults
+    }
+
     /// An ignored area keeps old text with a good checksum: it must not be read.
     pub fn is_ignored(&self) -> bool {
         self.slots[0].flags & FLAG_IGNORED != 0

@@ -49,15 +49,24 @@ impl Objects {
     }
 }
 
-pub const OBJECTS: [Object; 8] =
-    [Object::Label, Object::Pv, Object::Vg, Object::Lv, Object::LvInfo, Object::LvStatus, Object::Seg, Object::PvSeg];
+pub const OBJECTS: [Object; 9] = [
+    Object::Label,
+    Object::Pv,
+    Object::Vg,
+    Object::Lv,
+    Object::LvInfo,
+    Object::LvStatus,
+    Object::LvInfoStatus,
+    Object::Seg,
+    Object::PvSeg,
+];
 
 /// What names of fields of the object may begin with, and may lack in its own report.
 pub fn prefix(object: Object) -> &'static str {
     match object {
         Object::Label | Object::Pv => "pv",
         Object::Vg => "vg",
-        Object::Lv | Object::LvInfo | Object::LvStatus => "lv",
+        Object::Lv | Object::LvInfo | Object::LvStatus | Object::LvInfoStatus => "lv",
         Object::Seg => "seg",
         Object::PvSeg => "pvseg",
     }

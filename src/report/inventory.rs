@@ -128,6 +128,9 @@ pub struct Mda {
 pub struct Warning {
     /// Without the two spaces that LVM begins each line with.
     pub text: String,
+    /// It is not said with `--foreign`.
+    #[serde(default)]
+    pub unless_foreign: bool,
 }
 
 impl VgItem {

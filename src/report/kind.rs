@@ -44,7 +44,7 @@ pub fn start_of(part: Part) -> Option<Object> {
     }
 }
 
-const LV: &[Object] = &[Object::Lv, Object::LvInfo, Object::LvStatus, Object::Seg];
+const LV: &[Object] = &[Object::Lv, Object::LvInfo, Object::LvStatus, Object::LvInfoStatus, Object::Seg];
 
 /// The kind of a report that began at `start`; `vg` is the one that a part of a full report is of.
 ///

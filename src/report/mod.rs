@@ -17,6 +17,7 @@
 pub mod columns;
 pub mod fields;
 pub mod inventory;
+pub mod key;
 pub mod kind;
 pub mod layout;
 pub mod lists;
@@ -26,6 +27,7 @@ pub mod options;
 pub mod print;
 pub mod row;
 pub mod rows;
+pub mod select;
 pub mod settings;
 pub mod sort;
 pub mod units;

@@ -15,6 +15,8 @@ pub enum Object {
     LvInfo,
     /// An LV, by what device-mapper says of its targets.
     LvStatus,
+    /// An LV, by both.
+    LvInfoStatus,
     Seg,
     PvSeg,
 }

@@ -117,7 +117,7 @@ fn asked(settings: &crate::report::settings::Settings, options: &Options, start:
     let name = match start {
         Object::Label | Object::Pv => "pvs",
         Object::Vg => "vgs",
-        Object::Lv | Object::LvInfo | Object::LvStatus => "lvs",
+        Object::Lv | Object::LvInfo | Object::LvStatus | Object::LvInfoStatus => "lvs",
         Object::Seg => "segs",
         Object::PvSeg => "pvsegs",
     };

@@ -8,11 +8,20 @@ use std::fmt;
 pub struct Finding {
     pub code: Code,
     pub detail: String,
+    /// Of a label: where it is.
+    pub place: Option<Place>,
+}
+
+/// The sector of a label, and the one that it says it is in, if that is another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub sector: u64,
+    pub stated: Option<u64>,
 }
 
 impl Finding {
     pub(super) fn new(code: Code, detail: impl fmt::Display) -> Finding {
-        Finding { code, detail: detail.to_string() }
+        Finding { code, detail: detail.to_string(), place: None }
     }
 }
 

@@ -47,6 +47,8 @@ pub enum Why {
     /// Its header would be beyond the device.
     OutOfRange,
     Unread(ReadError),
+    /// All that is wrong with the header, by the order of its fields.
+    Header(Vec<Error>),
     Bytes(Error),
     Text(Refusal),
 }
@@ -56,7 +58,7 @@ impl MdaScan {
     pub fn lacking_vg(&self) -> Option<&[u8]> {
         match &self.fault.as_ref()?.why {
             Why::Text(Refusal::Lacks(name, _)) => Some(name),
-            Why::OutOfRange | Why::Unread(_) | Why::Bytes(_) | Why::Text(_) => None,
+            _ => None,
         }
     }
 
@@ -133,7 +135,10 @@ impl MdaReader {
     fn handle_header(&mut self, bytes: &[u8]) -> MdaStep {
         let header = match MdaHeader::decode(bytes, self.area.offset) {
             Ok(header) => header,
-            Err(error) => return self.fail(Code::from(&error), error, Why::Bytes(error), None),
+            Err(error) => {
+                let why = Why::Header(MdaHeader::faults(bytes, self.area.offset));
+                return self.fail(Code::from(&error), error, why, None);
+            }
         };
         if header.is_ignored() {
             return MdaStep::Done(MdaScan { ignored: true, ..MdaScan::unread(self.area) }, None);

@@ -12,6 +12,7 @@ mod pvmeta;
 
 use crate::id::Id;
 use crate::metadata::{TextCache, VgText};
+use crate::ondisk::Error;
 use crate::ondisk::label::{self, Search};
 use crate::ondisk::mda::MAX_TEXT;
 use crate::ondisk::partitions;
@@ -23,7 +24,7 @@ use std::rc::Rc;
 
 pub use crate::ondisk::pv_header::Area;
 pub use crate::ondisk::{ByteRange, ReadError};
-pub use finding::{Code, Finding};
+pub use finding::{Code, Finding, Place};
 pub use mda::{Fault, MdaScan, MdaText, Why};
 
 /// What is read first: the label and, on most PVs, the first metadata area's header and text.
@@ -473,13 +474,18 @@ fn needs_second_look(search: &Search, findings: &[Finding], is_damaged: bool) ->
 }
 
 fn label_findings(search: &Search) -> Vec<Finding> {
-    let faults = search
-        .faults
-        .iter()
-        .map(|(sector, error)| Finding { code: Code::from(error), detail: format!("sector {sector}: {error}") });
-    let additional = search.additional.iter().map(|sector| Finding {
-        code: Code::ExtraLabelIgnored,
-        detail: format!("sector {sector}: another label came first"),
+    let faults = search.faults.iter().map(|(sector, error)| {
+        let stated = match error {
+            Error::LabelSector { stated } => Some(*stated),
+            _ => None,
+        };
+        let place = Some(Place { sector: *sector, stated });
+        Finding { place, ..Finding::new(Code::from(error), format_args!("sector {sector}: {error}")) }
+    });
+    let additional = search.additional.iter().map(|sector| {
+        let place = Some(Place { sector: *sector, stated: None });
+        let detail = format_args!("sector {sector}: another label came first").to_string();
+        Finding { place, ..Finding::new(Code::ExtraLabelIgnored, detail) }
     });
     faults.chain(additional).collect()
 }
@@ -488,15 +494,15 @@ fn pv_findings(header: &PvHeader, device_size: u64) -> Vec<Finding> {
     let mut findings = Vec::new();
     if !header.id.is_regular() {
         let detail = format!("the PVID {} has characters that LVM does not use", header.id);
-        findings.push(Finding { code: Code::PvidIrregular, detail });
+        findings.push(Finding::new(Code::PvidIrregular, detail));
     }
     if header.data_areas.len() != 1 {
         let detail = format!("the PV has {} data areas", header.data_areas.len());
-        findings.push(Finding { code: Code::DataAreaCount, detail });
+        findings.push(Finding::new(Code::DataAreaCount, detail));
     }
     if device_size < header.dev_size {
         let detail = format!("the device has {device_size} bytes, the PV was made on {}", header.dev_size);
-        findings.push(Finding { code: Code::DeviceSmaller, detail });
+        findings.push(Finding::new(Code::DeviceSmaller, detail));
     }
     findings
 }

@@ -3,6 +3,7 @@
 //! They may use the pure modules, never the reverse, and they decide nothing.
 
 pub mod activation;
+pub mod calendar;
 pub mod clock;
 pub mod daemonize;
 pub mod descriptors;

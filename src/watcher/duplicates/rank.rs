@@ -53,6 +53,22 @@ pub(super) enum Names {
 }
 
 impl Because {
+    /// As LVM gives its reason; some of them it does not have.
+    pub fn in_lvms_words(self) -> &'static str {
+        match self {
+            Because::ActiveLv => "device is used by LV",
+            Because::Size => "device size is correct",
+            Because::Name => "device name matches previous",
+            Because::Mounted => "device has fs mounted",
+            Because::DeviceMapper => "device is in dm subsystem",
+            Because::Stacked => "device is in subsystem",
+            Because::Current | Because::FirstSeen => "device was seen first",
+            Because::DevicesFile => "the devices file lists it by an id of its own",
+            Because::Shown => "the other device is rejected by filter config",
+            Because::Readable => "the other device cannot be read",
+        }
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Because::Shown => "this one is rejected by devices/filter",

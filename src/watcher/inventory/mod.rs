@@ -6,12 +6,14 @@
 //! LVM goes through the VGs in the order in which it found them, the last one first, and it looks at
 //! devices in the order of their numbers. PVs in no VG and other devices come in that order.
 
+mod warnings;
+
 use super::{Content, Device, Watcher};
 use crate::cache::Key;
 use crate::devno::DevNo;
 use crate::id::Id;
 use crate::report::inventory::{Device as Shown, Host, Item, Label, Mapped, Mda, Needs, Present, Unreadable, VgItem};
-use crate::scan::Pv;
+use crate::scan::{MdaScan, Pv};
 use crate::signature::Class;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -21,6 +23,8 @@ pub struct Inventory {
     needs: Needs,
     /// Whether what device-mapper has matters.
     shows_mapped: bool,
+    /// What devices are called that have another name here.
+    names: BTreeMap<DevNo, String>,
     steps: VecDeque<Step>,
 }
 
@@ -46,20 +50,26 @@ impl Inventory {
             devices.sort_by_key(|devno| turn(*devno));
             steps.extend(devices.into_iter().map(Step::Device));
         }
-        Inventory { needs, shows_mapped, steps }
+        Inventory { needs, shows_mapped, names: BTreeMap::new(), steps }
+    }
+
+    /// Calls devices by these names.
+    pub fn call(&mut self, names: BTreeMap<DevNo, String>) {
+        self.names = names;
     }
 
     /// The next piece, if there is one.
     pub fn next(&mut self, watcher: &Watcher) -> Option<Item> {
         while let Some(step) = self.steps.pop_front() {
+            let view = View { watcher, names: &self.names };
             let item = match step {
-                Step::Host => Some(Item::Host(watcher.host(self.shows_mapped))),
-                Step::Vg(vgid) => watcher.vg_item(&vgid, self.needs.lvs).map(|vg| Item::Vg(Box::new(vg))),
-                Step::Unreadable(devno) => watcher.unreadable(devno).map(|vg| Item::Unreadable(Box::new(vg))),
-                Step::Orphan(pvid) => watcher.orphan(&pvid).map(|pv| Item::Orphan(Box::new(pv))),
+                Step::Host => Some(Item::Host(view.host(self.shows_mapped))),
+                Step::Vg(vgid) => view.vg(&vgid, self.needs.lvs).map(|vg| Item::Vg(Box::new(vg))),
+                Step::Unreadable(devno) => view.unreadable(devno).map(|vg| Item::Unreadable(Box::new(vg))),
+                Step::Orphan(pvid) => view.orphan(&pvid).map(|pv| Item::Orphan(Box::new(pv))),
                 Step::Device(devno) => {
                     let device = watcher.devices.get(&devno).filter(|device| watcher.is_no_pv(device));
-                    device.map(|device| Item::Device(watcher.shown(devno, device)))
+                    device.map(|device| Item::Device(view.device(devno, device)))
                 }
             };
             if item.is_some() {
@@ -114,100 +124,6 @@ impl Watcher {
         orphans.into_iter().map(|(pvid, _)| Key::clone(pvid)).collect()
     }
 
-    fn host(&self, shows_mapped: bool) -> Host {
-        let mapped = |(devno, device): (&DevNo, &Device)| {
-            let uuid = device.facts.dm_uuid.as_ref().filter(|uuid| uuid.starts_with("LVM-"))?;
-            let name = device.facts.dm_name.clone().unwrap_or_default();
-            Some(Mapped { uuid: uuid.clone(), name, devno: *devno, suspended: device.facts.dm_suspended })
-        };
-        let mapped = shows_mapped.then(|| {
-            let mut all = self.devices.iter().filter_map(mapped).collect::<Vec<_>>();
-            all.sort_unstable_by(|one: &Mapped, other| one.uuid.cmp(&other.uuid));
-            all
-        });
-        Host { system_id: self.system_id().map(str::to_owned), mapped, warnings: Vec::new() }
-    }
-
-    fn vg_item(&self, vgid: &Key, needs_text: bool) -> Option<VgItem> {
-        let vg = self.cache.vg(vgid)?;
-        let present = vg.present().filter_map(|pvid| self.present(pvid)).collect();
-        let text = needs_text.then(|| vg.body().clone());
-        Some(VgItem { vg: vg.summary(), present, warnings: Vec::new(), text })
-    }
-
-    fn unreadable(&self, devno: DevNo) -> Option<Unreadable> {
-        let device = self.devices.get(&devno)?;
-        let pv = device.pv()?;
-        let Some(text) = &pv.vg else {
-            let name = pv.mdas.iter().find_map(|mda| mda.lacking_vg())?;
-            let devices = vec![self.shown(devno, device)];
-            return Some(Unreadable { name: name.into(), id: None, devices, warnings: Vec::new() });
-        };
-        if self.cache.vg(&text.vgid.hyphenated()).is_some() {
-            return None;
-        }
-        let is_of_it = |pv: &Pv| pv.vg.as_ref().is_some_and(|other| other.vgid == text.vgid);
-        let devices = self.devices.iter().filter(|(_, device)| device.pv().is_some_and(is_of_it));
-        let devices = devices.map(|(devno, device)| self.shown(*devno, device)).collect();
-        Some(Unreadable { name: (&*text.name).into(), id: Some(text.vgid), devices, warnings: Vec::new() })
-    }
-
-    fn orphan(&self, pvid: &Key) -> Option<Present> {
-        if self.cache.owner(pvid).is_some() {
-            return None;
-        }
-        let device = DevNo::from_wire(self.cache.device_of(pvid)?);
-        let pv = self.devices.get(&device).and_then(Device::pv);
-        // What names a VG that does not list it, or cannot be read, LVM does not show.
-        let names_vg = |pv: &Pv| pv.vg.is_some() || pv.mdas.iter().any(|mda| mda.lacking_vg().is_some());
-        if pv.is_some_and(names_vg) { None } else { self.present(pvid) }
-    }
-
-    /// A PV that is in the cache, by what was read of its device; or by what a client said, if that is
-    /// all there is.
-    fn present(&self, pvid: &Key) -> Option<Present> {
-        let id = Id::from_hyphenated(pvid)?;
-        let devno = DevNo::from_wire(self.cache.device_of(pvid)?);
-        let read = self.devices.get(&devno).and_then(|device| Some((device, device.pv()?)));
-        let Some((device, pv)) = read.filter(|(_, pv)| pv.id == id) else {
-            let (label, size) = self.cache.told(pvid)?;
-            return Some(Present {
-                id,
-                device: Shown {
-                    path: format!("/dev/block/{devno}"),
-                    devno,
-                    size,
-                    device_id_type: None,
-                    device_id: None,
-                },
-                label,
-                duplicates: Vec::new(),
-                warnings: Vec::new(),
-            });
-        };
-        let names = || device.names.iter().map(String::as_str);
-        if self.settings.filter.hides(names()).is_some() {
-            return None;
-        }
-        let others = self.choice(id).into_iter().flat_map(|choice| choice.others.keys());
-        let others = others.filter_map(|devno| Some(self.shown(*devno, self.devices.get(devno)?)));
-        Some(Present {
-            id,
-            device: self.shown(devno, device),
-            label: label_of(pv),
-            duplicates: others.collect(),
-            warnings: Vec::new(),
-        })
-    }
-
-    fn shown(&self, devno: DevNo, device: &Device) -> Shown {
-        let names = || device.names.iter().map(String::as_str);
-        let entry = self.settings.filter.devices_file.as_ref();
-        let entry = entry.and_then(|file| file.entry_of(&device.facts, names()));
-        let (device_id_type, device_id) = entry.map_or((None, None), |(kind, name)| (Some(kind), Some(name)));
-        Shown { path: device.path(), devno, size: device.facts.size, device_id_type, device_id }
-    }
-
     /// Whether `pvs -a` lists the device although it is no PV: it passes LVM's filters.
     fn is_no_pv(&self, device: &Device) -> bool {
         let is_free = match device.seen.as_ref().map(|seen| &seen.content) {
@@ -227,12 +143,129 @@ impl Watcher {
     }
 }
 
+/// The watcher, and what devices are called.
+#[derive(Clone, Copy)]
+struct View<'w> {
+    watcher: &'w Watcher,
+    names: &'w BTreeMap<DevNo, String>,
+}
+
+impl View<'_> {
+    fn path(&self, devno: DevNo, device: &Device) -> String {
+        self.names.get(&devno).cloned().unwrap_or_else(|| device.path())
+    }
+
+    fn host(&self, shows_mapped: bool) -> Host {
+        let mapped = |(devno, device): (&DevNo, &Device)| {
+            let uuid = device.facts.dm_uuid.as_ref().filter(|uuid| uuid.starts_with("LVM-"))?;
+            let name = device.facts.dm_name.clone().unwrap_or_default();
+            Some(Mapped { uuid: uuid.clone(), name, devno: *devno, suspended: device.facts.dm_suspended })
+        };
+        let mapped = shows_mapped.then(|| {
+            let mut all = self.watcher.devices.iter().filter_map(mapped).collect::<Vec<_>>();
+            all.sort_unstable_by(|one: &Mapped, other| one.uuid.cmp(&other.uuid));
+            all
+        });
+        Host { system_id: self.watcher.system_id().map(str::to_owned), mapped, warnings: self.of_scan() }
+    }
+
+    fn vg(&self, vgid: &Key, needs_text: bool) -> Option<VgItem> {
+        let vg = self.watcher.cache.vg(vgid)?;
+        let present = vg.present().filter_map(|pvid| self.present(pvid)).collect::<Vec<_>>();
+        let text = needs_text.then(|| vg.body().clone());
+        let summary = vg.summary();
+        let warnings = self.of_vg(vg, &summary, &present);
+        Some(VgItem { vg: summary, present, warnings, text })
+    }
+
+    fn unreadable(&self, devno: DevNo) -> Option<Unreadable> {
+        let device = self.watcher.devices.get(&devno)?;
+        let pv = device.pv()?;
+        let Some(text) = &pv.vg else {
+            let name = pv.mdas.iter().find_map(|mda| mda.lacking_vg())?;
+            let devices = vec![self.device(devno, device)];
+            return Some(Unreadable { name: name.into(), id: None, devices, warnings: Vec::new() });
+        };
+        if self.watcher.cache.vg(&text.vgid.hyphenated()).is_some() {
+            return None;
+        }
+        let is_of_it = |pv: &Pv| pv.vg.as_ref().is_some_and(|other| other.vgid == text.vgid);
+        let devices = self.watcher.devices.iter().filter(|(_, device)| device.pv().is_some_and(is_of_it));
+        let devices = devices.map(|(devno, device)| self.device(*devno, device)).collect();
+        let warnings = self.of_unreadable(devno, device, pv);
+        Some(Unreadable { name: (&*text.name).into(), id: Some(text.vgid), devices, warnings })
+    }
+
+    fn orphan(&self, pvid: &Key) -> Option<Present> {
+        if self.watcher.cache.owner(pvid).is_some() {
+            return None;
+        }
+        let device = DevNo::from_wire(self.watcher.cache.device_of(pvid)?);
+        let pv = self.watcher.devices.get(&device).and_then(Device::pv);
+        // What names a VG that does not list it, or cannot be read, LVM does not show.
+        let names_vg = |pv: &Pv| pv.vg.is_some() || pv.mdas.iter().any(|mda| mda.lacking_vg().is_some());
+        if pv.is_some_and(names_vg) {
+            return None;
+        }
+        let mut present = self.present(pvid)?;
+        if let Some(pv) = pv {
+            present.warnings = warnings::of_orphan(&present.device.path, pv);
+        }
+        Some(present)
+    }
+
+    /// A PV that is in the cache, by what was read of its device; or by what a client said, if that is
+    /// all there is.
+    fn present(&self, pvid: &Key) -> Option<Present> {
+        let id = Id::from_hyphenated(pvid)?;
+        let devno = DevNo::from_wire(self.watcher.cache.device_of(pvid)?);
+        let read = self.watcher.devices.get(&devno).and_then(|device| Some((device, device.pv()?)));
+        let Some((device, pv)) = read.filter(|(_, pv)| pv.id == id) else {
+            let (label, size) = self.watcher.cache.told(pvid)?;
+            return Some(Present {
+                id,
+                device: Shown {
+                    path: format!("/dev/block/{devno}"),
+                    devno,
+                    size,
+                    device_id_type: None,
+                    device_id: None,
+                },
+                label,
+                duplicates: Vec::new(),
+                warnings: Vec::new(),
+            });
+        };
+        let names = || device.names.iter().map(String::as_str);
+        if self.watcher.settings.filter.hides(names()).is_some() {
+            return None;
+        }
+        let others = self.watcher.choice(id).into_iter().flat_map(|choice| choice.others.keys());
+        let others = others.filter_map(|devno| Some(self.device(*devno, self.watcher.devices.get(devno)?)));
+        Some(Present {
+            id,
+            device: self.device(devno, device),
+            label: label_of(pv),
+            duplicates: others.collect(),
+            warnings: Vec::new(),
+        })
+    }
+
+    fn device(&self, devno: DevNo, device: &Device) -> Shown {
+        let names = || device.names.iter().map(String::as_str);
+        let entry = self.watcher.settings.filter.devices_file.as_ref();
+        let entry = entry.and_then(|file| file.entry_of(&device.facts, names()));
+        let (device_id_type, device_id) = entry.map_or((None, None), |(kind, name)| (Some(kind), Some(name)));
+        Shown { path: self.path(devno, device), devno, size: device.facts.size, device_id_type, device_id }
+    }
+}
+
 /// The signatures that make LVM leave a device alone.
 const LVM_FILTERS: [&str; 2] = ["lvm1", "gfs_pool"];
 
 fn label_of(pv: &Pv) -> Label {
     let bootloader = pv.bootloader_areas.first().map_or((0, 0), |area| (area.offset, area.size));
-    let mda = |mda: &crate::scan::MdaScan| Mda {
+    let mda = |mda: &MdaScan| Mda {
         start: mda.area.offset,
         size: mda.area.size,
         free: mda.free,

@@ -1,5 +1,0 @@
-//! Fields of segments of LVs.
-
-use crate::report::value::Field;
-
-pub const FIELDS: &[Field] = &[];
