@@ -132,7 +132,7 @@ pub mod tests {
     use crate::devno::DevNo;
     use crate::id::Id;
     use crate::protocol::frame::CALL_END;
-    use crate::report::inventory::{Label, VgItem};
+    use crate::report::inventory::{Label, Mda, VgItem};
     use crate::report::model::VgPv;
     use std::rc::Rc;
 
@@ -156,7 +156,7 @@ pub mod tests {
         let pv = VgPv { id: Some(Id(*b"GpJ7WNyKiuO8xEG1iJyQdO4DYSCGa4HS")), dev_size: 8192, ..VgPv::default() };
         let vg =
             Vg { name: name.into(), seqno: 7, tags: vec![(&b"\xff\0\n"[..]).into()], pvs: vec![pv], ..Vg::default() };
-        let warnings = vec![Warning { text: "a \"warning\"".into() }];
+        let warnings = vec![Warning { text: "a \"warning\"".into(), unless_foreign: true }];
         Item::Vg(Box::new(VgItem { vg: Rc::new(vg), present: vec![present(1)], warnings, text: text.map(Body::from) }))
     }
 
@@ -208,5 +208,58 @@ pub mod tests {
         }
         assert_eq!(cut(&[0x80; 10], 6), 6);
         assert_eq!((cut(b"abc", 9), cut(b"abcdef", 0), cut(b"", 5)), (3, 4, 0));
+    }
+
+    /// The members of a type of the interface file.
+    fn members(name: &str) -> Vec<String> {
+        let begin = format!("\ntype {name} (");
+        let text = crate::api::DESCRIPTION;
+        let text = &text[text.find(&begin).unwrap_or_else(|| panic!("type {name}")) + begin.len()..];
+        let members = text[..text.find(')').unwrap()].split(',');
+        members.map(|member| member.split(':').next().unwrap().trim().to_owned()).collect()
+    }
+
+    #[test]
+    fn the_interface_file_says_what_is_sent() {
+        use serde_json::Value;
+        let unreadable = Unreadable {
+            name: "odd".into(),
+            id: None,
+            devices: vec![device(3)],
+            warnings: vec![Warning { text: String::new(), unless_foreign: false }],
+        };
+        let items = vec![
+            host(Some(2)),
+            vg("vg", Some(b"text")),
+            Item::Unreadable(Box::new(unreadable)),
+            Item::Orphan(Box::new(present(2))),
+            Item::Device(device(4)),
+        ];
+        let reply: Value = serde_json::from_slice(&replies(items)[0]).unwrap();
+        let items = reply["parameters"]["items"].as_array().unwrap();
+        let item = |name: &str| items.iter().find_map(|item| item.get(name)).unwrap_or_else(|| panic!("{name}"));
+        let mut area = item("orphan")["label"].clone();
+        area["mdas"] = serde_json::to_value([Mda { start: 1, size: 2, free: 3, ignored: false, bad: false }]).unwrap();
+        let mut keys = items.iter().map(|item| item.as_object().unwrap().keys().next().unwrap().clone());
+        assert!(keys.all(|key| members("Item").contains(&key)));
+        for (name, value) in [
+            ("Host", item("host")),
+            ("Mapped", &item("mapped")[0]),
+            ("VolumeGroup", item("vg")),
+            ("Metadata", &item("vg")["metadata"]),
+            ("ListedVolume", &item("vg")["metadata"]["pvs"][0]),
+            ("Warning", &item("vg")["warnings"][0]),
+            ("UnreadableGroup", item("unreadable")),
+            ("PhysicalVolume", item("orphan")),
+            ("Label", &item("orphan")["label"]),
+            ("MetadataArea", &area["mdas"][0]),
+            ("Device", item("device")),
+        ] {
+            let mut sent = value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+            let mut said = members(name);
+            sent.sort();
+            said.sort();
+            assert_eq!(sent, said, "{name}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! What reports are made of, from the daemon: one reply after the other, as they come.
 
-use super::{Error, connect_first};
+use super::{Error, connect_first, report_sockets};
 use crate::bytes::Bytes;
 use crate::metadata::Body;
 use crate::protocol::frame::{CALL_END, MESSAGE_MAX};
@@ -17,6 +17,8 @@ use std::time::Duration;
 
 /// A reply is as long as the largest VG without its text.
 const REPLY_MAX: usize = 256 << 20;
+/// So long the daemon may be silent.
+const TIMEOUT: Duration = Duration::from_secs(30);
 /// Of one read.
 const CHUNK: usize = 64 << 10;
 /// Room kept for the next reply after a large one.
@@ -31,6 +33,13 @@ pub struct Inventory {
 }
 
 impl Inventory {
+    /// Asks at this socket, or where reports are to be had.
+    pub fn open(socket: Option<&Path>, needs: Needs) -> Result<Inventory, Error> {
+        let sockets = socket.map_or_else(report_sockets, |socket| vec![socket.to_owned()]);
+        let sockets = sockets.iter().map(PathBuf::as_path).collect::<Vec<_>>();
+        Inventory::ask(&sockets, needs, TIMEOUT)
+    }
+
     /// Asks at the first of these sockets that lets us in.
     pub fn ask(sockets: &[&Path], needs: Needs, timeout: Duration) -> Result<Inventory, Error> {
         let (socket, mut stream) = connect_first(sockets, Some(timeout))?;
