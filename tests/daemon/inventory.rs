@@ -108,7 +108,7 @@ fn each_piece_is_as_it_is_when_its_turn_comes() {
     for name in ["b", "c"] {
         tell(&daemon, name, 1, 10);
     }
-    let long = tell(&daemon, "a", 1, 20 << 20);
+    let long = tell(&daemon, "a", 1, 4 << 20);
     let mut order = names(&ask(&world.report_socket(), Needs::default()));
     assert_eq!(order.remove(0), "host");
     assert_eq!(order.len(), 3, "{order:?}");
@@ -132,7 +132,7 @@ fn each_piece_is_as_it_is_when_its_turn_comes() {
 fn whoever_takes_nothing_costs_nobody_anything() {
     let world = World::new();
     let daemon = world.start(["--no-scan"]);
-    tell(&daemon, "long", 1, 20 << 20);
+    tell(&daemon, "long", 1, 4 << 20);
     let memory = || {
         let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
@@ -151,7 +151,7 @@ fn whoever_takes_nothing_costs_nobody_anything() {
         slow.stream.read_exact(&mut [0]).unwrap();
         assert_eq!(daemon.ask("request=\"hello\"").response(), "OK");
     }
-    assert_eq!(texts(&ask(&world.report_socket(), ALL))[0].as_ref().unwrap().len() >> 20, 20);
+    assert_eq!(texts(&ask(&world.report_socket(), ALL))[0].as_ref().unwrap().len() >> 20, 4);
     assert!(memory() < before + 64, "{before} MiB, then {} MiB", memory());
     // Half of them leave, and the others have what they asked for when they take it.
     idle.truncate(25);
@@ -181,7 +181,7 @@ fn a_daemon_that_ends_or_talks_nonsense_is_an_error() {
     assert!(error(ask()).contains("systemctl start pvwatch"));
 
     let mut daemon = world.start(["--no-scan"]);
-    tell(&daemon, "long", 1, 20 << 20);
+    tell(&daemon, "long", 1, 4 << 20);
     let begun = ask();
     daemon.signal(Signal::SIGKILL);
     daemon.wait();
