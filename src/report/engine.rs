@@ -1,7 +1,7 @@
 //! Goes through an inventory, and prints the reports that it is asked for.
 
 use super::access::{self, Access, Barred};
-use super::inventory::{Host, Item, Needs, Present, Source, Unreadable, VgItem};
+use super::inventory::{Host, Item, Needs, Present, Source, Unreadable, VgItem, Warning};
 use super::kind::{self, Kind};
 use super::layout::{Json, Look};
 use super::live::Live;
@@ -234,6 +234,9 @@ impl Engine<'_> {
                 Item::Unreadable(vg) => self.unreadable(&vg),
                 Item::Orphan(present) if kind == Kind::Labels => labels.push(*present),
                 Item::Orphan(present) => {
+                    if plan.command == Command::Pvs {
+                        self.say_all(&present.warnings);
+                    }
                     if plan.command == Command::Pvs && self.is_pv_wanted(None, Some(&present)) {
                         let mut add = |row: &Row| report.add_row(row, self.out);
                         Common { host: &self.host, marks: plan.marks, live: plan.live }
@@ -273,9 +276,7 @@ impl Engine<'_> {
     }
 
     fn take_host(&mut self, host: Host) {
-        for warning in &host.warnings {
-            (self.say)(&warning.text);
-        }
+        self.say_all(&host.warnings);
         self.host = host;
     }
 
@@ -293,7 +294,11 @@ impl Engine<'_> {
     }
 
     fn unreadable(&mut self, vg: &Unreadable) {
-        for warning in &vg.warnings {
+        self.say_all(&vg.warnings);
+    }
+
+    fn say_all(&mut self, warnings: &[Warning]) {
+        for warning in warnings.iter().filter(|warning| !(warning.unless_foreign && self.plan.options.foreign)) {
             (self.say)(&warning.text);
         }
     }
@@ -310,8 +315,9 @@ impl Engine<'_> {
         if has_names && !is_named && self.names.tags.is_empty() {
             return false;
         }
-        for warning in vg.warnings.iter().chain(vg.present.iter().flat_map(|present| &present.warnings)) {
-            (self.say)(&warning.text);
+        self.say_all(&vg.warnings);
+        for present in &vg.present {
+            self.say_all(&present.warnings);
         }
         let options = self.plan.options;
         let access = Access { foreign: options.foreign, shared: options.shared, is_of_lvs };
