@@ -4,7 +4,7 @@
 use super::{failed, finish_with};
 use crate::bytes;
 use crate::metadata::Body;
-use crate::report::inventory::{Device, Host, Item, Mapped, Present, Unreadable, Warning};
+use crate::report::inventory::{Device, Host, Item, Mapped, Mda, Present, Unreadable, Warning};
 use crate::report::model::Vg;
 use serde::{Serialize, Serializer};
 use std::collections::VecDeque;
@@ -31,6 +31,7 @@ enum Piece<'i> {
 struct VolumeGroup<'i> {
     metadata: &'i Vg,
     present: &'i [Present],
+    stray: &'i [Mda],
     warnings: &'i [Warning],
     /// Bytes of what follows as text.
     text_size: Option<usize>,
@@ -108,8 +109,14 @@ impl Replies {
                 let text = item.text.filter(|text| !text.is_empty());
                 let text_size = text.as_ref().map(|text| text.len());
                 self.text = text.map(|text| (text, 0));
-                let (metadata, present, warnings) = (&*item.vg, &item.present[..], &item.warnings[..]);
-                serde_json::to_writer(out, &Piece::Vg(VolumeGroup { metadata, present, warnings, text_size }))
+                let group = VolumeGroup {
+                    metadata: &item.vg,
+                    present: &item.present,
+                    stray: &item.stray,
+                    warnings: &item.warnings,
+                    text_size,
+                };
+                serde_json::to_writer(out, &Piece::Vg(group))
             }
             Item::Unreadable(vg) => serde_json::to_writer(out, &Piece::Unreadable(&vg)),
             Item::Orphan(present) => serde_json::to_writer(out, &Piece::Orphan(&present)),
@@ -132,7 +139,7 @@ pub mod tests {
     use crate::devno::DevNo;
     use crate::id::Id;
     use crate::protocol::frame::CALL_END;
-    use crate::report::inventory::{Label, Mda, VgItem};
+    use crate::report::inventory::{Label, VgItem};
     use crate::report::model::VgPv;
     use std::rc::Rc;
 
@@ -152,12 +159,22 @@ pub mod tests {
         Present { id, device: device(number), label, duplicates: vec![device(9)], warnings: Vec::new() }
     }
 
+    fn mda() -> Mda {
+        Mda { start: 1, size: 2, free: 3, ignored: false, bad: false }
+    }
+
     pub fn vg(name: &str, text: Option<&[u8]>) -> Item {
         let pv = VgPv { id: Some(Id(*b"GpJ7WNyKiuO8xEG1iJyQdO4DYSCGa4HS")), dev_size: 8192, ..VgPv::default() };
         let vg =
             Vg { name: name.into(), seqno: 7, tags: vec![(&b"\xff\0\n"[..]).into()], pvs: vec![pv], ..Vg::default() };
         let warnings = vec![Warning { text: "a \"warning\"".into(), unless_foreign: true }];
-        Item::Vg(Box::new(VgItem { vg: Rc::new(vg), present: vec![present(1)], warnings, text: text.map(Body::from) }))
+        Item::Vg(Box::new(VgItem {
+            vg: Rc::new(vg),
+            present: vec![present(1)],
+            stray: vec![mda()],
+            warnings,
+            text: text.map(Body::from),
+        }))
     }
 
     pub fn host(mapped: Option<usize>) -> Item {
@@ -239,7 +256,7 @@ pub mod tests {
         let items = reply["parameters"]["items"].as_array().unwrap();
         let item = |name: &str| items.iter().find_map(|item| item.get(name)).unwrap_or_else(|| panic!("{name}"));
         let mut area = item("orphan")["label"].clone();
-        area["mdas"] = serde_json::to_value([Mda { start: 1, size: 2, free: 3, ignored: false, bad: false }]).unwrap();
+        area["mdas"] = serde_json::to_value([mda()]).unwrap();
         let mut keys = items.iter().map(|item| item.as_object().unwrap().keys().next().unwrap().clone());
         assert!(keys.all(|key| members("Item").contains(&key)));
         for (name, value) in [

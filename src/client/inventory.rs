@@ -4,7 +4,7 @@ use super::{Error, connect_first, report_sockets};
 use crate::bytes::Bytes;
 use crate::metadata::Body;
 use crate::protocol::frame::{CALL_END, MESSAGE_MAX};
-use crate::report::inventory::{Device, Host, Item, Mapped, Needs, Present, Source, Unreadable, VgItem, Warning};
+use crate::report::inventory::{Device, Host, Item, Mapped, Mda, Needs, Present, Source, Unreadable, VgItem, Warning};
 use crate::report::model::Vg;
 use serde::Deserialize;
 use serde_json::json;
@@ -165,6 +165,7 @@ enum Piece {
 struct VolumeGroup {
     metadata: Box<Vg>,
     present: Vec<Present>,
+    stray: Vec<Mda>,
     warnings: Vec<Warning>,
     text_size: Option<usize>,
 }
@@ -238,8 +239,8 @@ impl Decoder {
                     self.begun = Some(Begun::Host(host));
                     continue;
                 }
-                (None, Piece::Vg(VolumeGroup { metadata, present, warnings, text_size })) => {
-                    let vg = Box::new(VgItem { vg: Rc::from(metadata), present, warnings, text: None });
+                (None, Piece::Vg(VolumeGroup { metadata, present, stray, warnings, text_size })) => {
+                    let vg = Box::new(VgItem { vg: Rc::from(metadata), present, stray, warnings, text: None });
                     let Some(size) = text_size else { return Ok(Some(Item::Vg(vg))) };
                     if size > MESSAGE_MAX {
                         return Err("the text of a VG is too long");
@@ -331,7 +332,7 @@ mod tests {
             |items: &str| decode(&[format!(r#"{{"parameters":{{"items":[{items}]}}}}"#).into_bytes()]).unwrap_err();
         let vg = |size: usize| {
             let empty = serde_json::to_string(&Vg::default()).unwrap();
-            format!(r#"{{"vg":{{"metadata":{empty},"present":[],"warnings":[],"text_size":{size}}}}}"#)
+            format!(r#"{{"vg":{{"metadata":{empty},"present":[],"stray":[],"warnings":[],"text_size":{size}}}}}"#)
         };
         for (items, expected) in [
             (r#"{"text":"a"}"#.to_owned(), "not begun"),

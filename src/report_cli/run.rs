@@ -2,6 +2,7 @@
 
 use super::spool;
 use super::{FAILED, Failure, NO_DAEMON, USAGE};
+use crate::client::{self, inventory::Inventory};
 use crate::conf;
 use crate::devno::DevNo;
 use crate::dry_run::Images;
@@ -31,7 +32,7 @@ use std::time::Duration;
 /// Longer than device-mapper takes unless it hangs.
 const LIVE_DEADLINE: Duration = Duration::from_secs(10);
 
-pub fn run(command: Command, options: &Options, out: &mut dyn Write) -> Result<u8, Failure> {
+pub fn run(command: Command, socket: Option<&Path>, options: &Options, out: &mut dyn Write) -> Result<u8, Failure> {
     let over = options.config.as_deref().map_or(Over::Nothing, Over::Text);
     let conf = settings::load(&settings::system_dir(), over);
     let conf = conf.map_err(|error| Failure::new(FAILED, error.to_string()))?;
@@ -50,7 +51,7 @@ pub fn run(command: Command, options: &Options, out: &mut dyn Write) -> Result<u
         let lines = names.complaints.iter().map(|complaint| complaint.text.clone()).collect();
         return Err(Failure { lines, status: fatal.status.unwrap_or(FAILED) });
     }
-    let (mut source, unread) = source(options, conf, plan.needs(kind, &names))?;
+    let (mut source, unread) = source(socket, options, conf, plan.needs(kind, &names))?;
     super::complain(&unread, "  ");
     let mut say = |line: &str| super::complain(&[line.to_owned()], "  ");
     match engine::run(&plan, kind, names, &mut *source, out, &mut say) {
@@ -78,12 +79,17 @@ fn device_of(path: &[u8]) -> Option<DevNo> {
 
 /// Where the inventory comes from, and what of the devices that were named could not be looked at.
 fn source(
+    socket: Option<&Path>,
     options: &Options,
     mut conf: conf::Settings,
     needs: Needs,
 ) -> Result<(Box<dyn Source>, Vec<String>), Failure> {
     if options.devices.is_empty() {
-        return Err(Failure::new(NO_DAEMON, "no daemon answers; start one: systemctl start pvwatchd"));
+        let asked = Inventory::open(socket, needs).map_err(|error| {
+            let status = if matches!(error, client::Error::Unreachable { .. }) { NO_DAEMON } else { FAILED };
+            Failure::new(status, error.to_string())
+        })?;
+        return Ok((Box::new(asked), Vec::new()));
     }
     settings::load_multipath(&mut conf);
     let devices = options.devices.iter().flat_map(|given| device_list(given)).collect::<Vec<_>>();
