@@ -53,7 +53,11 @@ fn text(value: &Shown) -> String {
 }
 
 fn shown(row: &Row, expected: &Map<String, Value>) -> Map<String, Value> {
-    let field = |name: &str| fields::all().find(|field| field.name == name).map_or_else(|| format!("no field {name}"), |field| text(&(field.value)(row)));
+    let field = |name: &str| {
+        fields::all()
+            .find(|field| field.name == name)
+            .map_or_else(|| format!("no field {name}"), |field| text(&(field.value)(row)))
+    };
     expected.keys().map(|name| (name.clone(), Value::String(field(name)))).collect()
 }
 
@@ -70,7 +74,12 @@ fn sets() {
     let manifest: Value = serde_json::from_reader(File::open(folder.join("MANIFEST.json")).unwrap()).unwrap();
     let mut wrong = 0;
     for (set, about) in manifest["sets"].as_object().unwrap() {
-        let names = about["images"].as_array().unwrap().iter().map(|image| image["file"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+        let names = about["images"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|image| image["file"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>();
         let paths = names.iter().map(|name| unpack(&folder, &world, name).unwrap()).collect::<Vec<_>>();
         let settings = settings::load(&world.system_dir(), Over::Nothing).unwrap();
         let needs = Needs { lvs: true, devices: true };
@@ -83,9 +92,22 @@ fn sets() {
         let (pv_fields, vg_fields) = (first("pvs"), first("vgs"));
         let mut later = Vec::new();
         while let Some(item) = images.next().unwrap() {
-            let base = |host| Row { host, marks: &marks, vg: None, pv: None, lvs: None, lv: None, segment: None, pv_segment: None, live: None };
+            let base = |host| Row {
+                host,
+                marks: &marks,
+                vg: None,
+                pv: None,
+                lvs: None,
+                lv: None,
+                segment: None,
+                pv_segment: None,
+                live: None,
+            };
             match &item {
-                Item::Host(found) => { host = found.clone(); said.extend(found.warnings.clone()) }
+                Item::Host(found) => {
+                    host = found.clone();
+                    said.extend(found.warnings.clone())
+                }
                 Item::Vg(vg) => {
                     said.extend(vg.warnings.clone());
                     let row = Row { vg: Some(vg), ..base(&host) };
@@ -116,20 +138,41 @@ fn sets() {
         let directory = format!("{}/", world.path(".").parent().unwrap().join("x").parent().unwrap().display());
         let directory = directory.replace("/./", "/");
         for pv in &mut pvs {
-            if let Some(name) = pv["pv_name"].as_str() { pv["pv_name"] = Value::String(name.replace(&directory, "").replace(&format!("{}/", paths[0].parent().unwrap().display()), "")); }
+            if let Some(name) = pv["pv_name"].as_str() {
+                pv["pv_name"] = Value::String(
+                    name.replace(&directory, "").replace(&format!("{}/", paths[0].parent().unwrap().display()), ""),
+                );
+            }
         }
         pvs.sort_by_key(|pv| pv["pv_name"].as_str().unwrap_or("").to_owned());
         let mut expected = lvm["pvs"].as_array().unwrap().clone();
         expected.sort_by_key(|pv| pv["pv_name"].as_str().unwrap_or("").to_owned());
-        if pvs != expected { wrong += 1; println!("{set}: pvs\n  {}\n  {}", Value::Array(pvs), Value::Array(expected)); }
+        if pvs != expected {
+            wrong += 1;
+            println!("{set}: pvs\n  {}\n  {}", Value::Array(pvs), Value::Array(expected));
+        }
         vgs.sort_by_key(|pv| pv["vg_name"].as_str().unwrap_or("").to_owned());
-        if vgs != *lvm["vgs"].as_array().unwrap() { wrong += 1; println!("{set}: vgs\n  {}\n  {}", Value::Array(vgs), lvm["vgs"]); }
-        let said = said.iter().filter(|warning| !warning.unless_foreign).map(|w| w.text.replace(&format!("{}/", paths[0].parent().unwrap().display()), "")).collect::<Vec<_>>();
-        let expected = lvm["stderr"].as_array().map(|lines| lines.iter().map(|line| line.as_str().unwrap().to_owned()).collect::<Vec<_>>()).unwrap_or_default();
+        if vgs != *lvm["vgs"].as_array().unwrap() {
+            wrong += 1;
+            println!("{set}: vgs\n  {}\n  {}", Value::Array(vgs), lvm["vgs"]);
+        }
+        let said = said
+            .iter()
+            .filter(|warning| !warning.unless_foreign)
+            .map(|w| w.text.replace(&format!("{}/", paths[0].parent().unwrap().display()), ""))
+            .collect::<Vec<_>>();
+        let expected = lvm["stderr"]
+            .as_array()
+            .map(|lines| lines.iter().map(|line| line.as_str().unwrap().to_owned()).collect::<Vec<_>>())
+            .unwrap_or_default();
         if said != expected {
             println!("{set}: stderr");
-            for line in &said { println!("   ours {line}"); }
-            for line in &expected { println!("   LVM  {line}"); }
+            for line in &said {
+                println!("   ours {line}");
+            }
+            for line in &expected {
+                println!("   LVM  {line}");
+            }
         }
         paths.iter().for_each(|path| fs::remove_file(path).unwrap());
     }
