@@ -63,6 +63,7 @@ pub mod daemon;
 pub mod device;
 pub mod devno;
 pub mod dm;
+pub mod dm_regex;
 pub mod dry_run;
 pub mod filter;
 pub mod id;

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 /// What is not of the metadata alone is tested where there is device-mapper.
-const NOT_HERE: &[&str] = &["vg_name", "pv_name", "data_percent", "metadata_percent", "copy_percent"];
+const NOT_HERE: &[&str] = &["vg_name", "pv_name", "data_percent", "metadata_percent", "copy_percent", "seg_monitor"];
 
 type Map = JsonMap<String, Json>;
 
@@ -49,7 +49,7 @@ fn read(text: &[u8], devices: &BTreeMap<Id, String>) -> Read {
     let mut lvs = Lvs::read(&vg, &text.body).unwrap();
     lvs.shows_historical = true;
     let present = present.collect();
-    Read { vg: VgItem { vg: Rc::new(vg), present, warnings: Vec::new(), text: None }, lvs }
+    Read { vg: VgItem { vg: Rc::new(vg), present, warnings: Vec::new(), text: None, stray: Vec::new() }, lvs }
 }
 
 fn texts(units: &[u8], suffix: bool) -> Texts {
@@ -66,9 +66,8 @@ fn utc(seconds: i64, _: &str) -> Vec<u8> {
 
 fn value(name: &str, row: &Row, texts: &Texts) -> Option<String> {
     let field = fields::all().find(|field| field.name == name)?;
-    let separator: &[u8] = if name == "seg_pe_ranges" { b" " } else { b"," };
     let mut out = Vec::new();
-    show(&mut out, &(field.value)(row), &Texts { list_separator: separator.to_vec(), ..texts.clone() });
+    show(&mut out, field, &(field.value)(row), texts);
     Some(String::from_utf8(out).unwrap())
 }
 

@@ -3,6 +3,7 @@
 //! They may use the pure modules, never the reverse, and they decide nothing.
 
 pub mod activation;
+pub mod calendar;
 pub mod clock;
 pub mod daemonize;
 pub mod descriptors;
@@ -21,6 +22,7 @@ pub mod run_files;
 pub mod settings;
 pub mod signal;
 pub mod socket;
+pub mod spool;
 pub mod state_dir;
 pub mod sysfs;
 pub mod system_id;

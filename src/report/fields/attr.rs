@@ -2,7 +2,8 @@
 //! `lv_attr_dup_with_info_and_seg_status` of lvm2's `lib/metadata/lv.c`.
 
 use super::lv::{lv, text};
-use crate::report::live::{self, Info};
+use crate::report::live::status::{Cache, Snapshot, Thin, ThinPool};
+use crate::report::live::{self, Info, Known, State};
 use crate::report::model::lvs::{Allocation, Area, Lv, Settings, Status};
 use crate::report::row::Row;
 use crate::report::value::Value;
@@ -24,37 +25,34 @@ const CACHE_TARGETS: Status = Status::CACHE_POOL
     .or(Status::WRITECACHE)
     .or(Status::WRITECACHE_ORIGIN);
 const RAID_TYPES: Status = Status::RAID.or(Status::RAID_IMAGE).or(Status::RAID_META);
+/// They tell how they are.
+const HAVE_HEALTH: Status = Status::CACHE.or(Status::THIN_POOL).or(Status::THIN_VOLUME).or(Status::WRITECACHE);
 const MIRROR_TYPES: Status = Status::MIRROR.or(Status::MIRROR_LOG).or(Status::MIRROR_IMAGE).or(Status::PVMOVE);
 
 pub fn lv_attr<'r>(row: &Row<'r>) -> Value<'r> {
     let Some(own) = row.lv else { return text("") };
-    let info = live::info(row);
-    let [state, open] = device(own, &info);
+    let known = live::known(row);
+    let [state, open] = device(own, &known);
     let attr = vec![
         volume_type(row),
-        permissions(own, &info),
+        permissions(own, &known.info),
         allocation(own),
         if own.is(Status::FIXED_MINOR) { b'm' } else { b'-' },
         state,
         open,
         target_type(own),
         if zeroes(row) { b'z' } else { b'-' },
-        health(row, &info),
+        health(row, &known),
         if own.is(Status::ACTIVATION_SKIP) { b'k' } else { b'-' },
     ];
     Value::Text(Cow::Owned(attr))
-}
-
-/// What the kernel says; without it, no image is.
-pub fn is_image_in_sync(_row: &Row) -> bool {
-    false
 }
 
 fn volume_type(row: &Row) -> u8 {
     let lv = lv(row);
     let merging_or = |other| if lv.is(Status::MERGING) { b'O' } else { other };
     let unless_synced = |synced: u8| if lv.is(Status::NOTSYNCED) { synced.to_ascii_uppercase() } else { synced };
-    let image = || if is_image_in_sync(row) { b'i' } else { b'I' };
+    let image = || if live::image_in_sync(row) { b'i' } else { b'I' };
     if lv.is(Status::PVMOVE) {
         b'p'
     } else if lv.is(Status::CONVERTING) {
@@ -123,22 +121,34 @@ fn allocation(lv: &Lv) -> u8 {
 }
 
 /// Its state, and whether it is open.
-fn device(lv: &Lv, info: &Info) -> [u8; 2] {
+fn device(lv: &Lv, known: &Known) -> [u8; 2] {
+    let info = &known.info;
     if lv.is_historical {
         return *b"h-";
     }
-    if !info.is_known {
+    if !info.is_known || known.state == State::Unknown {
         return *b"XX";
     }
     if !info.exists {
         return *b"--";
     }
+    // Only their targets know whether they are lost, or must be checked.
+    let depends = lv.cow.is_some() || lv.is(Status::THIN_POOL.or(Status::CACHE));
     let state = match (info.suspended, info.live_table, info.inactive_table) {
+        _ if known.state == State::NotAsked && depends => b'X',
         (true, _, _) => b's',
         // sysfs has no word of tables; hardly any device is without.
         (false, Some(true) | None, _) => b'a',
         (false, Some(false), Some(true)) => b'i',
         (false, Some(false), _) => b'd',
+    };
+    let letter = |usual: u8, suspended: u8| if info.suspended { suspended } else { usual };
+    let state = match &known.state {
+        State::Is(live::Status::Snapshot(Snapshot::Invalid)) if info.live_table == Some(true) => letter(b'I', b'S'),
+        State::Is(live::Status::Snapshot(Snapshot::MergeFailed)) if info.live_table == Some(true) => letter(b'm', b'M'),
+        State::Is(live::Status::ThinPool(pool)) if lv.is(Status::THIN_POOL) && pool.needs_check() => letter(b'c', b'C'),
+        State::Is(live::Status::Cache(cache)) if lv.is(Status::CACHE) && cache.needs_check() => letter(b'c', b'C'),
+        _ => state,
     };
     let open = info.open.map_or(b'X', |open| if open { b'o' } else { b'-' });
     [state, open]
@@ -177,22 +187,53 @@ pub fn is_partial(row: &Row) -> bool {
     row.lvs.zip(row.vg).zip(index).is_some_and(|((lvs, vg), index)| lvs.is_partial(vg, index))
 }
 
-fn health(row: &Row, info: &Info) -> u8 {
+fn health(row: &Row, known: &Known) -> u8 {
     let lv = lv(row);
     if is_partial(row) {
         b'p'
-    } else if !lv.is(RAID_TYPES) {
-        b'-'
-    } else if !info.is_known || (info.exists && row.live.is_none()) {
-        b'X'
-    } else if lv.is(Status::RAID) {
-        if has_emptied_images(row) { b'R' } else { b'-' }
-    } else if lv.is(Status::WRITEMOSTLY) {
-        b'w'
-    } else if lv.is(Status::REMOVE_AFTER_RESHAPE) {
-        b'R'
+    } else if lv.is(RAID_TYPES) {
+        raid_health(row, lv)
     } else {
-        b'-'
+        match &known.state {
+            State::Is(status) => status_health(status),
+            State::Unknown => b'X',
+            State::NotAsked if lv.is(HAVE_HEALTH) => b'X',
+            State::NotAsked | State::None => b'-',
+        }
+    }
+}
+
+fn raid_health(row: &Row, lv: &Lv) -> u8 {
+    match live::is_healthy(row) {
+        None => b'X',
+        Some(false) => b'r',
+        Some(true) if lv.is(Status::RAID) => {
+            if live::mismatch_count(row).is_some_and(|count| count > 0) {
+                b'm'
+            } else if live::sync_action(row).as_deref() == Some("reshape") {
+                b's'
+            } else if has_emptied_images(row) {
+                b'R'
+            } else {
+                b'-'
+            }
+        }
+        Some(true) if lv.is(Status::WRITEMOSTLY) => b'w',
+        Some(true) if lv.is(Status::REMOVE_AFTER_RESHAPE) => b'R',
+        Some(true) => b'-',
+    }
+}
+
+fn status_health(status: &live::Status) -> u8 {
+    match status {
+        live::Status::Cache(Cache::Failed | Cache::Error)
+        | live::Status::ThinPool(ThinPool::Failed | ThinPool::Error)
+        | live::Status::Thin(Thin::Failed) => b'F',
+        live::Status::Cache(Cache::Works(cache)) if cache.read_only => b'M',
+        live::Status::ThinPool(ThinPool::Works(pool)) if pool.out_of_data_space => b'D',
+        live::Status::ThinPool(ThinPool::Works(pool)) if pool.read_only => b'M',
+        live::Status::Writecache(cache) if cache.error > 0 => b'E',
+        _ => b'-',
     }
 }
 

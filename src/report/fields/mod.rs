@@ -1,6 +1,7 @@
 //! The fields of reports, each with its name, heading and how its value is had.
 
 pub mod attr;
+pub mod live;
 pub mod lv;
 mod order;
 pub mod pv;
@@ -15,7 +16,7 @@ use crate::id::Id;
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
-const TABLES: &[&[Field]] = &[lv::FIELDS, pv::FIELDS, vg::FIELDS, seg::FIELDS, pvseg::FIELDS];
+const TABLES: &[&[Field]] = &[lv::FIELDS, live::FIELDS, pv::FIELDS, vg::FIELDS, seg::FIELDS, pvseg::FIELDS];
 
 /// All fields, in LVM's order, which `-o all` and the help have, too.
 pub fn all() -> impl Iterator<Item = &'static Field> {

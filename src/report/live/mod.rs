@@ -1,7 +1,13 @@
 //! What device-mapper says of LVs.
 
+mod devices;
+mod known;
+mod monitor;
 mod percent;
-mod status;
+mod raid;
+pub mod status;
+#[cfg(test)]
+mod tests;
 
 use super::row::Row;
 use crate::devno::DevNo;
@@ -9,13 +15,33 @@ use crate::dm::Target;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-pub use percent::{FULL, percent};
-pub use status::Status;
+use devices::{Devices, Layer};
+
+pub use known::{Known, State, known};
+pub use monitor::monitored;
+pub use percent::{Percent, percent};
+pub use raid::{
+    Mismatches, copy_percent, image_in_sync, integrity_mismatches, is_healthy, mismatch_count, sync_action,
+};
+pub use status::{Cache, Discards, Snapshot, Status, Thin, ThinPool};
 
 /// All device-mapper devices of LVs, by their uuid. Asked of device-mapper itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Live {
     pub devices: BTreeMap<String, Mapping>,
+    /// The report has something of the state of targets. LVM then has the rest from the devices that
+    /// it asks for that: of a thin pool, from another one than without.
+    pub with_status: bool,
+    /// What dmeventd watches, by uuid; `None` if it does not run.
+    pub monitored: BTreeMap<String, Monitored>,
+}
+
+/// How dmeventd watches a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Monitored {
+    Yes,
+    /// It is about to.
+    Pending,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,12 +68,11 @@ pub struct VdoUse {
 }
 
 /// What is known of the device of an LV.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Info {
     /// Not even whether there is one: nothing else here means anything then.
     pub is_known: bool,
     pub exists: bool,
-    pub name: String,
     pub devno: Option<DevNo>,
     pub suspended: bool,
     /// The rest only device-mapper itself tells.
@@ -55,34 +80,19 @@ pub struct Info {
     pub read_only: Option<bool>,
     pub live_table: Option<bool>,
     pub inactive_table: Option<bool>,
+    /// Sectors.
+    pub read_ahead: Option<u64>,
 }
 
 /// Of the row's LV, from device-mapper if it was asked, or else from sysfs.
 pub fn info(row: &Row) -> Info {
-    let (Some(lv), Some(vg)) = (row.lv, row.vg) else { return Info::default() };
-    let Some(vgid) = vg.vg.id else { return Info::default() };
-    let uuid = format!("LVM-{}{}", String::from_utf8_lossy(&vgid.0), String::from_utf8_lossy(&lv.id.0));
-    if let Some(live) = row.live {
-        return live.devices.get(&uuid).map_or(Info { is_known: true, ..Info::default() }, |mapping| Info {
-            is_known: true,
-            exists: true,
-            name: mapping.name.clone(),
-            devno: Some(mapping.devno),
-            suspended: mapping.suspended,
-            open: Some(mapping.open_count > 0),
-            read_only: Some(mapping.read_only),
-            live_table: Some(mapping.live_table),
-            inactive_table: Some(mapping.inactive_table),
-        });
-    }
-    let Some(mapped) = &row.host.mapped else { return Info::default() };
-    let found = mapped.binary_search_by(|mapped| mapped.uuid.cmp(&uuid)).ok().map(|at| &mapped[at]);
-    found.map_or(Info { is_known: true, ..Info::default() }, |mapped| Info {
-        is_known: true,
-        exists: true,
-        name: mapped.name.clone(),
-        devno: Some(mapped.devno),
-        suspended: mapped.suspended,
-        ..Info::default()
+    if row.live.is_some_and(|live| !live.with_status) { top(row) } else { known(row).info }
+}
+
+/// Of what has the name of the row's LV: whether it is active.
+pub fn top(row: &Row) -> Info {
+    let devices = Devices::of(row).zip(row.lv.filter(|lv| !lv.is_historical));
+    devices.map_or(Info { is_known: Devices::of(row).is_some(), ..Info::default() }, |(devices, lv)| {
+        devices.device(lv, Layer::Top).info
     })
 }

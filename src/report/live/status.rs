@@ -24,6 +24,19 @@ pub enum Cache {
     Works(Box<CacheState>),
 }
 
+impl Cache {
+    pub fn works(&self) -> Option<&CacheState> {
+        match self {
+            Cache::Works(state) => Some(state),
+            Cache::Failed | Cache::Error => None,
+        }
+    }
+
+    pub fn needs_check(&self) -> bool {
+        self.works().is_some_and(|state| state.needs_check)
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CacheState {
     pub metadata_used: u64,
@@ -111,6 +124,12 @@ pub struct ThinPoolState {
     pub out_of_data_space: bool,
     pub read_only: bool,
     pub needs_check: bool,
+}
+
+impl ThinPool {
+    pub fn needs_check(&self) -> bool {
+        matches!(self, ThinPool::Works(state) if state.needs_check)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

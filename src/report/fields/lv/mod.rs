@@ -180,7 +180,7 @@ fn initial_sync<'r>(row: &Row<'r>) -> Value<'r> {
 }
 
 fn image_synced<'r>(row: &Row<'r>) -> Value<'r> {
-    Value::Flag(super::attr::is_image_in_sync(row), "image synced")
+    Value::Flag(crate::report::live::image_in_sync(row), "image synced")
 }
 
 fn merging<'r>(row: &Row<'r>) -> Value<'r> {

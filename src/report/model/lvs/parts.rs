@@ -110,7 +110,7 @@ impl Lvs {
             _ => return None,
         };
         match &segment.settings {
-            Settings::Integrity { mode, block_size } => Some((*mode, *block_size)),
+            Settings::Integrity { mode, block_size, .. } => Some((*mode, *block_size)),
             _ => None,
         }
     }

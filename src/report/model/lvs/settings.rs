@@ -31,6 +31,7 @@ pub enum Settings {
     Integrity {
         mode: &'static str,
         block_size: u64,
+        data_sectors: u64,
     },
     VdoPool(Box<VdoSettings>),
 }
@@ -57,6 +58,8 @@ pub struct CacheSettings {
 /// Sizes are in sectors, but those that the text has in MiB.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VdoSettings {
+    /// Of all that is in the pool.
+    pub virtual_extents: u64,
     pub header_size: u64,
     pub compression: bool,
     pub deduplication: bool,
@@ -129,6 +132,7 @@ pub fn read(kind: Kind, section: &Section) -> Settings {
                 _ => "",
             },
             block_size: number("block_size"),
+            data_sectors: number64(section, "data_sectors"),
         },
         Kind::VdoPool => Settings::VdoPool(Box::new(vdo(section))),
         _ => Settings::None,
@@ -178,6 +182,7 @@ fn one_line(node: &Node) -> Vec<u8> {
 fn vdo(section: &Section) -> VdoSettings {
     let number = |key| number(section, key);
     VdoSettings {
+        virtual_extents: number("virtual_extents"),
         header_size: number("header_size"),
         compression: number("use_compression") > 0,
         deduplication: number("use_deduplication") > 0,

@@ -1,0 +1,189 @@
+use super::time::Utc;
+use super::*;
+use crate::report::row::Row;
+use crate::report::value::{Align, Kind, Object};
+use std::borrow::Cow;
+
+/// LVs of a VG, a column for each of `COLUMNS`, sizes in sectors and times in seconds.
+const ROWS: &str = include_str!("recorded/rows.tsv");
+/// Selections, and which of the LVs lvm2 2.03.16 finds, at `NOW` and without a time zone; or `!`.
+const RECORDED: &str = include_str!("recorded/selections.tsv");
+const NOW: i64 = 1_441_802_096;
+
+const fn field(name: &'static str, kind: Kind) -> Field {
+    fn none<'r>(_: &Row<'r>) -> Value<'r> {
+        Value::Undefined("")
+    }
+    Field {
+        name,
+        heading: "",
+        width: 0,
+        align: Align::Left,
+        kind,
+        object: Object::Lv,
+        later: false,
+        help: "",
+        value: none,
+    }
+}
+
+static COLUMNS: [Field; 15] = [
+    field("lv_name", Kind::String),
+    field("lv_size", Kind::Size),
+    field("lv_tags", Kind::StringList),
+    field("lv_time", Kind::Time),
+    field("lv_permissions", Kind::String),
+    field("lv_skip_activation", Kind::Number),
+    field("lv_read_ahead", Kind::Size),
+    field("lv_major", Kind::Number),
+    field("seg_count", Kind::Number),
+    field("lv_host", Kind::String),
+    field("data_percent", Kind::Percent),
+    field("lv_when_full", Kind::String),
+    field("vg_tags", Kind::StringList),
+    field("vg_mda_copies", Kind::Number),
+    field("lv_kernel_read_ahead", Kind::Size),
+];
+static SELECTED: Field = field("selected", Kind::Number);
+
+/// As in reports of LVs: the prefix and underscores may be left out, capitals may not be there.
+fn look_up(name: &str) -> Result<&'static Field, String> {
+    let bare = |name: &str| name.replace('_', "").trim_start_matches("lv").to_owned();
+    let mut fields = COLUMNS.iter().chain([&SELECTED]);
+    fields.find(|field| bare(field.name) == bare(&name.to_lowercase())).ok_or_else(|| "no such field".to_owned())
+}
+
+fn value(row: &'static str, field: &'static Field) -> Value<'static> {
+    let Some(at) = COLUMNS.iter().position(|known| std::ptr::eq(known, field)) else { return Value::Number(1) };
+    let shown = row.split('\t').nth(at).unwrap();
+    match (field.kind, shown) {
+        (Kind::Number, "skip activation") => Value::Flag(true, "skip activation"),
+        (Kind::Number, "") => Value::Flag(false, "skip activation"),
+        (Kind::Number, "unmanaged") => Value::Word("unmanaged", u64::MAX),
+        (Kind::Size, "auto") => Value::Word("auto", u64::MAX),
+        (Kind::StringList, "") => Value::List(Vec::new()),
+        (Kind::StringList, list) => Value::List(list.split(',').map(|item| Cow::Borrowed(item.as_bytes())).collect()),
+        (Kind::String, text) => Value::Text(Cow::Borrowed(text.as_bytes())),
+        (Kind::Time, seconds) => seconds.parse().map_or(Value::Undefined(""), Value::Time),
+        (Kind::Percent, _) | (_, "-1") => Value::Undefined(shown),
+        (Kind::Number, number) => Value::Number(number.parse().unwrap()),
+        (Kind::Size, number) => Value::Size(number.parse().unwrap()),
+    }
+}
+
+fn select(text: &str) -> Result<String, SelectError> {
+    let selection = Selection::parse(text.as_bytes(), &look_up, &Utc(NOW))?;
+    let found = ROWS.lines().filter(|row| selection.matches(&mut |field| value(row, field)));
+    let mut names = found.map(|row| row.split('\t').next().unwrap()).collect::<Vec<_>>();
+    names.sort_unstable();
+    Ok(names.join(" "))
+}
+
+/// Where we do otherwise than lvm2 2.03.16.
+const OTHERWISE: &[&str] = &[
+    // Lists have expressions in later versions.
+    "lv_tags=~a",
+    "lv_tags=~[a]",
+    "lv_tags!~a",
+    // LVM complains, and finds everything.
+    "lv_name=~\"|a\"",
+    "lv_name=~\"a||b\"",
+];
+
+#[test]
+fn recorded_selections_find_what_lvm_finds() {
+    let mut wrong = Vec::new();
+    for line in RECORDED.lines() {
+        let (selection, found) = line.rsplit_once('\t').unwrap();
+        let ours = select(selection);
+        let same = match &ours {
+            Ok(ours) => ours == found,
+            Err(_) => found == "!",
+        };
+        if same == OTHERWISE.contains(&selection) {
+            wrong.push(format!("{selection}\n  lvm:  {found}\n  ours: {ours:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+fn check_error(text: &str, column: usize) {
+    match select(text) {
+        Ok(found) => panic!("{text}: {found}"),
+        Err(error) => assert_eq!(error.column, column, "{text}: {error}"),
+    }
+}
+
+#[test]
+fn an_error_points_at_the_trouble() {
+    check_error("nofield=1", 0);
+    check_error("lv_name=a && nofield=1", 13);
+    check_error("lv_name a", 8);
+    check_error("lv_name>a", 7);
+    check_error("lv_name=a b", 10);
+    check_error("lv_name='a", 8);
+    check_error("lv_name=~\"x(a\"", 11);
+    check_error("(lv_name=a", 0);
+    check_error("!lv_name=a", 1);
+    check_error("lv_name=a)", 9);
+    check_error("(lv_name=a b)", 11);
+    check_error("lv_size=", 8);
+    check_error("lv_size=1%", 9);
+    check_error("lv_major=1k", 10);
+    check_error("lv_tags=[a", 8);
+    check_error("lv_tags=[a b]", 11);
+    check_error("lv_tags=[a,b||c]", 12);
+    check_error("lv_tags=[a}", 10);
+    check_error("lv_time=20", 8);
+    check_error("lv_name=a &&", 12);
+}
+
+#[test]
+fn depth_and_length_are_bounded() {
+    let nested = |depth: usize| format!("{}lv_name=x{}", "(".repeat(depth), ")".repeat(depth));
+    assert_eq!(select(&nested(MAX_DEPTH)), Ok("x".to_owned()));
+    check_error(&nested(MAX_DEPTH + 1), MAX_DEPTH + 1);
+    assert!(select(&"(".repeat(MAX_LENGTH)).is_err());
+    assert!(select(&format!("lv_name={}", "x".repeat(MAX_LENGTH))).is_err());
+    let chain = vec!["lv_name=x"; 5000].join("||");
+    assert_eq!(select(&chain), Ok("x".to_owned()));
+}
+
+#[test]
+fn fields_are_told_once() {
+    let selection = Selection::parse(b"lv_name=a || size>1 && !(name=b)", &look_up, &Utc(NOW)).unwrap();
+    assert_eq!(selection.fields().iter().map(|field| field.name).collect::<Vec<_>>(), ["lv_name", "lv_size"]);
+}
+
+/// As later versions of LVM have it.
+#[test]
+fn lists_have_expressions() {
+    let rows = |text| select(text).unwrap();
+    assert_eq!(rows("lv_tags=~^a"), rows("lv_tags={a||a-b}"));
+    assert_eq!(rows("lv_tags=~{^a||^x}"), rows("lv_tags={a||a-b||x+y}"));
+    assert_eq!(rows("lv_tags=~[^prod$]"), rows("lv_tags=[prod]"));
+    assert_eq!(rows("lv_tags=~[^a$,^b$]"), rows("lv_tags=[a,b]"));
+    assert_eq!(rows("lv_tags=~{^a$&&^b$}"), rows("lv_tags={a,b}"));
+    assert_eq!(rows("lv_tags!~^a"), rows("!(lv_tags=~^a)"));
+    assert_eq!(rows("lv_tags=~[^$]"), rows("lv_tags=\"\""));
+}
+
+#[test]
+fn dates_are_taken_apart_and_put_together() {
+    use super::time::{Tm, utc};
+    let check = |seconds, year, month, day, weekday| {
+        let tm = utc(seconds);
+        assert_eq!((tm.year + 1900, tm.month + 1, tm.day, tm.weekday), (year, month, day, weekday));
+        assert_eq!(Utc(0).seconds(&tm), seconds);
+    };
+    check(0, 1970, 1, 1, 4);
+    check(-1, 1969, 12, 31, 3);
+    check(951_782_400, 2000, 2, 29, 2);
+    check(4_107_542_399, 2100, 2, 28, 0);
+    check(NOW, 2015, 9, 9, 3);
+    for day in -200_000..200_000 {
+        assert_eq!(Utc(0).seconds(&utc(day * 86_400 + 7)), day * 86_400 + 7);
+    }
+    let beyond = Tm { month: 13, day: 0, ..utc(0) };
+    assert_eq!(Utc(0).seconds(&beyond), Utc(0).seconds(&Tm { year: 71, month: 0, day: 31, ..utc(0) }));
+}
