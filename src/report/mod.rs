@@ -14,7 +14,9 @@
 //! *Architecture invariant:* the daemon makes no reports. It hands out its inventory, a piece at a
 //! time, and the command does the rest.
 
+pub mod access;
 pub mod columns;
+pub mod engine;
 pub mod fields;
 pub mod inventory;
 pub mod key;
@@ -22,7 +24,9 @@ pub mod kind;
 pub mod layout;
 pub mod lists;
 pub mod live;
+pub mod log;
 pub mod model;
+pub mod names;
 pub mod options;
 pub mod print;
 pub mod row;

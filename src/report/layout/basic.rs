@@ -16,9 +16,10 @@ const NAME_PREFIX: &str = "LVM2_";
 
 impl Basic {
     pub fn new(columns: &[Column], look: &Look) -> Basic {
+        let least = |field: &Field| if field.width == 0 { field.heading.len() } else { field.width };
         let width = |column: &Column| match look.headings {
-            Headings::Names => column.field.width.max(column.field.name.len()),
-            Headings::Off | Headings::Short => column.field.width,
+            Headings::Names => least(column.field).max(column.field.name.len()),
+            Headings::Off | Headings::Short => least(column.field),
         };
         Basic { widths: columns.iter().map(width).collect() }
     }
@@ -30,7 +31,14 @@ impl Basic {
         }
     }
 
-    pub fn headings(&self, out: &mut dyn Write, columns: &[Column], look: &Look) -> io::Result<()> {
+    /// LVM has a separator behind the last one, too, if a column that came after it is left out.
+    pub fn headings(
+        &self,
+        out: &mut dyn Write,
+        columns: &[Column],
+        look: &Look,
+        is_last_left_out: bool,
+    ) -> io::Result<()> {
         if look.headings == Headings::Off {
             return Ok(());
         }
@@ -47,6 +55,9 @@ impl Basic {
             } else {
                 line.extend_from_slice(heading);
             }
+        }
+        if is_last_left_out {
+            line.extend_from_slice(&look.separator);
         }
         line.push(b'\n');
         out.write_all(&line)
