@@ -163,3 +163,102 @@ fn every_field_is_as_lvm_printed_it() {
 fn without_the_state_of_targets() {
     compare("infos", &Live { with_status: false, ..live() });
 }
+
+/// What sysfs has of the same devices.
+fn mapped() -> Host {
+    let mut mapped = live().devices.into_iter().map(|(uuid, mapping)| {
+        Mapped { uuid, name: mapping.name, devno: mapping.devno, suspended: mapping.suspended }
+    }).collect::<Vec<_>>();
+    mapped.sort_by(|one, other| one.uuid.cmp(&other.uuid));
+    Host { mapped: Some(mapped), ..Host::default() }
+}
+
+/// Whether a device is there, its number, and whether it is suspended; all else is unknown.
+#[test]
+fn without_asking_sysfs_tells_a_part() {
+    let told = ["lv_active", "lv_active_locally", "lv_active_exclusively", "lv_active_remotely"];
+    let (mut active, mut suspended) = (0, 0);
+    each_line("fields", None, &mapped(), |row, lv, values| {
+        for (field, expected) in values {
+            let ours = shown(row, field);
+            if told.contains(&field.as_str()) {
+                assert_eq!(ours, *expected, "{lv} {field}");
+            }
+            if field == "lv_suspended" && expected == "suspended" {
+                assert_eq!(ours, "suspended", "{lv}");
+                suspended += 1;
+            }
+            if ["data_percent", "lv_kernel_read_ahead", "kernel_cache_policy", "cache_used_blocks"].contains(&field.as_str()) {
+                assert!(["", "-1"].contains(&ours.as_str()), "{lv} {field}: {ours}");
+            }
+            if field == "lv_attr" {
+                let [ours, expected] = [ours.as_bytes(), expected.as_bytes()];
+                let may_differ = |at: usize| at == 0 && ours[0] == b'I' || at == 1 && expected[1] == b'R';
+                for at in (0..10).filter(|at| ours[*at] != b'X' && !may_differ(*at)) {
+                    assert_eq!(ours[at], expected[at], "{lv} {at}: {ours:?} {expected:?}");
+                }
+                assert_eq!(ours[5] == b'X', !b"-h".contains(&expected[4]), "{lv}");
+                active += usize::from(ours[4] == b'a');
+            }
+        }
+    });
+    assert!(active > 20 && suspended > 0, "{active} {suspended}");
+}
+
+/// Of images, and where there is no device-mapper.
+#[test]
+fn where_nothing_is_known() {
+    each_line("fields", None, &Host::default(), |row, lv, values| {
+        for (field, value) in values {
+            let ours = shown(row, field);
+            match field.as_str() {
+                "lv_attr" if value.as_bytes()[4] == b'h' => assert_eq!(ours, *value),
+                "lv_attr" => assert_eq!(&ours[4..6], "XX", "{lv}"),
+                "lv_active" | "lv_active_locally" | "lv_suspended" | "lv_device_open" => {
+                    assert_eq!(ours, "unknown", "{lv} {field}");
+                }
+                "lv_kernel_major" | "lv_kernel_read_ahead" => assert_eq!(ours, "-1", "{lv} {field}"),
+                "data_percent" | "cache_used_blocks" | "kernel_discards" => assert_eq!(ours, "", "{lv} {field}"),
+                _ => {}
+            }
+        }
+    });
+}
+
+/// Whatever the kernel says, and whatever of it does not belong together.
+#[test]
+fn odd_answers_are_unknown() {
+    let mut state = 1u64;
+    let mut random = move |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(state >> 33).unwrap() % below
+    };
+    let usual = live();
+    let all = usual.devices.values().flat_map(|mapping| mapping.targets.clone()).collect::<Vec<_>>();
+    for _ in 0..12 {
+        let mut live = usual.clone();
+        for mapping in live.devices.values_mut() {
+            for target in &mut mapping.targets {
+                let cut = random(target.text.len() + 1);
+                match random(8) {
+                    0 => target.text.truncate(cut),
+                    1 => target.text = target.text.replace(['1', '2', '4'], "18446744073709551615"),
+                    2 => target.text = target.text.replace(' ', "/"),
+                    3 => *target = all[random(all.len())].clone(),
+                    4 => target.length = u64::MAX,
+                    5 => target.kind.push('!'),
+                    6 => target.text = target.text.replace(char::is_numeric, "0"),
+                    _ => {}
+                }
+            }
+            if random(9) == 0 {
+                mapping.targets.clear();
+            }
+        }
+        each_line("fields", Some(&live), &Host::default(), |row, _, values| {
+            for (field, _) in values {
+                shown(row, field);
+            }
+        });
+    }
+}
