@@ -139,7 +139,8 @@ fn extents(row: &Row, count: impl Fn(&Vg) -> u64) -> u64 {
 
 fn name<'r>(row: &Row<'r>) -> Value<'r> {
     // A PV that is in use, by a VG that nobody knows.
-    let is_lost = row.pv.and_then(|pv| pv.present).is_some_and(|present| present.label.in_use);
+    let orphan = row.pv.filter(|pv| pv.duplicate.is_none()).and_then(|pv| pv.present);
+    let is_lost = orphan.is_some_and(|present| present.label.in_use);
     let none: &[u8] = if is_lost { b"[unknown]" } else { b"" };
     Value::Text(Cow::Borrowed(row.vg.map_or(none, |item| &item.vg.name)))
 }
@@ -154,7 +155,8 @@ fn missing(row: &Row) -> u64 {
 
 fn mdas<'r>(row: &Row<'r>) -> impl Iterator<Item = &'r Mda> {
     let present = item(row).into_iter().flat_map(|item| &item.present);
-    present.flat_map(|present| present.label.readable_mdas())
+    let stray = item(row).into_iter().flat_map(|item| &item.stray);
+    present.flat_map(|present| present.label.readable_mdas()).chain(stray)
 }
 
 fn used_mdas<'r>(row: &Row<'r>) -> impl Iterator<Item = &'r Mda> {
