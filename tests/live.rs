@@ -2,8 +2,8 @@
 //! it was once in the machine of `scripts/vm` (`tests/vm/live.sh`). Its files have the texts of its VGs,
 //! what device-mapper said of their devices, and what lvs 2.03.16 made of it.
 
-use pvwatch::dm::Target;
 use pvwatch::devno::DevNo;
+use pvwatch::dm::Target;
 use pvwatch::report::fields;
 use pvwatch::report::inventory::{Device, Host, Label, Mapped, Present, VgItem};
 use pvwatch::report::live::{Live, Mapping};
@@ -166,9 +166,11 @@ fn without_the_state_of_targets() {
 
 /// What sysfs has of the same devices.
 fn mapped() -> Host {
-    let mut mapped = live().devices.into_iter().map(|(uuid, mapping)| {
-        Mapped { uuid, name: mapping.name, devno: mapping.devno, suspended: mapping.suspended }
-    }).collect::<Vec<_>>();
+    let mut mapped = live()
+        .devices
+        .into_iter()
+        .map(|(uuid, mapping)| Mapped { uuid, name: mapping.name, devno: mapping.devno, suspended: mapping.suspended })
+        .collect::<Vec<_>>();
     mapped.sort_by(|one, other| one.uuid.cmp(&other.uuid));
     Host { mapped: Some(mapped), ..Host::default() }
 }
@@ -188,7 +190,9 @@ fn without_asking_sysfs_tells_a_part() {
                 assert_eq!(ours, "suspended", "{lv}");
                 suspended += 1;
             }
-            if ["data_percent", "lv_kernel_read_ahead", "kernel_cache_policy", "cache_used_blocks"].contains(&field.as_str()) {
+            if ["data_percent", "lv_kernel_read_ahead", "kernel_cache_policy", "cache_used_blocks"]
+                .contains(&field.as_str())
+            {
                 assert!(["", "-1"].contains(&ours.as_str()), "{lv} {field}: {ours}");
             }
             if field == "lv_attr" {

@@ -27,9 +27,9 @@ pub fn ask(options: &Options, needs: Needs, with_status: bool) -> Result<Option<
 }
 
 /// A device is suspended without a word to anybody, so what the daemon heard last may be long past.
-pub struct Now<S>(pub S);
+pub struct Now(pub Box<dyn Source>);
 
-impl<S: Source> Source for Now<S> {
+impl Source for Now {
     fn next(&mut self) -> Result<Option<Item>, String> {
         let mut item = self.0.next()?;
         if let Some(Item::Host(host)) = &mut item {

@@ -1,6 +1,6 @@
 //! From a command line to its reports.
 
-use super::{FAILED, Failure, NO_DAEMON, USAGE};
+use super::{FAILED, Failure, NO_DAEMON, USAGE, live};
 use crate::conf;
 use crate::devno::DevNo;
 use crate::dry_run::Images;
@@ -34,17 +34,21 @@ pub fn run(command: Command, options: &Options, out: &mut dyn Write) -> Result<u
     let sections = sections(command, &settings, options)?;
     let has_log = options.log_only || settings.is_on("log/report_command_log");
     let log = if has_log { Some(section(Object::Log, log_asked(&settings, options)?, &settings)?) } else { None };
-    let plan = Plan { command, options, look: &look, marks: &marks, sections, log, live: None };
+    let mut plan = Plan { command, options, look: &look, marks: &marks, sections, log, live: None };
     let kind = plan.kind().map_err(|error| Failure::new(FAILED, error))?;
     let names = Names::parse(&options.names, plan.names_of(kind), command.name(), device_of);
     if let Some(fatal) = names.complaints.iter().find(|complaint| complaint.is_fatal) {
         let lines = names.complaints.iter().map(|complaint| complaint.text.clone()).collect();
         return Err(Failure { lines, status: fatal.status.unwrap_or(FAILED) });
     }
-    let (mut source, unread) = source(options, conf, plan.needs(kind, &names))?;
+    let needs = plan.needs(kind, &names);
+    let live = live::ask(options, needs, plan.needs_status())?;
+    plan.live = live.as_ref();
+    let (source, unread) = source(options, conf, needs)?;
+    let mut source = live::Now(source);
     super::complain(&unread, "  ");
     let mut say = |line: &str| super::complain(&[line.to_owned()], "  ");
-    match engine::run(&plan, kind, names, &mut *source, out, &mut say) {
+    match engine::run(&plan, kind, names, &mut source, out, &mut say) {
         Ok(0) if !unread.is_empty() => Ok(FAILED),
         Ok(status) => Ok(status),
         Err(engine::Error::Write(error)) => Err(error.into()),
