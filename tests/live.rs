@@ -64,7 +64,7 @@ fn vg(name: &str) -> (VgItem, Lvs) {
     let body = text.split_once(&format!("{name} {{\n")).unwrap().1.rsplit_once("\n}").unwrap().0;
     let vg = Vg::read(name.as_bytes(), body.as_bytes()).unwrap();
     let lvs = Lvs::read(&vg, body.as_bytes()).unwrap();
-    (VgItem { vg: Rc::new(vg), present: Vec::new(), warnings: Vec::new(), text: None }, lvs)
+    (VgItem { vg: Rc::new(vg), present: Vec::new(), stray: Vec::new(), warnings: Vec::new(), text: None }, lvs)
 }
 
 fn text(value: &Value) -> String {

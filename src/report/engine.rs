@@ -1,7 +1,7 @@
 //! Goes through an inventory, and prints the reports that it is asked for.
 
 use super::access::{self, Access, Barred};
-use super::inventory::{Host, Item, Needs, Present, Source, Unreadable, VgItem};
+use super::inventory::{Host, Item, Needs, Present, Source, Unreadable, VgItem, Warning};
 use super::kind::{self, Kind};
 use super::layout::{Json, Look};
 use super::live::Live;
@@ -10,7 +10,7 @@ use super::model::VgPv;
 use super::model::lvs::{Lv, Lvs};
 use super::names::{self, Names, VgName};
 use super::options::{Command, Options};
-use super::print::{Report, Section};
+use super::print::{Keep, Report, Section};
 use super::row::{Marks, PvRow, Row};
 use super::rows::{Common, Wanted};
 use super::value::Object;
@@ -26,6 +26,8 @@ pub struct Plan<'p> {
     pub sections: Vec<Section>,
     pub log: Option<Section>,
     pub live: Option<&'p Live>,
+    /// Where rows are kept.
+    pub keep: fn() -> Box<dyn Keep>,
 }
 
 #[derive(Debug)]
@@ -89,6 +91,8 @@ pub struct Engine<'e> {
     host: Host,
     entries: Vec<Entry>,
     status: u8,
+    /// Of the last error: LVM keeps it for what succeeds afterwards.
+    errno: i32,
     /// Of the full report, how many VGs it has.
     count: usize,
 }
@@ -107,7 +111,8 @@ pub fn run(
 ) -> Result<u8, Error> {
     let json = Json::default();
     let entries = Vec::new();
-    let mut engine = Engine { plan, names, out, say, json, host: Host::default(), entries, status: 0, count: 0 };
+    let mut engine =
+        Engine { plan, names, out, say, json, host: Host::default(), entries, status: 0, errno: 0, count: 0 };
     engine.begin()?;
     match plan.command {
         Command::FullReport => engine.full(source)?,
@@ -174,7 +179,7 @@ impl Engine<'_> {
     where
         Self: 's,
     {
-        let mut report = Report::new(section, self.plan.look.clone());
+        let mut report = Report::new(section, self.plan.look.clone(), (self.plan.keep)());
         if self.has_titles() {
             report.set_title(kind::title(section.start), is_after);
         }
@@ -201,6 +206,7 @@ impl Engine<'_> {
         if self.plan.log.is_none() {
             (self.say)(&entry.message);
         }
+        self.errno = -1;
         self.note(Entry { kind: "error", errno: -1, ..entry });
     }
 
@@ -210,7 +216,7 @@ impl Engine<'_> {
         let group_id = vg.and_then(|vg| vg.vg.id).map_or_else(String::new, |id| id.to_string());
         let message = "success".to_owned();
         let name = name.to_vec();
-        self.note(Entry { kind: "status", object, name, id, group, group_id, message, errno: 0, status: 1 });
+        self.note(Entry { kind: "status", object, name, id, group, group_id, message, errno: self.errno, status: 1 });
     }
 
     fn note(&mut self, entry: Entry) {
@@ -240,6 +246,9 @@ impl Engine<'_> {
                 Item::Unreadable(vg) => self.unreadable(&vg),
                 Item::Orphan(present) if kind == Kind::Labels => labels.push(*present),
                 Item::Orphan(present) => {
+                    if plan.command == Command::Pvs {
+                        self.say_all(&present.warnings);
+                    }
                     if plan.command == Command::Pvs && self.is_pv_wanted(None, Some(&present)) {
                         let mut add = |row: &Row| report.add_row(row, self.out);
                         Common { host: &self.host, marks: plan.marks, live: plan.live }
@@ -279,9 +288,7 @@ impl Engine<'_> {
     }
 
     fn take_host(&mut self, host: Host) {
-        for warning in &host.warnings {
-            (self.say)(&warning.text);
-        }
+        self.say_all(&host.warnings);
         self.host = host;
     }
 
@@ -299,7 +306,11 @@ impl Engine<'_> {
     }
 
     fn unreadable(&mut self, vg: &Unreadable) {
-        for warning in &vg.warnings {
+        self.say_all(&vg.warnings);
+    }
+
+    fn say_all(&mut self, warnings: &[Warning]) {
+        for warning in warnings.iter().filter(|warning| !(warning.unless_foreign && self.plan.options.foreign)) {
             (self.say)(&warning.text);
         }
     }
@@ -316,8 +327,9 @@ impl Engine<'_> {
         if has_names && !is_named && self.names.tags.is_empty() {
             return false;
         }
-        for warning in vg.warnings.iter().chain(vg.present.iter().flat_map(|present| &present.warnings)) {
-            (self.say)(&warning.text);
+        self.say_all(&vg.warnings);
+        for present in &vg.present {
+            self.say_all(&present.warnings);
         }
         let options = self.plan.options;
         let access = Access { foreign: options.foreign, shared: options.shared, is_of_lvs };
@@ -460,7 +472,13 @@ impl Engine<'_> {
             missing.push(("", Vec::new(), message));
         }
         for (object, name, message) in missing {
-            self.fail(Entry { object, name, message, ..Entry::default() });
+            let is_whole = message.starts_with("Cannot process");
+            self.fail(Entry { object, name: name.clone(), message, ..Entry::default() });
+            if is_whole {
+                let (message, errno) = ("failure".to_owned(), self.errno);
+                let status = FAILED.into();
+                self.note(Entry { kind: "status", object, name, message, errno, status, ..Entry::default() });
+            }
         }
     }
 }

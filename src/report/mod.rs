@@ -33,6 +33,5 @@ pub mod row;
 pub mod rows;
 pub mod select;
 pub mod settings;
-pub mod sort;
 pub mod units;
 pub mod value;

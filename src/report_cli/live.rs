@@ -1,6 +1,6 @@
 //! `--live`; and without it, what sysfs has of device-mapper just now.
 
-use super::{FAILED, Failure, USAGE};
+use super::{FAILED, Failure};
 use crate::report::inventory::{Item, Needs, Source};
 use crate::report::live::Live;
 use crate::report::options::Options;
@@ -11,18 +11,14 @@ use std::time::Duration;
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// What device-mapper says, if it is to be asked and anything of the report depends on it; with the
-/// state of targets if that is a part of it.
+/// state of targets if that is a part of it. It has nothing to say of devices that were named.
 pub fn ask(options: &Options, needs: Needs, with_status: bool) -> Result<Option<Live>, Failure> {
-    if options.live && !options.devices.is_empty() {
-        let why = "--live and --devices exclude each other: the LVs on these devices need not be this host's.";
-        return Err(Failure::new(USAGE, why));
-    }
-    if !options.live || !needs.lvs {
+    if !options.live || !options.devices.is_empty() || !needs.lvs {
         return Ok(None);
     }
     match sys::live::ask(DEADLINE) {
         Ok(live) => Ok(Some(Live { with_status, ..live })),
-        Err(error) => Err(Failure::new(FAILED, format!("--live: {error}."))),
+        Err(error) => Err(Failure::new(FAILED, format!("--live: {error}"))),
     }
 }
 

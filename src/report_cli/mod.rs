@@ -2,6 +2,7 @@
 
 mod live;
 mod run;
+mod spool;
 
 use crate::report::options::{self, Command, Options, Refusal};
 use std::ffi::OsString;

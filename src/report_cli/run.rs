@@ -1,6 +1,6 @@
 //! From a command line to its reports.
 
-use super::{FAILED, Failure, NO_DAEMON, USAGE, live};
+use super::{FAILED, Failure, NO_DAEMON, USAGE, live, spool};
 use crate::conf;
 use crate::devno::DevNo;
 use crate::dry_run::Images;
@@ -13,11 +13,12 @@ use crate::report::lists::{self, Asked};
 use crate::report::names::Names;
 use crate::report::options::{Command, Format, Options, Part};
 use crate::report::print::Section;
+use crate::report::select::Selection;
 use crate::report::settings::Settings;
 use crate::report::units::Units;
 use crate::report::value::Object;
-use crate::sys::clock;
 use crate::sys::settings::{self, Over};
+use crate::sys::{calendar, clock};
 use std::ffi::OsStr;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
@@ -34,7 +35,7 @@ pub fn run(command: Command, options: &Options, out: &mut dyn Write) -> Result<u
     let sections = sections(command, &settings, options)?;
     let has_log = options.log_only || settings.is_on("log/report_command_log");
     let log = if has_log { Some(section(Object::Log, log_asked(&settings, options)?, &settings)?) } else { None };
-    let mut plan = Plan { command, options, look: &look, marks: &marks, sections, log, live: None };
+    let mut plan = Plan { command, options, look: &look, marks: &marks, sections, log, live: None, keep: spool::keep };
     let kind = plan.kind().map_err(|error| Failure::new(FAILED, error))?;
     let names = Names::parse(&options.names, plan.names_of(kind), command.name(), device_of);
     if let Some(fatal) = names.complaints.iter().find(|complaint| complaint.is_fatal) {
@@ -195,20 +196,38 @@ fn log_asked(settings: &Settings, options: &Options) -> Result<Asked, Failure> {
     asked.map_err(|error| Failure::new(FAILED, error))
 }
 
+fn selection(start: Object, text: &str) -> Result<Selection, Failure> {
+    let look_up = |name: &str| match columns::field(start, name) {
+        Some(field) if std::ptr::eq(field, &columns::SELECTED) => Err(format!("{name} cannot be selected by")),
+        Some(field) => Ok(field),
+        None => Err(format!("Unrecognised selection field: {name}")),
+    };
+    Selection::parse(text.as_bytes(), &look_up, &calendar::Local).map_err(|error| {
+        let column = text.get(..error.column).map_or(0, |before| before.chars().count());
+        pointed(error.message, text, column)
+    })
+}
+
+/// An error, and below it where it is.
+fn pointed(what: String, text: &str, column: usize) -> Failure {
+    let text = text.chars().map(|char| if char.is_control() { '?' } else { char }).collect();
+    Failure { lines: vec![what, text, format!("{:column$}^", "")], status: FAILED }
+}
+
 fn section(start: Object, asked: Asked, settings: &Settings) -> Result<Section, Failure> {
     let columns = columns::columns(start, &asked.fields, &asked.sort).map_err(|error| {
         let list = if error.is_key { &asked.sort } else { &asked.fields };
         let what = if error.is_key { "sort field" } else { "field" };
         let at = list.split(',').position(|name| name == error.name);
         let column = at.map_or(0, |at| list.split(',').take(at).map(|name| name.len() + 1).sum::<usize>());
-        let lines = [
-            format!("Unrecognised {what}: {}", error.name.escape_debug()),
-            list.escape_debug().to_string(),
-            format!("{:column$}^", ""),
-        ];
-        Failure { lines: lines.into(), status: FAILED }
+        pointed(format!("Unrecognised {what}: {}", error.name.escape_debug()), list, column)
     })?;
+    let selection = asked.select.as_deref().map(|text| selection(start, text)).transpose()?;
+    let mut columns = columns;
+    for field in selection.iter().flat_map(Selection::fields) {
+        columns.objects = columns.objects.with(field.object);
+    }
     let compact = asked.compact.split(',').filter_map(|name| columns::field(start, name));
     let compact = compact.map(|field| field.name).collect();
-    Ok(Section { start, columns, compact, compact_all: settings.is_on("report/compact_output") })
+    Ok(Section { start, columns, selection, compact, compact_all: settings.is_on("report/compact_output") })
 }

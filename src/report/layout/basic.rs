@@ -31,22 +31,14 @@ impl Basic {
         }
     }
 
-    /// LVM has a separator behind the last one, too, if a column that came after it is left out.
-    pub fn headings(
-        &self,
-        out: &mut dyn Write,
-        columns: &[Column],
-        look: &Look,
-        is_last_left_out: bool,
-    ) -> io::Result<()> {
+    /// Of the columns that stay. LVM has a separator behind each but the last of all, which may be left
+    /// out.
+    pub fn headings(&self, out: &mut dyn Write, columns: &[Column], stays: &[bool], look: &Look) -> io::Result<()> {
         if look.headings == Headings::Off {
             return Ok(());
         }
         let mut line = INDENT.to_vec();
-        for (at, column) in columns.iter().enumerate() {
-            if at > 0 {
-                line.extend_from_slice(&look.separator);
-            }
+        for (at, column) in columns.iter().enumerate().filter(|(at, _)| stays[*at]) {
             let heading = heading(column.field, look).as_bytes();
             if look.aligned {
                 let width = self.widths[at];
@@ -55,9 +47,9 @@ impl Basic {
             } else {
                 line.extend_from_slice(heading);
             }
-        }
-        if is_last_left_out {
-            line.extend_from_slice(&look.separator);
+            if at + 1 < columns.len() {
+                line.extend_from_slice(&look.separator);
+            }
         }
         line.push(b'\n');
         out.write_all(&line)
@@ -67,12 +59,14 @@ impl Basic {
         &self,
         out: &mut dyn Write,
         columns: &[Column],
+        stays: &[bool],
         cells: impl Iterator<Item = &'c [u8]>,
         look: &Look,
     ) -> io::Result<()> {
         let mut line = INDENT.to_vec();
-        for (at, (column, cell)) in columns.iter().zip(cells).enumerate() {
-            if at > 0 {
+        let mut is_first = true;
+        for (at, (column, cell)) in columns.iter().zip(cells).enumerate().filter(|(at, _)| stays[*at]) {
+            if !std::mem::take(&mut is_first) {
                 line.extend_from_slice(&look.separator);
             }
             let width = if look.aligned { self.widths[at] } else { 0 };

@@ -305,3 +305,6 @@ fn label_of(pv: &Pv) -> Label {
         mdas: pv.mdas.iter().map(mda).collect(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -87,6 +87,11 @@ impl View<'_> {
         let mut lines = Lines::default();
         let name = String::from_utf8_lossy(&vg.name);
         self.of_areas_again(present, &mut lines);
+        let policy = String::from_utf8_lossy(&vg.allocation_policy);
+        if !policy.is_empty() && vg.policy().is_none() {
+            lines.say(format!("Unrecognised allocation policy {policy}"));
+            lines.say(format!("WARNING: Ignoring unrecognised allocation policy {policy} for VG {name}"));
+        }
         let newest = self.text_in_force(view);
         for kind in newest.iter().flat_map(|text| &text.warnings) {
             let Noticed::UnknownSegment { segment_type, .. } = kind;
