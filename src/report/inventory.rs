@@ -1,7 +1,7 @@
 //! What a report is made of: the host as a cache knows it. The daemon sends this as JSON
 //! (`Inventory` in `src/api/io.pvwatch.varlink`); of images it is made in place.
 
-use super::model::{Vg, VgPv};
+use super::model::Vg;
 use crate::bytes::Bytes;
 use crate::devno::DevNo;
 use crate::id::Id;

@@ -1,5 +1,6 @@
 //! `pvwatch pvs`, `vgs`, `lvs` and `fullreport`: the world's side of reports.
 
+mod live;
 mod run;
 mod spool;
 
