@@ -1,7 +1,7 @@
 //! Goes through an inventory, and prints the reports that it is asked for.
 
 use super::access::{self, Access, Barred};
-use super::inventory::{Host, Item, Needs, Present, Source, Unreadable, VgItem};
+use super::inventory::{Host, Item, Needs, Present, Source, Unreadable, VgItem, Warning};
 use super::kind::{self, Kind};
 use super::layout::{Json, Look};
 use super::live::Live;
@@ -69,6 +69,12 @@ impl Plan<'_> {
             lvs: self.sections.iter().any(is_of_lvs) || kind == Kind::PvSegments,
             devices: is_of_pvs && (self.options.all || !names.pvs.is_empty()),
         }
+    }
+
+    /// Whether anything of it is of the state of targets.
+    pub fn needs_status(&self) -> bool {
+        let of_targets = [Object::LvStatus, Object::LvInfoStatus];
+        self.sections.iter().any(|section| section.columns.objects.has_any(&of_targets))
     }
 }
 
@@ -240,6 +246,9 @@ impl Engine<'_> {
                 Item::Unreadable(vg) => self.unreadable(&vg),
                 Item::Orphan(present) if kind == Kind::Labels => labels.push(*present),
                 Item::Orphan(present) => {
+                    if plan.command == Command::Pvs {
+                        self.say_all(&present.warnings);
+                    }
                     if plan.command == Command::Pvs && self.is_pv_wanted(None, Some(&present)) {
                         let mut add = |row: &Row| report.add_row(row, self.out);
                         Common { host: &self.host, marks: plan.marks, live: plan.live }
@@ -279,9 +288,7 @@ impl Engine<'_> {
     }
 
     fn take_host(&mut self, host: Host) {
-        for warning in &host.warnings {
-            (self.say)(&warning.text);
-        }
+        self.say_all(&host.warnings);
         self.host = host;
     }
 
@@ -299,7 +306,11 @@ impl Engine<'_> {
     }
 
     fn unreadable(&mut self, vg: &Unreadable) {
-        for warning in &vg.warnings {
+        self.say_all(&vg.warnings);
+    }
+
+    fn say_all(&mut self, warnings: &[Warning]) {
+        for warning in warnings.iter().filter(|warning| !(warning.unless_foreign && self.plan.options.foreign)) {
             (self.say)(&warning.text);
         }
     }
@@ -316,8 +327,9 @@ impl Engine<'_> {
         if has_names && !is_named && self.names.tags.is_empty() {
             return false;
         }
-        for warning in vg.warnings.iter().chain(vg.present.iter().flat_map(|present| &present.warnings)) {
-            (self.say)(&warning.text);
+        self.say_all(&vg.warnings);
+        for present in &vg.present {
+            self.say_all(&present.warnings);
         }
         let options = self.plan.options;
         let access = Access { foreign: options.foreign, shared: options.shared, is_of_lvs };
@@ -413,7 +425,7 @@ impl Engine<'_> {
     }
 
     fn labels(&mut self, mut labels: Vec<Present>, report: &mut Report) -> Result<(), Error> {
-        labels.sort_by_key(|present| (present.device.devno.to_dev_t(), present.device.path.clone()));
+        labels.sort_by_key(|present| (present.device.devno.turn(), present.device.path.clone()));
         for present in &labels {
             self.names.note_path(&present.device);
             if !self.is_pv_wanted(None, Some(present)) {

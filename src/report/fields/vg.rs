@@ -68,7 +68,7 @@ pub const FIELDS: &[Field] = &[
     field(TEXT, ("SYS ID", 0), "vg_sysid", "The host that it belongs to: another name of vg_systemid.", system_id),
     field(TEXT, ("System ID", 0), "vg_systemid", "The host that it belongs to.", system_id),
     field(TEXT, ("LockType", 0), "vg_lock_type", "What hosts that share it lock it by.", |row| {
-        text(row, |vg| vg.lock_type())
+        text(row, |vg| &vg.lock_type)
     }),
     field(TEXT, ("VLockArgs", 0), "vg_lock_args", "What lvmlockd has to know of its locks.", |row| {
         text(row, |vg| &vg.lock_args)
@@ -169,13 +169,7 @@ fn system_id<'r>(row: &Row<'r>) -> Value<'r> {
 
 /// LVM takes what it does not know for `normal`.
 fn policy(row: &Row) -> Option<(&'static str, u8)> {
-    Some(match &*vg(row)?.allocation_policy {
-        b"contiguous" => ("contiguous", b'c'),
-        b"cling" => ("cling", b'l'),
-        b"anywhere" => ("anywhere", b'a'),
-        b"inherit" => ("inherit", b'i'),
-        _ => ("normal", b'n'),
-    })
+    vg(row).map(|vg| vg.policy().unwrap_or(("normal", b'n')))
 }
 
 fn attributes<'r>(row: &Row<'r>) -> Value<'r> {

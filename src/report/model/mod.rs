@@ -92,8 +92,16 @@ impl Vg {
         }
     }
 
-    pub fn lock_type(&self) -> &[u8] {
-        &self.lock_type
+    /// How extents are chosen for its LVs, and the letter for that; `None` if LVM does not know it.
+    pub fn policy(&self) -> Option<(&'static str, u8)> {
+        Some(match &*self.allocation_policy {
+            b"contiguous" => ("contiguous", b'c'),
+            b"cling" => ("cling", b'l'),
+            b"normal" | b"" => ("normal", b'n'),
+            b"anywhere" => ("anywhere", b'a'),
+            b"inherit" => ("inherit", b'i'),
+            _ => return None,
+        })
     }
 
     /// Of PVs that are missing, too.
