@@ -11,14 +11,16 @@ use pvwatch::report::model::Vg;
 use pvwatch::report::model::lvs::Lvs;
 use pvwatch::report::row::{Marks, Row};
 use pvwatch::report::units::Units;
-use serde_json::Value as Json;
+use serde_json::{Map as JsonMap, Value as Json};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 /// What is not of the metadata alone is tested where there is device-mapper.
-const NOT_HERE: &[&str] = &["vg_name", "data_percent", "metadata_percent", "copy_percent"];
+const NOT_HERE: &[&str] = &["vg_name", "pv_name", "data_percent", "metadata_percent", "copy_percent", "seg_monitor"];
+
+type Map = JsonMap<String, Json>;
 
 struct Read {
     vg: VgItem,
@@ -47,7 +49,7 @@ fn read(text: &[u8], devices: &BTreeMap<Id, String>) -> Read {
     let mut lvs = Lvs::read(&vg, &text.body).unwrap();
     lvs.shows_historical = true;
     let present = present.collect();
-    Read { vg: VgItem { vg: Rc::new(vg), present, warnings: Vec::new(), text: None }, lvs }
+    Read { vg: VgItem { vg: Rc::new(vg), present, warnings: Vec::new(), text: None, stray: Vec::new() }, lvs }
 }
 
 fn texts(units: &[u8], suffix: bool) -> Texts {
@@ -64,46 +66,72 @@ fn utc(seconds: i64, _: &str) -> Vec<u8> {
 
 fn value(name: &str, row: &Row, texts: &Texts) -> Option<String> {
     let field = fields::all().find(|field| field.name == name)?;
-    let separator: &[u8] = if name == "seg_pe_ranges" { b" " } else { b"," };
     let mut out = Vec::new();
-    show(&mut out, &(field.value)(row), &Texts { list_separator: separator.to_vec(), ..texts.clone() });
+    show(&mut out, field, &(field.value)(row), texts);
     Some(String::from_utf8(out).unwrap())
 }
 
-/// Compares those rows with what was printed; as many lines as there are differences.
-fn compare(title: &str, read: &Read, expected: &[Json], is_of_segments: bool, texts: &Texts) -> Vec<String> {
-    let (host, marks) = (Host::default(), Marks::default());
-    let row = Row {
-        host: &host,
-        marks: &marks,
-        vg: Some(&read.vg),
-        pv: None,
-        lvs: Some(&read.lvs),
-        lv: None,
-        segment: None,
-        pv_segment: None,
-        live: None,
-    };
-    let mut rows = BTreeMap::new();
-    for lv in &read.lvs.all {
-        let row = Row { lv: Some(lv), ..row };
-        let name = value("lv_name", &row, texts).unwrap();
-        if is_of_segments {
-            for segment in &lv.segments {
-                rows.insert((name.clone(), segment.start.to_string()), Row { segment: Some(segment), ..row });
+impl Read {
+    /// Of LVs by their names, of segments by where they begin, too, or of parts of PVs.
+    fn rows<'r>(&'r self, row: Row<'r>, report: Report) -> BTreeMap<(String, String), Row<'r>> {
+        let row = Row { vg: Some(&self.vg), lvs: Some(&self.lvs), ..row };
+        let text = |name: &str, row: &Row| value(name, row, &texts(b"b", false)).unwrap();
+        let mut rows = BTreeMap::new();
+        if report == Report::PvSegments {
+            for part in &self.lvs.pv_segments {
+                let used = part.used_by.map(|(lv, segment)| (&self.lvs.all[lv], segment));
+                let segment = used.map(|(lv, segment)| &lv.segments[segment]);
+                let row = Row { lv: used.map(|(lv, _)| lv), segment, pv_segment: Some(part), ..row };
+                let present = self.lvs.present(&self.vg, part.pv);
+                let name = present.map_or("[unknown]", |present| &present.device.path);
+                rows.insert((name.to_owned(), text("pvseg_start", &row)), row);
             }
-        } else {
-            rows.insert((name, String::new()), row);
+            return rows;
+        }
+        for lv in &self.lvs.all {
+            let row = Row { lv: Some(lv), ..row };
+            if report == Report::Lvs {
+                rows.insert((text("lv_name", &row), String::new()), row);
+                continue;
+            }
+            for segment in &lv.segments {
+                let row = Row { segment: Some(segment), ..row };
+                rows.insert((text("lv_name", &row), text("seg_start_pe", &row)), row);
+            }
+        }
+        rows
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Report {
+    Lvs,
+    Segments,
+    PvSegments,
+}
+
+impl Report {
+    /// What tells the rows from each other.
+    fn key(self, row: &Map) -> (String, String) {
+        let text = |key: &str| row.get(key).and_then(Json::as_str).unwrap_or_default().to_owned();
+        match self {
+            Report::Lvs => (text("lv_name"), String::new()),
+            Report::Segments => (text("lv_name"), text("seg_start_pe")),
+            Report::PvSegments => (text("pv_name"), text("pvseg_start")),
         }
     }
+}
+
+/// Compares those rows with what was printed; as many lines as there are differences.
+fn compare(title: &str, read: &Read, expected: &[Map], report: Report, texts: &Texts) -> Vec<String> {
+    let (host, marks) = (Host::default(), Marks::default());
+    let rows = read.rows(empty_row(&host, &marks), report);
     let mut wrong = Vec::new();
     if rows.len() < expected.len() {
         wrong.push(format!("{title}: {} rows, not {}", rows.len(), expected.len()));
     }
     for printed in expected {
-        let printed = printed.as_object().unwrap();
-        let text = |key: &str| printed.get(key).and_then(Json::as_str).unwrap_or_default().to_owned();
-        let key = (text("lv_name"), text("seg_start_pe"));
+        let key = report.key(printed);
         let Some(row) = rows.get(&key) else {
             wrong.push(format!("{title}: there is no {key:?}"));
             continue;
@@ -118,6 +146,42 @@ fn compare(title: &str, read: &Read, expected: &[Json], is_of_segments: bool, te
         }
     }
     wrong
+}
+
+fn empty_row<'r>(host: &'r Host, marks: &'r Marks) -> Row<'r> {
+    Row { host, marks, vg: None, pv: None, lvs: None, lv: None, segment: None, pv_segment: None, live: None }
+}
+
+/// Each `.vg` is the text of a VG, the `.json` beside it what lvm2 2.03.16 printed of it: for each
+/// report what most rows have, and what each row has otherwise.
+#[test]
+fn vgs_of_every_kind() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lvs");
+    let (mut wrong, mut count) = (Vec::new(), 0);
+    for file in fs::read_dir(folder).unwrap() {
+        let file = file.unwrap().path();
+        if file.extension().is_none_or(|extension| extension != "json") {
+            continue;
+        }
+        let printed: Json = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+        let devices = printed["devices"].as_object().unwrap().iter();
+        let devices = devices.map(|(id, path)| (Id::parse(id.as_bytes()).unwrap(), path.as_str().unwrap().to_owned()));
+        let read = read(&fs::read(file.with_extension("vg")).unwrap(), &devices.collect());
+        let title = file.file_stem().unwrap().to_str().unwrap();
+        for (name, report) in [("lvs", Report::Lvs), ("segments", Report::Segments), ("pvsegs", Report::PvSegments)] {
+            let rows = printed[name]["rows"].as_array().unwrap().iter();
+            let expected = rows.map(|row| {
+                let mut whole = printed[name]["usual"].as_object().unwrap().clone();
+                whole.extend(row.as_object().unwrap().clone());
+                whole
+            });
+            let expected = expected.collect::<Vec<_>>();
+            count += expected.len();
+            wrong.extend(compare(&format!("{title}, {name}"), &read, &expected, report, &texts(b"b", false)));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(count > 1000, "{count}");
 }
 
 fn recorded() -> Option<PathBuf> {
@@ -150,9 +214,10 @@ fn of_set(folder: &Path, set: &Json) -> Vec<Read> {
     latest.values().map(|(_, text)| read(text, &devices)).collect()
 }
 
-fn of_vg(rows: &Json, read: &Read) -> Vec<Json> {
+fn of_vg(rows: &Json, read: &Read) -> Vec<Map> {
     let name = String::from_utf8(read.vg.vg.name.to_vec()).unwrap();
-    rows.as_array().into_iter().flatten().filter(|row| row["vg_name"] == *name).cloned().collect()
+    let rows = rows.as_array().into_iter().flatten().filter(|row| row["vg_name"] == *name);
+    rows.filter_map(Json::as_object).cloned().collect()
 }
 
 #[test]
@@ -162,11 +227,11 @@ fn recorded_images() {
     let (mut wrong, mut rows) = (Vec::new(), 0);
     for (name, set) in manifest["sets"].as_object().unwrap() {
         for read in of_set(&folder, set) {
-            for (report, is_of_segments) in [("lvs", false), ("segments", true), ("lvs_default", false)] {
-                let expected = of_vg(&set["lvm"][report], &read);
-                let texts = if report == "lvs_default" { texts(b"r", true) } else { texts(b"b", false) };
+            for (key, report) in [("lvs", Report::Lvs), ("segments", Report::Segments), ("lvs_default", Report::Lvs)] {
+                let expected = of_vg(&set["lvm"][key], &read);
+                let texts = if key == "lvs_default" { texts(b"r", true) } else { texts(b"b", false) };
                 rows += expected.len();
-                wrong.extend(compare(&format!("{name}, {report}"), &read, &expected, is_of_segments, &texts));
+                wrong.extend(compare(&format!("{name}, {key}"), &read, &expected, report, &texts));
             }
         }
     }
@@ -181,23 +246,11 @@ fn inactive_lvs() {
     let manifest: Json = serde_json::from_slice(&fs::read(folder.join("MANIFEST.json")).unwrap()).unwrap();
     let read = of_set(&folder, &manifest["sets"]["lvtypes"]).remove(0);
     let (host, marks) = (Host { mapped: Some(Vec::new()), ..Host::default() }, Marks::default());
-    let texts = texts(b"b", false);
-    let mut found = BTreeMap::new();
-    for lv in &read.lvs.all {
-        let row = Row {
-            host: &host,
-            marks: &marks,
-            vg: Some(&read.vg),
-            pv: None,
-            lvs: Some(&read.lvs),
-            lv: Some(lv),
-            segment: None,
-            pv_segment: None,
-            live: None,
-        };
-        found.insert(String::from_utf8(lv.name.clone()).unwrap(), value("lv_attr", &row, &texts).unwrap());
-    }
+    let rows = read.rows(empty_row(&host, &marks), Report::Lvs);
+    let attr = |row: &Row| value("lv_attr", row, &texts(b"b", false)).unwrap();
+    let name = |row: &Row| String::from_utf8(row.lv.unwrap().name.clone()).unwrap();
+    let found = rows.values().map(|row| (name(row), attr(row))).collect::<BTreeMap<_, _>>();
     let expected = manifest["lvtypes_inactive_lv_attr"].as_object().unwrap();
     let expected = expected.iter().map(|(name, lv)| (name.clone(), lv["lv_attr"].as_str().unwrap().to_owned()));
-    assert_eq!(found, expected.collect());
+    assert_eq!(found, expected.collect::<BTreeMap<_, _>>());
 }

@@ -1,6 +1,7 @@
 //! Which columns a report has, by the names of fields: what is shown, and what it is sorted by.
 
 use super::fields;
+use super::log;
 use super::row::Row;
 use super::value::{Align, Field, Kind, Object, Value};
 
@@ -49,7 +50,7 @@ impl Objects {
     }
 }
 
-pub const OBJECTS: [Object; 9] = [
+pub const OBJECTS: [Object; 10] = [
     Object::Label,
     Object::Pv,
     Object::Vg,
@@ -59,6 +60,7 @@ pub const OBJECTS: [Object; 9] = [
     Object::LvInfoStatus,
     Object::Seg,
     Object::PvSeg,
+    Object::Log,
 ];
 
 /// What names of fields of the object may begin with, and may lack in its own report.
@@ -69,6 +71,7 @@ pub fn prefix(object: Object) -> &'static str {
         Object::Lv | Object::LvInfo | Object::LvStatus | Object::LvInfoStatus => "lv",
         Object::Seg => "seg",
         Object::PvSeg => "pvseg",
+        Object::Log => "log",
     }
 }
 
@@ -141,7 +144,7 @@ pub fn columns(object: Object, names: &str, keys: &str) -> Result<Columns, Unrec
         match named(object, objects, name) {
             Some(Named::Field(field)) => columns.all.push(column(field)),
             Some(Named::All(all)) => {
-                let of_these = fields::all().filter(|field| !field.later && all.has(field.object));
+                let of_these = known(object).filter(|field| !field.later && all.has(field.object));
                 columns.all.extend(of_these.map(column));
             }
             Some(Named::Help) | None => columns.is_help = true,
@@ -184,6 +187,13 @@ fn key_name(key: &str) -> (&str, bool) {
     }
 }
 
+/// Those that a report may have which begins as one of `object`.
+pub fn known(object: Object) -> impl Iterator<Item = &'static Field> {
+    let log = if object == Object::Log { &log::FIELDS[..] } else { &[] };
+    let others = (object != Object::Log).then(fields::all);
+    log.iter().chain(others.into_iter().flatten())
+}
+
 /// Fields of that name, with or without the prefix of the report, and with or without underscores.
 pub fn field(object: Object, name: &str) -> Option<&'static Field> {
     let name = canonical(name)?;
@@ -195,7 +205,7 @@ pub fn field(object: Object, name: &str) -> Option<&'static Field> {
     if is_same(SELECTED.name) {
         return Some(&SELECTED);
     }
-    fields::all().find(|field| is_same(field.name))
+    known(object).find(|field| is_same(field.name))
 }
 
 fn named(object: Object, objects: Objects, name: &str) -> Option<Named> {

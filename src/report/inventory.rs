@@ -59,6 +59,8 @@ pub struct VgItem {
     pub vg: Rc<Vg>,
     /// Those of its PVs that are there, in the order of the metadata.
     pub present: Vec<Present>,
+    /// Metadata areas of PVs that have its metadata and are not listed in it. LVM counts them.
+    pub stray: Vec<Mda>,
     /// What is wrong with it, in the order in which LVM says so.
     pub warnings: Vec<Warning>,
     /// What its section has between its braces, if LVs are needed.

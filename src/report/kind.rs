@@ -7,6 +7,7 @@ use super::value::Object;
 /// What a row is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
+    Log,
     /// Labels of devices only.
     Labels,
     Pvs,
@@ -32,15 +33,41 @@ pub fn name(start: Object) -> &'static str {
     super::columns::prefix(start)
 }
 
+/// The rows that a report has by itself.
+pub fn own(start: Object) -> Kind {
+    match start {
+        Object::Label => Kind::Labels,
+        Object::Pv => Kind::Pvs,
+        Object::Vg => Kind::Vgs,
+        Object::Lv | Object::LvInfo | Object::LvStatus | Object::LvInfoStatus => Kind::Lvs,
+        Object::Seg => Kind::Segments,
+        Object::PvSeg => Kind::PvSegments,
+        Object::Log => Kind::Log,
+    }
+}
+
+/// What stands above a report that is not the only one.
+pub fn title(start: Object) -> &'static str {
+    match start {
+        Object::Label => "Physical Volume Label",
+        Object::Pv => "Physical Volume",
+        Object::Vg => "Volume Group",
+        Object::Lv | Object::LvInfo | Object::LvStatus | Object::LvInfoStatus => "Logical Volume",
+        Object::Seg => "Logical Volume Segment",
+        Object::PvSeg => "Physical Volume Segment",
+        Object::Log => "Command Log",
+    }
+}
+
 /// The report of each part of `fullreport`.
-pub fn start_of(part: Part) -> Option<Object> {
+pub fn start_of(part: Part) -> Object {
     match part {
-        Part::Log => None,
-        Part::Vg => Some(Object::Vg),
-        Part::Pv => Some(Object::Pv),
-        Part::Lv => Some(Object::Lv),
-        Part::PvSeg => Some(Object::PvSeg),
-        Part::Seg => Some(Object::Seg),
+        Part::Log => Object::Log,
+        Part::Vg => Object::Vg,
+        Part::Pv => Object::Pv,
+        Part::Lv => Object::Lv,
+        Part::PvSeg => Object::PvSeg,
+        Part::Seg => Object::Seg,
     }
 }
 
@@ -62,7 +89,9 @@ pub fn kind(start: Object, objects: Objects, vg: Option<&str>) -> Result<Kind, S
         let name = name(start);
         return Err(format!("Can't report LV and PV fields at the same time in {sub}report type \"{name}\"{of}."));
     }
-    Ok(if objects.has(Object::PvSeg) || (has_pv && has_lv) {
+    Ok(if start == Object::Log {
+        Kind::Log
+    } else if objects.has(Object::PvSeg) || (has_pv && has_lv) {
         Kind::PvSegments
     } else if objects.has(Object::Pv) || (objects.has(Object::Label) && objects.has(Object::Vg)) {
         Kind::Pvs

@@ -14,7 +14,9 @@
 //! *Architecture invariant:* the daemon makes no reports. It hands out its inventory, a piece at a
 //! time, and the command does the rest.
 
+pub mod access;
 pub mod columns;
+pub mod engine;
 pub mod fields;
 pub mod inventory;
 pub mod key;
@@ -22,13 +24,14 @@ pub mod kind;
 pub mod layout;
 pub mod lists;
 pub mod live;
+pub mod log;
 pub mod model;
+pub mod names;
 pub mod options;
 pub mod print;
 pub mod row;
 pub mod rows;
 pub mod select;
 pub mod settings;
-pub mod sort;
 pub mod units;
 pub mod value;

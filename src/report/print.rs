@@ -1,163 +1,212 @@
 //! One report: its rows are taken as they come, and printed in their order.
 
 use super::columns::{Column, Columns, SELECTED};
+use super::key;
 use super::layout::{self, Basic, Json, Look};
 use super::options::Format;
 use super::row::Row;
-use super::sort;
+use super::select::Selection;
+use super::value::{Field, Object, Value};
 use std::io::{self, Write};
 
-pub struct Report<'l> {
-    look: &'l Look,
+/// What a report has.
+pub struct Section {
+    pub start: Object,
+    pub columns: Columns,
+    pub selection: Option<Selection>,
+    /// These are left out if they are empty in all rows.
+    pub compact: Vec<&'static str>,
+    pub compact_all: bool,
+}
+
+/// Where rows are kept until all are there, each with the key that it is sorted by.
+pub trait Keep {
+    /// # Errors
+    /// There is no room.
+    fn push(&mut self, key: &[u8], row: &[u8]) -> io::Result<()>;
+
+    /// In the order of their keys; those with the same one as they came.
+    fn sort(self: Box<Self>) -> Box<dyn Kept>;
+}
+
+pub trait Kept {
+    /// # Errors
+    /// The first of `each`, or they cannot be read.
+    fn each(&self, each: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()>;
+}
+
+pub struct Report<'s> {
+    section: &'s Section,
+    look: Look,
     /// Those that are shown.
     shown: Vec<Column>,
     /// Those that are only sorted by.
     hidden: Vec<Column>,
     /// Columns by which rows are sorted, shown ones first, in the order of the keys.
     keys: Vec<usize>,
-    /// Which columns are left out if no row has anything there.
-    compact: Vec<bool>,
-    kept: Vec<Kept>,
+    kept: Option<Box<dyn Keep>>,
+    /// Rows that are kept.
+    count: usize,
+    /// Of each shown column, whether it is shown although it may be empty, or has something to show.
+    stays: Vec<bool>,
+    basic: Basic,
+    /// Stands above the headings.
+    title: Vec<u8>,
+    /// A row came, which may not have been selected.
+    has_rows: bool,
     has_headings: bool,
 }
 
-struct Kept {
-    key: Vec<u8>,
-    cells: Vec<u8>,
-}
-
-impl<'l> Report<'l> {
-    pub fn new(columns: &Columns, look: &'l Look) -> Report<'l> {
-        let (hidden, shown): (Vec<Column>, Vec<Column>) = columns.all.iter().partition(|column| column.is_hidden);
+impl<'s> Report<'s> {
+    pub fn new(section: &'s Section, look: Look, keep: Box<dyn Keep>) -> Report<'s> {
+        let (hidden, shown): (Vec<Column>, Vec<Column>) =
+            section.columns.all.iter().partition(|column| column.is_hidden);
         let keys = shown.iter().chain(&hidden).enumerate();
         let mut keys = keys.filter_map(|(at, column)| Some((column.key?.place, at))).collect::<Vec<_>>();
         keys.sort_unstable();
         let keys = if look.buffered { keys.into_iter().map(|(_, at)| at).collect() } else { Vec::new() };
-        let compact = vec![false; shown.len()];
-        Report { look, shown, hidden, keys, compact, kept: Vec::new(), has_headings: false }
+        let is_compact = |name| section.compact_all || section.compact.contains(&name);
+        let stays = shown.iter().map(|column| !look.buffered || !is_compact(column.field.name)).collect();
+        let basic = Basic::new(&shown, &look);
+        Report {
+            section,
+            look,
+            shown,
+            hidden,
+            keys,
+            kept: Some(keep),
+            count: 0,
+            stays,
+            basic,
+            title: Vec::new(),
+            has_rows: false,
+            has_headings: false,
+        }
     }
 
-    /// Columns for which it holds are left out if they have nothing to show.
-    pub fn compact(&mut self, is_compact: impl Fn(&Column) -> bool) {
-        self.compact = self.shown.iter().map(is_compact).collect();
+    /// What stands above it in columns; an empty line does, too, if it `is_after` another.
+    pub fn set_title(&mut self, title: &str, is_after: bool) {
+        let blank = if is_after { "  \n" } else { "" };
+        self.title = format!("{blank}  {title}\n  {}\n", "=".repeat(title.len())).into_bytes();
+    }
+
+    pub fn add_row(&mut self, row: &Row, out: &mut dyn Write) -> io::Result<()> {
+        self.add(&|field| (field.value)(row), out)
     }
 
     /// Takes a row, and prints it at once if nothing is to be waited for.
-    pub fn add(&mut self, row: &Row, out: &mut dyn Write) -> io::Result<()> {
-        let columns = || self.shown.iter().chain(&self.hidden);
-        let values = columns().map(|column| (column.field.value)(row)).collect::<Vec<_>>();
-        let mut cells = Vec::with_capacity(128);
-        let mut texts = Vec::with_capacity(values.len());
-        for (column, value) in columns().zip(&values) {
-            let mut text = Vec::new();
-            if std::ptr::eq(column.field, &SELECTED) {
-                text.push(b'1');
-            } else {
-                layout::show(&mut text, value, &self.look.texts);
-            }
-            texts.push(text);
-        }
-        for text in &texts[..self.shown.len()] {
-            if self.look.is_json() || layout::is_plain(text) {
-                add_cell(&mut cells, text);
-            } else {
-                add_cell(&mut cells, &layout::escape(text));
-            }
-        }
-        let mut key = Vec::new();
-        let all = columns().collect::<Vec<_>>();
-        for &at in &self.keys {
-            if let Some(place) = all[at].key {
-                sort::add_key(&mut key, place, all[at].field, &values[at], &texts[at]);
-            }
-        }
-        if self.look.buffered || self.look.is_json() || self.look.transposed {
-            self.kept.push(Kept { key, cells });
+    pub fn add<'v>(&mut self, value: &dyn Fn(&'static Field) -> Value<'v>, out: &mut dyn Write) -> io::Result<()> {
+        self.has_rows = true;
+        let selection = self.section.selection.as_ref();
+        let is_selected = selection.is_none_or(|selection| selection.matches(&mut |field| value(field)));
+        if !is_selected && !self.shown.iter().any(|column| is_selected_field(column.field)) {
             return Ok(());
         }
-        let mut basic = Basic::new(&self.shown, self.look);
+        let value = |field: &'static Field| match field {
+            field if is_selected_field(field) => Value::Number(is_selected.into()),
+            field => value(field),
+        };
+        let mut cells = Vec::with_capacity(128);
+        let mut text = Vec::new();
+        let mut values = Vec::with_capacity(self.shown.len() + self.hidden.len());
+        for (column, stays) in self.shown.iter().zip(&mut self.stays) {
+            let value = value(column.field);
+            text.clear();
+            layout::show(&mut text, column.field, &value, &self.look);
+            if !self.look.is_json() && !layout::is_plain(&text) {
+                text = layout::escape(&text);
+            }
+            *stays |= !text.is_empty();
+            add_cell(&mut cells, &text);
+            values.push(value);
+        }
+        values.extend(self.hidden.iter().map(|column| value(column.field)));
+        let mut key = Vec::new();
+        for &at in &self.keys {
+            let column = if at < self.shown.len() { &self.shown[at] } else { &self.hidden[at - self.shown.len()] };
+            key::push(column.field, &values[at], column.key.is_some_and(|key| key.is_descending), &mut key);
+        }
+        if self.look.buffered || self.look.is_json() || self.look.transposed {
+            self.count += 1;
+            self.basic.widen(self::cells(&cells));
+            return self.kept.as_mut().map_or(Ok(()), |kept| kept.push(&key, &cells));
+        }
+        let mut basic = Basic::new(&self.shown, &self.look);
         basic.widen(self::cells(&cells));
         if !self.has_headings {
             self.has_headings = true;
-            basic.headings(out, &self.shown, self.look)?;
+            out.write_all(&self.title)?;
+            basic.headings(out, &self.shown, &self.stays, &self.look)?;
         }
-        basic.row(out, &self.shown, self::cells(&cells), self.look)
+        basic.row(out, &self.shown, &self.stays, self::cells(&cells), &self.look)
     }
 
     /// Prints what was kept.
+    ///
+    /// # Errors
+    /// It cannot be written, or what was kept cannot be read.
     pub fn finish(mut self, out: &mut dyn Write, json: &mut Json) -> io::Result<()> {
-        self.kept.sort_by(|a, b| a.key.cmp(&b.key));
-        self.leave_out();
+        let Some(kept) = self.kept.take().map(Keep::sort) else { return Ok(()) };
         if self.look.is_json() {
-            return self.finish_json(out, json);
+            return self.finish_json(&*kept, out, json);
         }
-        if self.kept.is_empty() {
+        // LVM's log has headings for the rows that are not shown, too.
+        let is_empty = if self.section.start == Object::Log { !self.has_rows } else { self.count == 0 };
+        if is_empty || self.has_headings {
             return Ok(());
         }
+        out.write_all(&self.title)?;
         if self.look.transposed {
-            return self.finish_transposed(out);
+            return self.finish_transposed(&*kept, out);
         }
-        let mut basic = Basic::new(&self.shown, self.look);
-        for kept in &self.kept {
-            basic.widen(cells(&kept.cells));
-        }
-        basic.headings(out, &self.shown, self.look)?;
-        self.kept.iter().try_for_each(|kept| basic.row(out, &self.shown, cells(&kept.cells), self.look))
+        self.basic.headings(out, &self.shown, &self.stays, &self.look)?;
+        kept.each(&mut |row| self.basic.row(out, &self.shown, &self.stays, cells(row), &self.look))
     }
 
-    fn finish_json(&self, out: &mut dyn Write, json: &mut Json) -> io::Result<()> {
+    fn finish_json(&self, kept: &dyn Kept, out: &mut dyn Write, json: &mut Json) -> io::Result<()> {
         let is_std = self.look.format == Format::JsonStd;
         let mut line = Vec::new();
-        for (at, kept) in self.kept.iter().enumerate() {
+        let mut left = self.count;
+        kept.each(&mut |row| {
             line.clear();
             line.push(b'{');
-            for (at, (column, cell)) in self.shown.iter().zip(cells(&kept.cells)).enumerate() {
-                if at > 0 {
+            let shown = self.shown.iter().zip(&self.stays).zip(cells(row));
+            for ((column, _), cell) in shown.filter(|((_, stays), _)| **stays) {
+                if line.len() > 1 {
                     line.extend_from_slice(b", ");
                 }
                 layout::add_field(&mut line, column.field, cell, is_std);
             }
             line.push(b'}');
-            json.row(out, &line, at + 1 == self.kept.len())?;
-        }
-        Ok(())
+            left = left.saturating_sub(1);
+            json.row(out, &line, left == 0)
+        })
     }
 
-    fn finish_transposed(&self, out: &mut dyn Write) -> io::Result<()> {
-        let mut line = Vec::new();
-        for (at, column) in self.shown.iter().enumerate() {
-            line.clear();
-            layout::begin_line(&mut line, column.field, self.look);
-            for (row, kept) in self.kept.iter().enumerate() {
-                if row > 0 {
+    fn finish_transposed(&self, kept: &dyn Kept, out: &mut dyn Write) -> io::Result<()> {
+        for (at, column) in self.shown.iter().enumerate().filter(|(at, _)| self.stays[*at]) {
+            let mut line = Vec::new();
+            layout::begin_line(&mut line, column.field, &self.look);
+            let mut is_first = true;
+            kept.each(&mut |row| {
+                if !std::mem::take(&mut is_first) {
                     line.extend_from_slice(&self.look.separator);
                 }
-                let cell = cells(&kept.cells).nth(at).unwrap_or_default();
-                layout::add_cell(&mut line, column.field, cell, 0, self.look);
-            }
-            line.push(b'\n');
+                let cell = cells(row).nth(at).unwrap_or_default();
+                layout::add_cell(&mut line, column.field, cell, 0, &self.look);
+                out.write_all(&line)?;
+                line.clear();
+                Ok(())
+            })?;
             out.write_all(&line)?;
+            out.write_all(b"\n")?;
         }
         Ok(())
     }
+}
 
-    /// Takes away the columns that are to be left out and have nothing to show.
-    fn leave_out(&mut self) {
-        if !self.look.buffered || self.kept.is_empty() || !self.compact.contains(&true) {
-            return;
-        }
-        let mut stays = self.compact.iter().map(|is_compact| !is_compact).collect::<Vec<_>>();
-        for kept in &self.kept {
-            cells(&kept.cells).zip(&mut stays).for_each(|(cell, stays)| *stays |= !cell.is_empty());
-        }
-        for kept in &mut self.kept {
-            let mut left = Vec::new();
-            cells(&kept.cells).zip(&stays).filter(|(_, stays)| **stays).for_each(|(cell, _)| add_cell(&mut left, cell));
-            kept.cells = left;
-        }
-        let mut stays = stays.into_iter();
-        self.shown.retain(|_| stays.next().unwrap_or(true));
-    }
+fn is_selected_field(field: &Field) -> bool {
+    std::ptr::eq(field, &SELECTED)
 }
 
 /// A length and the bytes.

@@ -18,8 +18,6 @@ pub struct Common<'r> {
 /// What of a VG is shown.
 pub struct Wanted<'w> {
     pub kind: Kind,
-    pub all: bool,
-    pub history: bool,
     pub is_lv_wanted: &'w dyn Fn(&Lv) -> bool,
     pub is_pv_wanted: &'w dyn Fn(Option<&VgPv>, Option<&Present>) -> bool,
 }
@@ -46,6 +44,7 @@ impl<'r> Common<'r> {
     ) -> Result<(), E> {
         let row = Row { vg: Some(vg), lvs, ..self.row() };
         match wanted.kind {
+            Kind::Log => Ok(()),
             Kind::Vgs => each(&row),
             Kind::Lvs | Kind::Segments => {
                 let lvs = lvs.map_or(&[][..], |lvs| &lvs.all);
@@ -92,6 +91,21 @@ impl<'r> Common<'r> {
         let pv = PvRow { present: Some(present), ..PvRow::default() };
         let pv_segment = (kind == Kind::PvSegments).then_some(&NO_SEGMENT);
         each(&Row { pv: Some(pv), pv_segment, ..self.row() })
+    }
+
+    /// Of a device with a PV that another device is used for.
+    ///
+    /// # Errors
+    /// The first of `each`.
+    pub fn duplicate<E>(
+        &self,
+        vg: &VgItem,
+        pv: PvRow,
+        kind: Kind,
+        mut each: impl FnMut(&Row) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let pv_segment = (kind == Kind::PvSegments).then_some(&NO_SEGMENT);
+        each(&Row { vg: Some(vg), pv: Some(pv), pv_segment, ..self.row() })
     }
 
     /// Of a device with no PV.

@@ -137,15 +137,13 @@ impl Settings {
     }
 }
 
-/// A list is the same as its elements with commas between them.
+/// Of a list, its first element.
 fn text(conf: &Section, path: &str) -> Option<String> {
-    let scalars = conf.value(path)?.scalars();
-    let words = scalars.iter().map(|scalar| match scalar {
+    Some(match conf.value(path)?.scalars().first()? {
         Scalar::Str(bytes) => String::from_utf8_lossy(bytes).into_owned(),
         Scalar::Int(number) => number.to_string(),
         Scalar::Float(number) => number.to_string(),
-    });
-    Some(words.collect::<Vec<_>>().join(","))
+    })
 }
 
 /// A word such as `yes` is a number, too, for LVM.

@@ -19,6 +19,8 @@ pub enum Object {
     LvInfoStatus,
     Seg,
     PvSeg,
+    /// What a command did.
+    Log,
 }
 
 /// How a field is compared, in the words of LVM's help.
@@ -43,7 +45,7 @@ pub enum Align {
 pub struct Field {
     pub name: &'static str,
     pub heading: &'static str,
-    /// Of the column, at least.
+    /// Of the column, at least; 0 for that of the heading.
     pub width: usize,
     pub align: Align,
     pub kind: Kind,

@@ -1,6 +1,7 @@
 //! `pvwatch pvs`, `vgs`, `lvs` and `fullreport`: the world's side of reports.
 
 mod run;
+mod spool;
 
 use crate::report::options::{self, Command, Options, Refusal};
 use std::ffi::OsString;

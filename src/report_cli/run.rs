@@ -1,104 +1,139 @@
-//! One report, or all of a full one.
+//! From a command line to its reports.
 
+use super::spool;
 use super::{FAILED, Failure, NO_DAEMON, USAGE};
-use crate::report::columns::{self, Columns};
-use crate::report::inventory::{Host, Item, Source};
-use crate::report::kind::{self, Kind};
-use crate::report::layout::{Json, Look, Texts};
+use crate::conf;
+use crate::devno::DevNo;
+use crate::dry_run::Images;
+use crate::report::columns;
+use crate::report::engine::{self, Plan};
+use crate::report::inventory::{Needs, Source};
+use crate::report::kind;
+use crate::report::layout::{Look, Texts};
 use crate::report::lists::{self, Asked};
-use crate::report::model::lvs::Lv;
+use crate::report::live::Live;
+use crate::report::names::Names;
 use crate::report::options::{Command, Format, Options, Part};
-use crate::report::print::Report;
-use crate::report::rows::{Common, Wanted};
+use crate::report::print::Section;
+use crate::report::select::Selection;
+use crate::report::settings::Settings;
 use crate::report::units::Units;
 use crate::report::value::Object;
-use crate::sys::clock;
 use crate::sys::settings::{self, Over};
+use crate::sys::{self, calendar, clock};
+use std::ffi::OsStr;
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Longer than device-mapper takes unless it hangs.
+const LIVE_DEADLINE: Duration = Duration::from_secs(10);
 
 pub fn run(command: Command, options: &Options, out: &mut dyn Write) -> Result<u8, Failure> {
     let over = options.config.as_deref().map_or(Over::Nothing, Over::Text);
-    let settings = settings::load(&settings::system_dir(), over);
-    let settings = settings.map_err(|error| Failure::new(FAILED, error.to_string()))?.report;
-    let look = look(&settings, options)?;
-    let start = kind::start(command, options.segments);
-    let asked = asked(&settings, options, start)?;
-    let columns = columns::columns(start, &asked.fields, &asked.sort);
-    let columns = columns.map_err(|error| Failure::new(FAILED, format!("Unrecognised field: {}", error.name)))?;
-    let kind = kind::kind(start, columns.objects, None).map_err(|error| Failure::new(FAILED, error))?;
-    let mut source = source(options)?;
-    let mut json = Json::default();
-    if look.is_json() {
-        json.begin(out)?;
-        json.begin_array(out, "report")?;
-        json.begin_object(out)?;
-        json.begin_array(out, kind::name(start))?;
+    let conf = settings::load(&settings::system_dir(), over);
+    let conf = conf.map_err(|error| Failure::new(FAILED, error.to_string()))?;
+    let settings = conf.report.clone();
+    let look = look(command, &settings, options)?;
+    let marks = settings.marks();
+    let sections = sections(command, &settings, options)?;
+    let has_log = options.log_only || settings.is_on("log/report_command_log");
+    let log = if has_log { Some(section(Object::Log, log_asked(&settings, options)?, &settings)?) } else { None };
+    let live = live(options)?;
+    let plan =
+        Plan { command, options, look: &look, marks: &marks, sections, log, live: live.as_ref(), keep: spool::keep };
+    let kind = plan.kind().map_err(|error| Failure::new(FAILED, error))?;
+    let names = Names::parse(&options.names, plan.names_of(kind), command.name(), device_of);
+    if let Some(fatal) = names.complaints.iter().find(|complaint| complaint.is_fatal) {
+        let lines = names.complaints.iter().map(|complaint| complaint.text.clone()).collect();
+        return Err(Failure { lines, status: fatal.status.unwrap_or(FAILED) });
     }
-    single(&mut *source, &columns, kind, options, &look, &settings.marks(), out, &mut json)?;
-    if look.is_json() {
-        json.end_array(out)?;
-        json.end_object(out)?;
-        json.end_array(out)?;
-        json.end(out)?;
+    let (mut source, unread) = source(options, conf, plan.needs(kind, &names))?;
+    super::complain(&unread, "  ");
+    let mut say = |line: &str| super::complain(&[line.to_owned()], "  ");
+    match engine::run(&plan, kind, names, &mut *source, out, &mut say) {
+        Ok(0) if !unread.is_empty() => Ok(FAILED),
+        Ok(status) => Ok(status),
+        Err(engine::Error::Write(error)) => Err(error.into()),
+        Err(engine::Error::Source(error)) => Err(Failure::new(NO_DAEMON, error)),
     }
-    Ok(0)
 }
 
-fn source(_: &Options) -> Result<Box<dyn Source>, Failure> {
-    Err(Failure::new(NO_DAEMON, "no daemon answers; start one: systemctl start pvwatchd"))
+/// What device-mapper says, if it is to be asked. It has nothing to say of devices that were named.
+fn live(options: &Options) -> Result<Option<Live>, Failure> {
+    if !options.live || !options.devices.is_empty() {
+        return Ok(None);
+    }
+    let live = sys::live::ask(LIVE_DEADLINE);
+    live.map(Some).map_err(|error| Failure::new(FAILED, format!("--live: {error}")))
 }
 
-#[allow(clippy::too_many_arguments)]
-fn single(
-    source: &mut dyn Source,
-    columns: &Columns,
-    kind: Kind,
+/// The block device that a path leads to.
+fn device_of(path: &[u8]) -> Option<DevNo> {
+    let found = std::fs::metadata(Path::new(OsStr::from_bytes(path))).ok()?;
+    found.file_type().is_block_device().then(|| DevNo::from_dev_t(found.rdev()))
+}
+
+/// Where the inventory comes from, and what of the devices that were named could not be looked at.
+fn source(
     options: &Options,
-    look: &Look,
-    marks: &crate::report::row::Marks,
-    out: &mut dyn Write,
-    json: &mut Json,
-) -> Result<(), Failure> {
-    let mut report = Report::new(columns, look);
-    let mut host = Host::default();
-    let is_lv_wanted = |lv: &Lv| options.all || lv.is_visible;
-    let wanted = Wanted {
-        kind,
-        all: options.all,
-        history: options.history,
-        is_lv_wanted: &is_lv_wanted,
-        is_pv_wanted: &|_, _| true,
-    };
-    while let Some(item) = source.next().map_err(|error| Failure::new(NO_DAEMON, error))? {
-        let common = |host| Common { host, marks, live: None };
-        match item {
-            Item::Host(found) => host = found,
-            Item::Vg(vg) => common(&host).vg(&vg, None, &wanted, |row| report.add(row, out))?,
-            Item::Unreadable(_) => {}
-            Item::Orphan(present) => common(&host).orphan(&present, kind, |row| report.add(row, out))?,
-            Item::Device(device) => common(&host).device(&device, kind, |row| report.add(row, out))?,
-        }
+    mut conf: conf::Settings,
+    needs: Needs,
+) -> Result<(Box<dyn Source>, Vec<String>), Failure> {
+    if options.devices.is_empty() {
+        return Err(Failure::new(NO_DAEMON, "no daemon answers; start one: systemctl start pvwatchd"));
     }
-    Ok(report.finish(out, json)?)
+    settings::load_multipath(&mut conf);
+    let devices = options.devices.iter().flat_map(|given| device_list(given)).collect::<Vec<_>>();
+    let images = Images::look(conf, &devices, needs)
+        .map_err(|error| Failure::new(FAILED, format!("the devices cannot be looked at: {error}")))?;
+    let unread = images.unread.iter().map(|(name, why)| format!("{name}: {why}")).collect();
+    Ok((Box::new(images), unread))
 }
 
-fn look(settings: &crate::report::settings::Settings, options: &Options) -> Result<Look, Failure> {
+/// Separated by commas, unless it is the name of one that has a comma in it.
+fn device_list(given: &str) -> Vec<PathBuf> {
+    if Path::new(given).exists() {
+        return vec![given.into()];
+    }
+    given.split(',').filter(|name| !name.is_empty()).map(PathBuf::from).collect()
+}
+
+fn look(command: Command, settings: &Settings, options: &Options) -> Result<Look, Failure> {
     let units = options.units.as_deref().unwrap_or(settings.text("global/units"));
-    let wrong = |_| Failure { lines: vec!["Invalid units specification".to_owned()], status: USAGE };
-    let units = Units::parse(units.as_bytes()).map_err(wrong)?;
+    let units = Units::parse(units.as_bytes()).map_err(|error| {
+        let lines = [
+            "Invalid units specification".to_owned(),
+            format!("--units {}: {error}", units.escape_debug()),
+            format!("Run `{} --help' for more information.", command.name()),
+        ];
+        Failure { lines: lines.into(), status: USAGE }
+    })?;
+    let format = match settings.text("report/output_format") {
+        _ if options.format.is_some() => options.format.unwrap_or(Format::Basic),
+        "json" => Format::Json,
+        "json_std" => Format::JsonStd,
+        "basic" => Format::Basic,
+        other => {
+            return Err(Failure::new(FAILED, format!("{}: unknown report format.", other.escape_debug())));
+        }
+    };
     let has_separator = options.separator.is_some();
     let separator = options.separator.as_deref().unwrap_or(settings.text("report/separator"));
     let transposed = options.rows || settings.is_on("report/columns_as_rows");
-    let aligned = settings.is_on("report/aligned") && !has_separator;
+    let has_sort = options.groups.iter().any(|group| group.sort.is_some());
+    let aligned = (settings.is_on("report/aligned") && !has_separator) || options.aligned;
     Ok(Look {
-        format: options.format.unwrap_or(Format::Basic),
-        aligned: (aligned || options.aligned) && !options.name_prefixes && !transposed,
-        buffered: settings.is_on("report/buffered") && (!options.unbuffered || has_sort(options)),
+        format,
+        aligned: aligned && !options.name_prefixes && !transposed,
+        buffered: (settings.is_on("report/buffered") && (!options.unbuffered || has_sort)) || transposed,
         headings: options.headings.unwrap_or(settings.headings),
         separator: separator.into(),
         prefixes: options.name_prefixes || settings.is_on("report/prefixes"),
         quoted: settings.is_on("report/quoted") && !options.unquoted,
-        transposed,
+        transposed: transposed && format == Format::Basic,
         texts: Texts {
             units: Units { suffix: settings.is_on("global/suffix") && !options.no_suffix, ..units },
             is_binary: options.binary || settings.is_on("report/binary_values_as_numeric"),
@@ -109,18 +144,43 @@ fn look(settings: &crate::report::settings::Settings, options: &Options) -> Resu
     })
 }
 
-fn has_sort(options: &Options) -> bool {
-    options.groups.iter().any(|group| group.sort.is_some())
-}
-
-fn asked(settings: &crate::report::settings::Settings, options: &Options, start: Object) -> Result<Asked, Failure> {
-    let name = match start {
+/// What of `lvm.conf` is of a report that begins so.
+fn setting(start: Object) -> &'static str {
+    match start {
         Object::Label | Object::Pv => "pvs",
         Object::Vg => "vgs",
         Object::Lv | Object::LvInfo | Object::LvStatus | Object::LvInfoStatus => "lvs",
         Object::Seg => "segs",
         Object::PvSeg => "pvsegs",
+        Object::Log => "log",
+    }
+}
+
+fn sections(command: Command, settings: &Settings, options: &Options) -> Result<Vec<Section>, Failure> {
+    if command != Command::FullReport {
+        let start = kind::start(command, options.segments);
+        // Tags are not in labels.
+        let has_tags = options.names.iter().any(|name| name.starts_with(b"@"));
+        let start = if start == Object::Label && has_tags { Object::Pv } else { start };
+        return Ok(vec![section(start, asked(settings, options, start)?, settings)?]);
+    }
+    let parts = [Part::Vg, Part::Pv, Part::Lv, Part::PvSeg, Part::Seg];
+    let full = |part| {
+        let start = kind::start_of(part);
+        let name = setting(start);
+        let asked = Asked {
+            fields: settings.text(&format!("report/{name}_cols_full")).to_owned(),
+            sort: settings.text(&format!("report/{name}_sort_full")).to_owned(),
+            ..Asked::default()
+        };
+        let asked = lists::asked(asked, &options.groups, start, |for_part| for_part == Some(part));
+        section(start, asked.map_err(|error| Failure::new(FAILED, error))?, settings)
     };
+    parts.into_iter().map(full).collect()
+}
+
+fn asked(settings: &Settings, options: &Options, start: Object) -> Result<Asked, Failure> {
+    let name = setting(start);
     let verbose = if options.verbose > 0 { "_verbose" } else { "" };
     let asked = Asked {
         fields: settings.text(&format!("report/{name}_cols{verbose}")).to_owned(),
@@ -136,4 +196,51 @@ fn asked(settings: &crate::report::settings::Settings, options: &Options, start:
         Some(Part::Log) => false,
     };
     lists::asked(asked, &options.groups, start, is_own).map_err(|error| Failure::new(FAILED, error))
+}
+
+fn log_asked(settings: &Settings, options: &Options) -> Result<Asked, Failure> {
+    let asked = Asked {
+        fields: settings.text("log/command_log_cols").to_owned(),
+        sort: settings.text("log/command_log_sort").to_owned(),
+        select: Some(settings.text("log/command_log_selection").to_owned()),
+        compact: settings.text("report/compact_output_cols").to_owned(),
+    };
+    let asked = lists::asked(asked, &options.groups, Object::Log, |part| part == Some(Part::Log));
+    asked.map_err(|error| Failure::new(FAILED, error))
+}
+
+fn selection(start: Object, text: &str) -> Result<Selection, Failure> {
+    let look_up = |name: &str| match columns::field(start, name) {
+        Some(field) if std::ptr::eq(field, &columns::SELECTED) => Err(format!("{name} cannot be selected by")),
+        Some(field) => Ok(field),
+        None => Err(format!("Unrecognised selection field: {name}")),
+    };
+    Selection::parse(text.as_bytes(), &look_up, &calendar::Local).map_err(|error| {
+        let column = text.get(..error.column).map_or(0, |before| before.chars().count());
+        pointed(error.message, text, column)
+    })
+}
+
+/// An error, and below it where it is.
+fn pointed(what: String, text: &str, column: usize) -> Failure {
+    let text = text.chars().map(|char| if char.is_control() { '?' } else { char }).collect();
+    Failure { lines: vec![what, text, format!("{:column$}^", "")], status: FAILED }
+}
+
+fn section(start: Object, asked: Asked, settings: &Settings) -> Result<Section, Failure> {
+    let columns = columns::columns(start, &asked.fields, &asked.sort).map_err(|error| {
+        let list = if error.is_key { &asked.sort } else { &asked.fields };
+        let what = if error.is_key { "sort field" } else { "field" };
+        let at = list.split(',').position(|name| name == error.name);
+        let column = at.map_or(0, |at| list.split(',').take(at).map(|name| name.len() + 1).sum::<usize>());
+        pointed(format!("Unrecognised {what}: {}", error.name.escape_debug()), list, column)
+    })?;
+    let selection = asked.select.as_deref().map(|text| selection(start, text)).transpose()?;
+    let mut columns = columns;
+    for field in selection.iter().flat_map(Selection::fields) {
+        columns.objects = columns.objects.with(field.object);
+    }
+    let compact = asked.compact.split(',').filter_map(|name| columns::field(start, name));
+    let compact = compact.map(|field| field.name).collect();
+    Ok(Section { start, columns, selection, compact, compact_all: settings.is_on("report/compact_output") })
 }

@@ -63,8 +63,6 @@ fn volume_type(row: &Row) -> u8 {
         b'e'
     } else if lv.is(CACHES) {
         b'C'
-    } else if lv.is(Status::INTEGRITY_ORIGIN) {
-        image()
     } else if lv.is(Status::INTEGRITY) {
         b'g'
     } else if lv.is(Status::RAID) {

@@ -68,7 +68,7 @@ pub const FIELDS: &[Field] = &[
     field(TEXT, ("SYS ID", 0), "vg_sysid", "The host that it belongs to: another name of vg_systemid.", system_id),
     field(TEXT, ("System ID", 0), "vg_systemid", "The host that it belongs to.", system_id),
     field(TEXT, ("LockType", 0), "vg_lock_type", "What hosts that share it lock it by.", |row| {
-        text(row, |vg| vg.lock_type())
+        text(row, |vg| &vg.lock_type)
     }),
     field(TEXT, ("VLockArgs", 0), "vg_lock_args", "What lvmlockd has to know of its locks.", |row| {
         text(row, |vg| &vg.lock_args)
@@ -139,7 +139,8 @@ fn extents(row: &Row, count: impl Fn(&Vg) -> u64) -> u64 {
 
 fn name<'r>(row: &Row<'r>) -> Value<'r> {
     // A PV that is in use, by a VG that nobody knows.
-    let is_lost = row.pv.and_then(|pv| pv.present).is_some_and(|present| present.label.in_use);
+    let orphan = row.pv.filter(|pv| pv.duplicate.is_none()).and_then(|pv| pv.present);
+    let is_lost = orphan.is_some_and(|present| present.label.in_use);
     let none: &[u8] = if is_lost { b"[unknown]" } else { b"" };
     Value::Text(Cow::Borrowed(row.vg.map_or(none, |item| &item.vg.name)))
 }
@@ -154,7 +155,8 @@ fn missing(row: &Row) -> u64 {
 
 fn mdas<'r>(row: &Row<'r>) -> impl Iterator<Item = &'r Mda> {
     let present = item(row).into_iter().flat_map(|item| &item.present);
-    present.flat_map(|present| present.label.readable_mdas())
+    let stray = item(row).into_iter().flat_map(|item| &item.stray);
+    present.flat_map(|present| present.label.readable_mdas()).chain(stray)
 }
 
 fn used_mdas<'r>(row: &Row<'r>) -> impl Iterator<Item = &'r Mda> {
@@ -167,13 +169,7 @@ fn system_id<'r>(row: &Row<'r>) -> Value<'r> {
 
 /// LVM takes what it does not know for `normal`.
 fn policy(row: &Row) -> Option<(&'static str, u8)> {
-    Some(match &*vg(row)?.allocation_policy {
-        b"contiguous" => ("contiguous", b'c'),
-        b"cling" => ("cling", b'l'),
-        b"anywhere" => ("anywhere", b'a'),
-        b"inherit" => ("inherit", b'i'),
-        _ => ("normal", b'n'),
-    })
+    vg(row).map(|vg| vg.policy().unwrap_or(("normal", b'n')))
 }
 
 fn attributes<'r>(row: &Row<'r>) -> Value<'r> {

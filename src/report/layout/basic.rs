@@ -16,9 +16,10 @@ const NAME_PREFIX: &str = "LVM2_";
 
 impl Basic {
     pub fn new(columns: &[Column], look: &Look) -> Basic {
+        let least = |field: &Field| if field.width == 0 { field.heading.len() } else { field.width };
         let width = |column: &Column| match look.headings {
-            Headings::Names => column.field.width.max(column.field.name.len()),
-            Headings::Off | Headings::Short => column.field.width,
+            Headings::Names => least(column.field).max(column.field.name.len()),
+            Headings::Off | Headings::Short => least(column.field),
         };
         Basic { widths: columns.iter().map(width).collect() }
     }
@@ -30,15 +31,14 @@ impl Basic {
         }
     }
 
-    pub fn headings(&self, out: &mut dyn Write, columns: &[Column], look: &Look) -> io::Result<()> {
+    /// Of the columns that stay. LVM has a separator behind each but the last of all, which may be left
+    /// out.
+    pub fn headings(&self, out: &mut dyn Write, columns: &[Column], stays: &[bool], look: &Look) -> io::Result<()> {
         if look.headings == Headings::Off {
             return Ok(());
         }
         let mut line = INDENT.to_vec();
-        for (at, column) in columns.iter().enumerate() {
-            if at > 0 {
-                line.extend_from_slice(&look.separator);
-            }
+        for (at, column) in columns.iter().enumerate().filter(|(at, _)| stays[*at]) {
             let heading = heading(column.field, look).as_bytes();
             if look.aligned {
                 let width = self.widths[at];
@@ -46,6 +46,9 @@ impl Basic {
                 pad(&mut line, width.saturating_sub(heading.len()));
             } else {
                 line.extend_from_slice(heading);
+            }
+            if at + 1 < columns.len() {
+                line.extend_from_slice(&look.separator);
             }
         }
         line.push(b'\n');
@@ -56,12 +59,14 @@ impl Basic {
         &self,
         out: &mut dyn Write,
         columns: &[Column],
+        stays: &[bool],
         cells: impl Iterator<Item = &'c [u8]>,
         look: &Look,
     ) -> io::Result<()> {
         let mut line = INDENT.to_vec();
-        for (at, (column, cell)) in columns.iter().zip(cells).enumerate() {
-            if at > 0 {
+        let mut is_first = true;
+        for (at, (column, cell)) in columns.iter().zip(cells).enumerate().filter(|(at, _)| stays[*at]) {
+            if !std::mem::take(&mut is_first) {
                 line.extend_from_slice(&look.separator);
             }
             let width = if look.aligned { self.widths[at] } else { 0 };

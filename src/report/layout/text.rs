@@ -1,7 +1,9 @@
 //! One value as text.
 
+use super::Look;
+use crate::report::options::Format;
 use crate::report::units::Units;
-use crate::report::value::Value;
+use crate::report::value::{Field, Value};
 use std::io::Write;
 
 /// How values are written.
@@ -20,17 +22,25 @@ pub struct Texts {
 const PERCENT: u64 = 1_000_000;
 
 /// Adds the text of the value.
-pub fn show(out: &mut Vec<u8>, value: &Value, texts: &Texts) {
+pub fn show(out: &mut Vec<u8>, field: &Field, value: &Value, look: &Look) {
+    let texts = &look.texts;
     match value {
         Value::Text(text) => out.extend_from_slice(text),
         Value::Number(number) => out.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes()),
         Value::Size(sectors) => out.extend_from_slice(texts.units.show(*sectors).as_bytes()),
         Value::Percent(percent) => show_percent(out, *percent),
         Value::Time(seconds) => out.extend((texts.time)(*seconds, &texts.time_format)),
+        // Each has its end, and there may be none.
+        Value::List(items) if look.format == Format::JsonStd => {
+            for item in items {
+                out.extend_from_slice(item);
+                out.push(0);
+            }
+        }
         Value::List(items) => {
             for (at, item) in items.iter().enumerate() {
                 if at > 0 {
-                    out.extend_from_slice(&texts.list_separator);
+                    out.extend_from_slice(separator(field, texts));
                 }
                 out.extend_from_slice(item);
             }
@@ -41,6 +51,11 @@ pub fn show(out: &mut Vec<u8>, value: &Value, texts: &Texts) {
         Value::Undefined("unknown") if texts.is_binary => out.extend_from_slice(b"-1"),
         Value::Undefined(word) => out.extend_from_slice(word.as_bytes()),
     }
+}
+
+/// Ranges stand as they may be given to other commands.
+fn separator<'t>(field: &Field, texts: &'t Texts) -> &'t [u8] {
+    if field.name == "seg_pe_ranges" { b" " } else { &texts.list_separator }
 }
 
 /// Two places. Neither 0 nor 100 is shown for what is only near it.

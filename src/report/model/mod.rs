@@ -92,8 +92,16 @@ impl Vg {
         }
     }
 
-    pub fn lock_type(&self) -> &[u8] {
-        &self.lock_type
+    /// How extents are chosen for its LVs, and the letter for that; `None` if LVM does not know it.
+    pub fn policy(&self) -> Option<(&'static str, u8)> {
+        Some(match &*self.allocation_policy {
+            b"contiguous" => ("contiguous", b'c'),
+            b"cling" => ("cling", b'l'),
+            b"normal" | b"" => ("normal", b'n'),
+            b"anywhere" => ("anywhere", b'a'),
+            b"inherit" => ("inherit", b'i'),
+            _ => return None,
+        })
     }
 
     /// Of PVs that are missing, too.
@@ -112,10 +120,18 @@ impl VgPv {
         self.status.iter().any(|own| *own == *status)
     }
 
+    /// Whether it was not there when its VG was changed.
+    pub fn is_marked_missing(&self) -> bool {
+        self.has("MISSING") || self.flags.iter().any(|flag| *flag == *"MISSING")
+    }
+
     /// Whether it is not there for LVM. One that was missing when its VG was changed stays missing when it
-    /// is back, until it is added again; but if it has no metadata area that could be outdated.
+    /// is back, unless no LV is on it, or it has no metadata that could be outdated.
     pub fn is_missing(&self, present: Option<&Present>) -> bool {
-        let is_flagged = self.has("MISSING") || self.flags.iter().any(|flag| *flag == *"MISSING");
-        present.is_none_or(|present| is_flagged && present.label.readable_mdas().any(|mda| !mda.ignored))
+        let was_missed = |present: &Present| {
+            let has_metadata = present.label.readable_mdas().any(|mda| !mda.ignored);
+            self.is_marked_missing() && self.pe_alloc_count > 0 && has_metadata
+        };
+        present.is_none_or(was_missed)
     }
 }

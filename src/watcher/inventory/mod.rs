@@ -9,11 +9,12 @@
 mod warnings;
 
 use super::{Content, Device, Watcher};
-use crate::cache::Key;
+use crate::cache::{Key, VgView};
 use crate::devno::DevNo;
 use crate::id::Id;
+use crate::metadata::VgText;
 use crate::report::inventory::{Device as Shown, Host, Item, Label, Mapped, Mda, Needs, Present, Unreadable, VgItem};
-use crate::scan::{MdaScan, Pv};
+use crate::scan::{Code, MdaScan, Pv};
 use crate::signature::Class;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -128,7 +129,10 @@ impl Watcher {
     fn is_no_pv(&self, device: &Device) -> bool {
         let is_free = match device.seen.as_ref().map(|seen| &seen.content) {
             None | Some(Content::Pv(_)) => false,
-            Some(Content::NotAPv(_)) => true,
+            Some(Content::NotAPv(findings)) => {
+                // To LVM the label is good, and what it leads to is no PV.
+                !findings.iter().any(|finding| finding.code == Code::PvHeaderOutOfSector)
+            }
             // LVM looks for these superblocks itself; of others it has heard from udev at most.
             Some(Content::Member(member, _)) => {
                 !matches!(member.class, Class::Md | Class::Multipath) && !LVM_FILTERS.contains(&member.format)
@@ -175,7 +179,27 @@ impl View<'_> {
         let text = needs_text.then(|| vg.body().clone());
         let summary = vg.summary();
         let warnings = self.of_vg(vg, &summary, &present);
-        Some(VgItem { vg: summary, present, warnings, text })
+        Some(VgItem { vg: summary, present, stray: self.stray(vg), warnings, text })
+    }
+
+    fn stray(&self, vg: VgView) -> Vec<Mda> {
+        let unlisted = self.unlisted(vg).into_iter().filter(|(_, _, text)| text.seqno >= vg.seqno());
+        unlisted.flat_map(|(_, pv, _)| label_of(pv).mdas).filter(|mda| !mda.bad).collect()
+    }
+
+    /// PVs with metadata of the VG, which does not list them, and that metadata.
+    fn unlisted<'w>(&'w self, vg: VgView) -> Vec<(DevNo, &'w Pv, &'w VgText)> {
+        let Some(vgid) = Id::from_hyphenated(vg.vgid) else { return Vec::new() };
+        let holders = self.watcher.holders.get(&vgid).into_iter().flatten();
+        let unlisted = holders.filter_map(|devno| {
+            let pv = self.watcher.devices.get(devno)?.pv()?;
+            let text = pv.vg.as_ref().filter(|text| text.vgid == vgid)?;
+            let key = Key::from(pv.id.hyphenated());
+            let is_owned = self.watcher.cache.owner(&key).is_some_and(|owner| owner == vg.vgid);
+            let is_listed = is_owned || vg.pvids().contains(&key);
+            (!is_listed && self.watcher.place(pv.id) == Some(*devno)).then_some((*devno, pv, &**text))
+        });
+        unlisted.collect()
     }
 
     fn unreadable(&self, devno: DevNo) -> Option<Unreadable> {
@@ -281,3 +305,6 @@ fn label_of(pv: &Pv) -> Label {
         mdas: pv.mdas.iter().map(mda).collect(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,15 +6,16 @@
 //!
 //! | LVM 2.03.16 | here | why |
 //! |---|---|---|
-//! | `Parse error at byte N (line N): unexpected token` | the same with our line and words | its place depends on the parser |
+//! | `Parse error at byte N (line N): unexpected token` | the same with the line alone | its place depends on the parser |
 //! | `Internal error: lvmcache_get_outdated_mdas no vginfo` | nothing | a mistake of LVM's |
-//! | `PV DEVICE size is zero.` for a label that leads out of its sector | nothing | the device is no PV |
+//! | `PV DEVICE size is zero.` for a label that leads out of its sector | nothing | it is no PV, and is not shown here either |
 //! | why the rules of a full read are broken, in many words | one line | it says the same |
 //! | `Error reading device` for a text that would wrap around | `Checksum error` | nothing is read |
 
 use super::{View, turn};
 use crate::cache::VgView;
 use crate::devno::DevNo;
+use crate::id::Id;
 use crate::metadata::{About, Problem, Refusal, VgText, Warning as Noticed};
 use crate::ondisk::pv_header::FLAGS_SINCE;
 use crate::ondisk::{Covered, Error};
@@ -23,7 +24,6 @@ use crate::report::model::Vg;
 use crate::scan::{Code, Fault, Finding, MdaScan, Pv, Why};
 use crate::text;
 use crate::watcher::Device;
-use std::rc::Rc;
 
 const SECTOR: u64 = 512;
 
@@ -87,35 +87,35 @@ impl View<'_> {
         let mut lines = Lines::default();
         let name = String::from_utf8_lossy(&vg.name);
         self.of_areas_again(present, &mut lines);
+        let policy = String::from_utf8_lossy(&vg.allocation_policy);
+        if !policy.is_empty() && vg.policy().is_none() {
+            lines.say(format!("Unrecognised allocation policy {policy}"));
+            lines.say(format!("WARNING: Ignoring unrecognised allocation policy {policy} for VG {name}"));
+        }
         let newest = self.text_in_force(view);
         for kind in newest.iter().flat_map(|text| &text.warnings) {
             let Noticed::UnknownSegment { segment_type, .. } = kind;
             lines.say(format!("WARNING: Unrecognised segment type {}", String::from_utf8_lossy(segment_type)));
         }
-        let is_there = |id| present.iter().any(|present| Some(present.id) == id);
-        let absent = || vg.pvs.iter().filter(|pv| !is_there(pv.id));
-        for id in absent().filter_map(|pv| pv.id) {
+        let mut there = present.iter().peekable();
+        let own = vg.pvs.iter().map(|pv| there.next_if(|present| Some(present.id) == pv.id)).collect::<Vec<_>>();
+        for id in vg.pvs.iter().zip(&own).filter_map(|(pv, own)| pv.id.filter(|_| own.is_none())) {
             let text = format!("WARNING: Couldn't find device with uuid {id}.");
             lines.0.push(Warning { text, unless_foreign: true });
         }
-        self.of_older(view, &name, present, &mut lines);
-        self.of_removed(view, vg, &name, &mut lines);
-        for pv in vg.pvs.iter() {
-            let Some(id) = pv.id else { continue };
-            let own = present.iter().find(|present| present.id == id);
-            if own.is_none() {
-                let hint = String::from_utf8_lossy(&pv.device);
-                let hint = if hint.is_empty() { "unknown".into() } else { hint };
-                lines.say(format!("WARNING: VG {name} is missing PV {id} (last written to {hint})."));
-            } else if own.is_some_and(|own| pv.is_missing(Some(own))) {
-                let path = own.map_or("", |own| &own.device.path);
-                lines.say(format!("WARNING: VG {name} was previously updated while PV {path} was missing."));
-            }
-        }
-        of_sizes(vg, &name, present, &mut lines);
-        for own in present.iter().filter(|own| own.label.ext_version < FLAGS_SINCE) {
+        self.of_older(view, &name, &mut lines);
+        self.of_removed(view, &name, &mut lines);
+        of_missing(vg, &name, &own, &mut lines);
+        of_sizes(vg, &name, &own, &mut lines);
+        for own in present {
             let path = &own.device.path;
-            lines.say(format!("WARNING: PV {path} in VG {name} is using an old PV header, modify the VG to update."));
+            if own.label.ext_version < FLAGS_SINCE {
+                lines.say(format!(
+                    "WARNING: PV {path} in VG {name} is using an old PV header, modify the VG to update."
+                ));
+            } else if !own.label.in_use {
+                lines.say(format!("WARNING: PV {path} in VG {name} is missing the used flag in PV header."));
+            }
         }
         lines.into_warnings()
     }
@@ -131,57 +131,49 @@ impl View<'_> {
     }
 
     /// What was read of the metadata that is in the cache.
-    fn text_in_force(&self, view: VgView) -> Option<Rc<VgText>> {
-        let texts = self.watcher.devices.values().filter_map(|device| device.pv()?.vg.as_ref());
+    fn text_in_force(&self, view: VgView) -> Option<&VgText> {
+        let holders = Id::from_hyphenated(view.vgid).and_then(|vgid| self.watcher.holders.get(&vgid));
+        let texts =
+            holders.into_iter().flatten().filter_map(|devno| self.watcher.devices.get(devno)?.pv()?.vg.as_deref());
         let mut texts = texts.filter(|text| text.seqno == view.seqno() && view.is_text(&text.body));
-        texts.next().map(Rc::clone)
+        texts.next()
     }
 
     /// Of PVs with an older text.
-    fn of_older(&self, view: VgView, name: &str, present: &[Present], lines: &mut Lines) {
-        let text_of = |own: &Present| {
-            let pv = self.watcher.devices.get(&own.device.devno)?.pv()?;
-            pv.vg.as_ref().filter(|text| *text.vgid.hyphenated() == **view.vgid)
-        };
-        let newest = present.iter().find(|own| text_of(own).is_some_and(|text| text.seqno == view.seqno()));
-        let Some(newest) = newest.map(|own| &own.device.path) else { return };
-        let mut is_inconsistent = false;
-        for own in present {
-            let Some(text) = text_of(own).filter(|text| text.seqno < view.seqno()) else { continue };
-            is_inconsistent = true;
+    fn of_older(&self, view: VgView, name: &str, lines: &mut Lines) {
+        let holders = Id::from_hyphenated(view.vgid).and_then(|vgid| self.watcher.holders.get(&vgid));
+        let read = holders.into_iter().flatten().filter_map(|devno| {
+            let device = self.watcher.devices.get(devno)?;
+            Some((turn(*devno), *devno, device, device.pv()?.vg.as_ref()?.seqno))
+        });
+        let current = view.seqno();
+        let mut older = read.clone().filter(|(.., seqno)| *seqno < current).collect::<Vec<_>>();
+        let newest = read.filter(|(.., seqno)| *seqno == current).min_by_key(|(turn, ..)| *turn);
+        let Some((_, devno, device, _)) = newest.filter(|_| !older.is_empty()) else { return };
+        let newest = self.path(devno, device);
+        older.sort_by_key(|(turn, ..)| *turn);
+        for (_, devno, device, seqno) in older {
+            let path = self.path(devno, device);
             lines.say(format!(
-                "WARNING: ignoring metadata seqno {} on {} for seqno {} on {newest} for VG {name}.",
-                text.seqno,
-                own.device.path,
-                view.seqno()
+                "WARNING: ignoring metadata seqno {seqno} on {path} for seqno {current} on {newest} for VG {name}."
             ));
         }
-        if is_inconsistent {
-            lines.say(format!("WARNING: Inconsistent metadata found for VG {name}."));
-            lines.say("See vgck --updatemetadata to correct inconsistency.");
-        }
+        lines.say(format!("WARNING: Inconsistent metadata found for VG {name}."));
+        lines.say("See vgck --updatemetadata to correct inconsistency.");
     }
 
     /// Of PVs whose text is of the VG, which does not list them.
-    fn of_removed(&self, view: VgView, vg: &Vg, name: &str, lines: &mut Lines) {
-        let mut removed = Vec::new();
-        for (devno, device) in &self.watcher.devices {
-            let Some(pv) = device.pv() else { continue };
-            let text = pv.vg.as_ref().filter(|text| *text.vgid.hyphenated() == **view.vgid);
-            let is_listed = vg.pvs.iter().any(|listed| listed.id == Some(pv.id));
-            if let Some(text) = text.filter(|_| !is_listed && self.watcher.place(pv.id) == Some(*devno)) {
-                removed.push((turn(*devno), self.path(*devno, device), text.seqno));
-            }
-        }
-        removed.sort();
-        let is_any = !removed.is_empty();
-        for (_, path, seqno) in removed {
+    fn of_removed(&self, view: VgView, name: &str, lines: &mut Lines) {
+        let mut removed = self.unlisted(view);
+        removed.sort_by_key(|(devno, ..)| turn(*devno));
+        for (devno, _, text) in &removed {
+            let path = self.watcher.devices.get(devno).map_or_else(String::new, |device| self.path(*devno, device));
+            let (seqno, current) = (text.seqno, view.seqno());
             lines.say(format!(
-                "WARNING: outdated PV {path} seqno {seqno} has been removed in current VG {name} seqno {}.",
-                view.seqno()
+                "WARNING: outdated PV {path} seqno {seqno} has been removed in current VG {name} seqno {current}."
             ));
         }
-        if is_any {
+        if !removed.is_empty() {
             lines.say("See vgck --updatemetadata to clear outdated metadata.");
         }
     }
@@ -335,9 +327,10 @@ fn of_fault(path: &str, number: usize, mda: &MdaScan, fault: &Fault, lines: &mut
         Why::Header(faults) => {
             for error in faults {
                 let what = match error {
-                    Error::Checksum { found, .. } => format!("checksum {found:x}"),
+                    Error::Checksum { expected, .. } => format!("checksum {expected:x}"),
                     Error::MdaVersion { found } => format!("version {found}"),
-                    Error::MdaStart { stated } => format!("start sector {}", stated / SECTOR),
+                    // The word is LVM's; they are bytes.
+                    Error::MdaStart { stated } => format!("start sector {stated}"),
                     _ => "magic number".to_owned(),
                 };
                 lines.say(format!("WARNING: wrong {what} in mda header on {path} at {start}"));
@@ -393,10 +386,34 @@ fn of_text(path: &str, at: u64, why: &Why, lines: &mut Lines) {
     lines.say(invalid_summary(path, at));
 }
 
+/// Of PVs that are not there, and of those that were not when the VG was changed.
+fn of_missing(vg: &Vg, name: &str, present: &[Option<&Present>], lines: &mut Lines) {
+    let pvs = || vg.pvs.iter().zip(present);
+    for (_, own) in pvs().filter(|(pv, _)| pv.is_marked_missing()) {
+        if let Some(own) = own {
+            let path = &own.device.path;
+            lines.say(format!("WARNING: VG {name} was previously updated while PV {path} was missing."));
+        }
+    }
+    for (pv, own) in pvs() {
+        let Some(id) = pv.id else { continue };
+        let path = own.map_or("", |own| &own.device.path);
+        if own.is_none() {
+            let hint = String::from_utf8_lossy(&pv.device);
+            let hint = if hint.is_empty() { "unknown".into() } else { hint };
+            lines.say(format!("WARNING: VG {name} is missing PV {id} (last written to {hint})."));
+        } else if pv.is_missing(*own) {
+            lines.say(format!("WARNING: VG {name} was missing PV {path} {id}."));
+        } else if pv.is_marked_missing() && own.is_some_and(|own| own.label.readable_mdas().any(|mda| !mda.ignored)) {
+            lines.say(format!("WARNING: VG {name} has unused reappeared PV {path} {id}."));
+        }
+    }
+}
+
 /// Of devices that have shrunk.
-fn of_sizes(vg: &Vg, name: &str, present: &[Present], lines: &mut Lines) {
+fn of_sizes(vg: &Vg, name: &str, present: &[Option<&Present>], lines: &mut Lines) {
     let mut is_any = false;
-    for (pv, own) in vg.pvs.iter().filter_map(|pv| Some((pv, present.iter().find(|own| Some(own.id) == pv.id)?))) {
+    for (pv, own) in vg.pvs.iter().zip(present).filter_map(|(pv, own)| Some((pv, (*own)?))) {
         let size = own.device.size / SECTOR;
         if size < pv.dev_size {
             is_any = true;

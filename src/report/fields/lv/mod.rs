@@ -57,7 +57,9 @@ pub const FIELDS: &[Field] = &[
     field(LV, Size, "lv_size", "LSize", "What it holds.", size),
     field(LV, Size, "lv_metadata_size", "MSize", "What the metadata LV of a pool holds.", metadata_size),
     field(LV, Number, "seg_count", "#Seg", "How many segments it has.", |row| {
-        number(u64::try_from(lv(row).segments.len()).unwrap_or(u64::MAX))
+        // LVM counts one of what is remembered only.
+        let count = lv(row).segments.len().max(usize::from(lv(row).is_historical));
+        number(u64::try_from(count).unwrap_or(u64::MAX))
     }),
     field(LV, String, "origin", "Origin", "What a snapshot or a cached LV has its data from.", relations::origin),
     wide(38, field(LV, String, "origin_uuid", "Origin UUID", "The uuid of that.", relations::origin_uuid)),
@@ -94,10 +96,10 @@ pub const FIELDS: &[Field] = &[
         raid(row, |raid| raid.max_recovery_rate)
     }),
     field(LV, String, "raidintegritymode", "IntegMode", "How checksums of its images are kept.", |row| {
-        integrity(row).map_or(text(""), |(mode, _)| bytes(mode))
+        text(integrity(row).map_or("", |(mode, _)| mode))
     }),
     field(LV, Number, "raidintegrityblocksize", "IntegBlkSize", "Bytes that have one checksum.", |row| {
-        integrity(row).filter(|(_, size)| *size > 0).map_or(Value::Undefined(""), |(_, size)| number(size))
+        integrity(row).filter(|(_, size)| *size > 0).map_or(Value::Undefined("-1"), |(_, size)| number(size))
     }),
     field(LV, String, "move_pv", "Move", "The PV that pvmove empties.", relations::move_pv),
     wide(38, field(LV, String, "move_pv_uuid", "Move UUID", "The uuid of that.", relations::move_pv_uuid)),
@@ -235,8 +237,22 @@ fn size<'r>(row: &Row<'r>) -> Value<'r> {
 }
 
 fn metadata_size<'r>(row: &Row<'r>) -> Value<'r> {
+    if let Some(length) = cachevol_metadata(row) {
+        return Value::Size(length);
+    }
     let metadata = row.lvs.and_then(|lvs| lvs.metadata(lv(row)));
     metadata.map_or(Value::Undefined(""), |metadata| extents(row, metadata.extents))
+}
+
+/// In sectors, of a cache without a pool.
+fn cachevol_metadata(row: &Row) -> Option<u64> {
+    let lvs = row.lvs?;
+    let own = lv(row);
+    lvs.pool(own).filter(|pool| pool.is(Status::CACHE_VOL) && own.is(Status::CACHE))?;
+    match &own.first()?.settings {
+        Settings::Cache(settings) => Some(settings.metadata_length),
+        _ => None,
+    }
 }
 
 fn raid<'r>(row: &Row<'r>, part: fn(&crate::report::model::lvs::RaidSettings) -> u64) -> Value<'r> {
@@ -246,13 +262,13 @@ fn raid<'r>(row: &Row<'r>, part: fn(&crate::report::model::lvs::RaidSettings) ->
     }
 }
 
-fn integrity<'r>(row: &Row<'r>) -> Option<(&'r [u8], u64)> {
+fn integrity(row: &Row) -> Option<(&'static str, u64)> {
     row.lvs?.integrity(lv(row))
 }
 
 fn writecache<'r>(row: &Row<'r>) -> Value<'r> {
     match lv(row).first().map(|first| &first.settings) {
-        Some(Settings::Writecache { block_size: Some(size) }) => number(*size),
-        _ => Value::Undefined(""),
+        Some(Settings::Writecache { block_size: Some(size), .. }) => number(*size),
+        _ => Value::Undefined("-1"),
     }
 }

@@ -33,14 +33,8 @@ fn vg_name<'r>(row: &Row<'r>) -> &'r [u8] {
     row.vg.map_or(b"", |vg| &vg.vg.name)
 }
 
-/// LVM has no name there of what is remembered only.
-fn own_name<'r>(row: &Row<'r>) -> &'r [u8] {
-    let lv = lv(row);
-    if lv.is_historical { b"" } else { &lv.name }
-}
-
 pub fn full_name<'r>(row: &Row<'r>) -> Value<'r> {
-    Value::Text(Cow::Owned([vg_name(row), b"/", own_name(row)].concat()))
+    Value::Text(Cow::Owned([vg_name(row), b"/", &lv(row).name].concat()))
 }
 
 pub fn path<'r>(row: &Row<'r>) -> Value<'r> {
@@ -48,7 +42,7 @@ pub fn path<'r>(row: &Row<'r>) -> Value<'r> {
     if vg_name(row).is_empty() || !lv.is_visible || lv.is(Status::THIN_POOL) {
         return text("");
     }
-    Value::Text(Cow::Owned([b"/dev/", vg_name(row), b"/", own_name(row)].concat()))
+    Value::Text(Cow::Owned([b"/dev/", vg_name(row), b"/", &lv.name].concat()))
 }
 
 pub fn dm_path<'r>(row: &Row<'r>) -> Value<'r> {
@@ -58,7 +52,7 @@ pub fn dm_path<'r>(row: &Row<'r>) -> Value<'r> {
     let mut path = b"/dev/mapper/".to_vec();
     double_hyphens(vg_name(row), &mut path);
     path.push(b'-');
-    double_hyphens(own_name(row), &mut path);
+    double_hyphens(&lv(row).name, &mut path);
     Value::Text(Cow::Owned(path))
 }
 

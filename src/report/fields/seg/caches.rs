@@ -41,5 +41,8 @@ pub fn policy<'r>(row: &Row<'r>) -> Value<'r> {
 }
 
 pub fn settings<'r>(row: &Row<'r>) -> Value<'r> {
+    if let Settings::Writecache { settings, .. } = &seg(row).settings {
+        return list(settings);
+    }
     cache(row).map_or(Value::List(Vec::new()), |cache| list(&cache.policy_settings))
 }

@@ -69,7 +69,8 @@ pub fn data_offset<'r>(_row: &Row<'r>) -> Value<'r> {
 
 fn lost_devices(seg: &Segment) -> u64 {
     match seg.kind.parity_devices() {
-        0 => seg.data_copies.saturating_sub(1),
+        // 32 bits: of what no LV uses, there are no copies.
+        0 => seg.data_copies.wrapping_sub(1) & u64::from(u32::MAX),
         devices => devices,
     }
 }

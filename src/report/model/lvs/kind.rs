@@ -119,19 +119,29 @@ impl Kind {
     }
 
     /// What device-mapper needs for it, of `lv_modules`.
-    pub fn module(self) -> Option<&'static str> {
-        Some(match self {
-            Kind::Striped | Kind::Free | Kind::Unknown => return None,
-            Kind::Mirror => "mirror",
-            Kind::Raid(_) => "raid",
-            Kind::Snapshot => "snapshot",
-            Kind::ThinPool | Kind::Thin => "thin-pool",
-            Kind::CachePool | Kind::Cache => "cache",
-            Kind::Writecache => "writecache",
-            Kind::Integrity => "integrity",
-            Kind::VdoPool | Kind::Vdo => "vdo",
-            Kind::Zero => "zero",
-            Kind::Error => "error",
-        })
+    pub fn modules(self) -> &'static [&'static str] {
+        match self {
+            Kind::Striped | Kind::Free | Kind::Unknown => &[],
+            Kind::Mirror => &["mirror"],
+            Kind::Raid(_) => &["raid"],
+            Kind::Snapshot => &["snapshot"],
+            Kind::ThinPool => &["thin-pool"],
+            Kind::Thin => &["thin", "thin-pool"],
+            Kind::CachePool | Kind::Cache => &["cache"],
+            Kind::Writecache => &["writecache"],
+            Kind::Integrity => &["integrity"],
+            Kind::VdoPool | Kind::Vdo => &["kvdo"],
+            Kind::Zero => &["zero"],
+            Kind::Error => &["error"],
+        }
+    }
+
+    /// How often the data are there in a raid that does not say so.
+    pub fn data_copies(self, areas: u64) -> u64 {
+        match self {
+            Kind::Raid(Raid::Raid1) => areas,
+            Kind::Raid(Raid::Raid10) => 2,
+            _ => self.parity_devices() + 1,
+        }
     }
 }

@@ -97,7 +97,8 @@ impl Lvs {
     }
 
     /// Of integrity on an LV's images, or of the LV itself.
-    pub fn integrity<'s>(&'s self, lv: &'s Lv) -> Option<(&'s [u8], u64)> {
+    /// And the size of what has one checksum.
+    pub fn integrity(&self, lv: &Lv) -> Option<(&'static str, u64)> {
         let of = |segment: &'_ Segment| matches!(segment.kind, Kind::Integrity);
         let first = lv.first()?;
         let segment = match first.kind {
@@ -109,7 +110,7 @@ impl Lvs {
             _ => return None,
         };
         match &segment.settings {
-            Settings::Integrity { mode, block_size, .. } => Some((mode, *block_size)),
+            Settings::Integrity { mode, block_size, .. } => Some((*mode, *block_size)),
             _ => None,
         }
     }
@@ -124,7 +125,7 @@ impl Lvs {
                 continue;
             }
             let is_cow = lv.cow.is_some().then_some("snapshot");
-            modules.extend(segment.kind.module().into_iter().chain(is_cow));
+            modules.extend(segment.kind.modules().iter().copied().chain(is_cow));
             let whole =
                 |index: LvIndex| self.lv(index).into_iter().flat_map(|lv| lv.segments.iter().map(move |s| (lv, s)));
             if lv.is_origin() {

@@ -1,6 +1,6 @@
 //! What there is of the PVs beneath LVs.
 
-use super::{Area, Lv, LvIndex, Lvs};
+use super::{Area, Lv, LvIndex, Lvs, Status};
 use crate::report::inventory::{Present, VgItem};
 use crate::report::model::VgPv;
 use std::collections::HashMap;
@@ -49,15 +49,14 @@ fn partial(all: &[Lv], is_missing: impl Fn(usize) -> bool) -> Vec<bool> {
     let mut partial = vec![false; all.len()];
     let mut found = Vec::new();
     for (index, lv) in all.iter().enumerate() {
+        // It lies with its snapshots, and they do not lie with it.
         if let Some(cow) = lv.cow {
-            above[cow.origin].push(index);
-            if cow.is_merging {
-                above[index].push(cow.origin);
-            }
+            above[index].push(cow.origin);
         }
         for segment in &lv.segments {
-            let references = [segment.external_origin, segment.log, segment.pool, segment.metadata];
-            for below in references.into_iter().flatten().chain(segment.metadata_areas.iter().copied().flatten()) {
+            // A missing device with the metadata of raid or of integrity makes no other LV partial.
+            let metadata = segment.metadata.filter(|_| segment.kind.is_pool());
+            for below in [segment.external_origin, segment.log, segment.pool, metadata].into_iter().flatten() {
                 above[below].push(index);
             }
             for area in &segment.areas {
@@ -70,7 +69,8 @@ fn partial(all: &[Lv], is_missing: impl Fn(usize) -> bool) -> Vec<bool> {
         }
     }
     while let Some(index) = found.pop() {
-        if !std::mem::replace(&mut partial[index], true) {
+        // LVM takes its mark of these for that it has looked at them already.
+        if !all[index].is(Status::INTEGRITY_METADATA) && !std::mem::replace(&mut partial[index], true) {
             found.extend(&above[index]);
         }
     }

@@ -1,6 +1,6 @@
 //! From the text to LVs and segments, with the names in it found, and nothing concluded.
 
-use super::{Allocation, Area, Kind, Lv, LvIndex, Raid, Segment, Status, settings};
+use super::{Allocation, Area, Kind, Lv, LvIndex, Segment, Status, settings};
 use crate::id::Id;
 use crate::report::model::Vg;
 use crate::text::{Item, Scalar, Section};
@@ -118,7 +118,8 @@ impl Names<'_> {
     fn lv(&self, index: LvIndex, name: &[u8], section: &Section) -> Lv {
         let mut lv = Lv::new(name);
         let words = |key| section.value(key).into_iter().flat_map(|words| words.strings());
-        words("status").chain(words("flags")).for_each(|word| lv.status.set(Status::written(word)));
+        words("status").for_each(|word| lv.status.set(Status::written(word)));
+        words("flags").for_each(|word| lv.status.set(Status::compatible(word)));
         let is_visible = lv.is(Status::VISIBLE);
         if !is_visible && memchr::memmem::find(name, b"_pmspare").is_some() {
             lv.status.set(Status::POOL_METADATA_SPARE);
@@ -203,8 +204,9 @@ impl Names<'_> {
                 segment.region_size = number(section, "region_size");
                 segment.stripe_size = number(section, "stripe_size");
                 self.raid_areas(segment, section);
-                if segment.kind == Kind::Raid(Raid::Raid1) && section.node("data_copies").is_none() {
-                    segment.data_copies = u64::try_from(segment.areas.len()).unwrap_or(u64::MAX);
+                if segment.data_copies <= 1 {
+                    let areas = u64::try_from(segment.areas.len()).unwrap_or(u64::MAX);
+                    segment.data_copies = segment.kind.data_copies(areas);
                 }
             }
             Kind::ThinPool | Kind::CachePool => {

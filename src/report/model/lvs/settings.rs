@@ -25,9 +25,11 @@ pub enum Settings {
     Cache(Box<CacheSettings>),
     Writecache {
         block_size: Option<u64>,
+        /// As `key=value`.
+        settings: Vec<Vec<u8>>,
     },
     Integrity {
-        mode: Vec<u8>,
+        mode: &'static str,
         block_size: u64,
         data_sectors: u64,
     },
@@ -119,11 +121,16 @@ pub fn read(kind: Kind, section: &Section) -> Settings {
             is_merging: section.node("merge").is_some(),
         },
         Kind::CachePool | Kind::Cache => Settings::Cache(Box::new(cache(section))),
-        Kind::Writecache => {
-            Settings::Writecache { block_size: find_number(section, "writecache_block_size").map(u64::from) }
-        }
+        Kind::Writecache => Settings::Writecache {
+            block_size: find_number(section, "writecache_block_size").map(u64::from),
+            settings: writecache(section),
+        },
         Kind::Integrity => Settings::Integrity {
-            mode: string(section, "mode").unwrap_or_default().to_vec(),
+            mode: match string(section, "mode").and_then(|mode| mode.first()) {
+                Some(b'B') => "bitmap",
+                Some(b'J') => "journal",
+                _ => "",
+            },
             block_size: number("block_size"),
             data_sectors: number64(section, "data_sectors"),
         },
@@ -146,6 +153,23 @@ fn cache(section: &Section) -> CacheSettings {
         metadata_format: find_number(section, "metadata_format").map(u64::from),
         metadata_length: number64(section, "metadata_len"),
     }
+}
+
+const WRITECACHE: &[&str] = &[
+    "high_watermark",
+    "low_watermark",
+    "writeback_jobs",
+    "autocommit_blocks",
+    "autocommit_time",
+    "fua",
+    "nofua",
+    "cleaner",
+    "max_age",
+];
+
+fn writecache(section: &Section) -> Vec<Vec<u8>> {
+    let setting = |key: &&str| section.int(key).map(|value| format!("{key}={}", value.cast_unsigned()).into_bytes());
+    WRITECACHE.iter().filter_map(setting).collect()
 }
 
 /// As LVM writes a node on a line of its own.

@@ -28,7 +28,6 @@ flags! {
     NOAUTOACTIVATE = 11;
     ERROR_WHEN_FULL = 12;
     REMOVE_AFTER_RESHAPE = 13;
-    CROP_METADATA = 14;
 
     MIRROR = 16;
     /// Its segments are of types whose areas hold the same data, raid1 among them.
@@ -70,13 +69,11 @@ flags! {
     HAS_UNKNOWN = 50;
 }
 
-/// As the text has them, in `status`, `flags` and behind a segment's type.
+/// As the text has them, in `status` and behind a segment's type.
 const WRITTEN: &[(&[u8], Status)] = &[
     (b"READ", Status::READ),
     (b"WRITE", Status::WRITE),
     (b"VISIBLE", Status::VISIBLE),
-    // What an LVM that knows of system IDs and lock managers writes for WRITE.
-    (b"WRITE_LOCKED", Status::WRITE),
     (b"FIXED_MINOR", Status::FIXED_MINOR),
     (b"PVMOVE", Status::PVMOVE),
     (b"LOCKED", Status::LOCKED),
@@ -84,11 +81,17 @@ const WRITTEN: &[(&[u8], Status)] = &[
     (b"REBUILD", Status::REBUILD),
     (b"WRITEMOSTLY", Status::WRITEMOSTLY),
     (b"CACHE_VOL", Status::CACHE_VOL),
+    (b"REMOVE_AFTER_RESHAPE", Status::REMOVE_AFTER_RESHAPE),
+];
+
+/// As the text has them in `flags`, where others count for nothing.
+const COMPATIBLE: &[(&[u8], Status)] = &[
+    // What an LVM that knows of system IDs and lock managers writes for WRITE.
+    (b"WRITE_LOCKED", Status::WRITE),
     (b"ACTIVATION_SKIP", Status::ACTIVATION_SKIP),
     (b"NOAUTOACTIVATE", Status::NOAUTOACTIVATE),
     (b"ERROR_WHEN_FULL", Status::ERROR_WHEN_FULL),
-    (b"REMOVE_AFTER_RESHAPE", Status::REMOVE_AFTER_RESHAPE),
-    (b"CROP_METADATA", Status::CROP_METADATA),
+    (b"CACHE_VOL", Status::CACHE_VOL),
 ];
 
 impl Status {
@@ -96,7 +99,11 @@ impl Status {
 
     /// One that says nothing here is none.
     pub fn written(word: &[u8]) -> Status {
-        WRITTEN.iter().find(|(known, _)| *known == word).map_or(Status::NONE, |(_, flag)| *flag)
+        find(WRITTEN, word)
+    }
+
+    pub fn compatible(word: &[u8]) -> Status {
+        find(COMPATIBLE, word)
     }
 
     /// Any of these.
@@ -115,4 +122,8 @@ impl Status {
     pub const fn or(self, flags: Status) -> Status {
         Status(self.0 | flags.0)
     }
+}
+
+fn find(known: &[(&[u8], Status)], word: &[u8]) -> Status {
+    known.iter().find(|(known, _)| *known == word).map_or(Status::NONE, |(_, flag)| *flag)
 }

@@ -1,0 +1,74 @@
+//! Which VGs a report leaves out, and what LVM says of that.
+
+use super::inventory::Host;
+use super::model::Vg;
+
+/// Why a VG is not looked into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Barred {
+    /// It is another host's.
+    Foreign,
+    /// It needs LVM's lock daemon.
+    Shared,
+    /// Its LVs are not for this host.
+    Exported,
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Access {
+    pub foreign: bool,
+    pub shared: bool,
+    /// LVs are processed, which those of an exported VG are not.
+    pub is_of_lvs: bool,
+}
+
+pub fn barred(vg: &Vg, host: &Host, access: Access) -> Option<Barred> {
+    let is_own = vg.system_id.is_empty() || host.system_id.as_ref().is_some_and(|own| own.as_bytes() == &*vg.system_id);
+    if !is_own && !access.foreign {
+        Some(Barred::Foreign)
+    } else if matches!(&*vg.lock_type, b"sanlock" | b"dlm" | b"idm") && !access.shared {
+        Some(Barred::Shared)
+    } else if access.is_of_lvs && is_exported(vg) {
+        Some(Barred::Exported)
+    } else {
+        None
+    }
+}
+
+pub fn is_exported(vg: &Vg) -> bool {
+    vg.status.iter().any(|flag| flag == "EXPORTED")
+}
+
+/// The lines for a VG, which was named or came along. That a VG is foreign is said once when it is
+/// looked at, and once more when it was named.
+pub fn lines(barred: Barred, vg: &Vg, host: &Host, is_named: bool) -> Vec<String> {
+    let name = super::names::show(&vg.name);
+    match barred {
+        Barred::Foreign => {
+            let local = match &host.system_id {
+                Some(local) if !local.is_empty() => format!("with local system ID {local}"),
+                _ => "with unknown local system ID".to_owned(),
+            };
+            let id = super::names::show(&vg.system_id);
+            let line = format!("Cannot access VG {name} with system ID {id} {local}.");
+            vec![line; 1 + usize::from(is_named)]
+        }
+        Barred::Shared if is_named => {
+            let kind = super::names::show(&vg.lock_type);
+            vec![format!("Cannot access VG {name} with lock type {kind} that requires lvmlockd.")]
+        }
+        Barred::Exported if is_named => vec![format!("Volume group {name} is exported")],
+        Barred::Shared | Barred::Exported => Vec::new(),
+    }
+}
+
+/// Of a PV that was named.
+pub fn pv_line(barred: Barred, vg: &Vg, path: &str) -> Option<String> {
+    let name = super::names::show(&vg.name);
+    match barred {
+        Barred::Foreign => Some(format!("Cannot use PV {path} in foreign VG {name}.")),
+        Barred::Shared => Some(format!("Cannot use PV {path} in shared VG {name}.")),
+        Barred::Exported => None,
+    }
+}

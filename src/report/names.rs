@@ -1,0 +1,229 @@
+//! The names on a command line: VGs, LVs, PVs and tags, and what LVM says of those that are not there.
+
+use super::inventory::{Device, Present, VgItem};
+use super::model::lvs::Lvs;
+use crate::bytes::Bytes;
+use crate::devno::DevNo;
+use crate::metadata::is_valid_name;
+
+/// What the names may be of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Of {
+    Vgs,
+    Lvs,
+    Pvs,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    pub vgs: Vec<VgName>,
+    pub pvs: Vec<PvName>,
+    pub tags: Vec<Vec<u8>>,
+    /// What LVM says of names before it looks for anything.
+    pub complaints: Vec<Complaint>,
+    /// Some were given that are not used.
+    pub has_bad: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VgName {
+    pub name: Vec<u8>,
+    /// These of its LVs; if there are none, all.
+    pub lvs: Vec<LvName>,
+    /// The VG itself was named.
+    pub is_whole: bool,
+    pub is_found: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LvName {
+    pub name: Vec<u8>,
+    pub is_found: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PvName {
+    pub text: Vec<u8>,
+    /// The device that it leads to.
+    pub devno: Option<DevNo>,
+    /// There is such a device.
+    pub is_device: bool,
+    pub is_found: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Complaint {
+    pub text: String,
+    /// The exit status, if it is not only a warning.
+    pub status: Option<u8>,
+    /// Nothing else is done.
+    pub is_fatal: bool,
+}
+
+const FAILED: u8 = 5;
+const USAGE: u8 = 3;
+
+const DEV: &[u8] = b"/dev/";
+const MAPPER: &[u8] = b"/dev/mapper/";
+
+impl PvName {
+    fn is_of(&self, device: &Device) -> bool {
+        self.text == device.path.as_bytes() || self.devno == Some(device.devno)
+    }
+}
+
+impl Names {
+    /// `devno` tells which device a path leads to.
+    pub fn parse(words: &[Vec<u8>], of: Of, command: &str, devno: impl Fn(&[u8]) -> Option<DevNo>) -> Names {
+        let mut names = Names::default();
+        for word in words {
+            match (word.as_slice(), of) {
+                ([b'@', tag @ ..], _) => names.add_tag(tag),
+                (word, Of::Pvs) => {
+                    if !names.pvs.iter().any(|pv| pv.text == word) {
+                        names.pvs.push(PvName {
+                            text: word.to_vec(),
+                            devno: devno(word),
+                            is_device: false,
+                            is_found: false,
+                        });
+                    }
+                }
+                (word, Of::Vgs) => {
+                    let name = word.strip_prefix(DEV).unwrap_or(word);
+                    if name.contains(&b'/') {
+                        let lines = [
+                            format!("Invalid volume group name {}.", show(name)),
+                            format!("Run `{command} --help' for more information."),
+                        ];
+                        let fatal = |text| Complaint { text, status: Some(USAGE), is_fatal: true };
+                        names.complaints.extend(lines.map(fatal));
+                        return names;
+                    }
+                    names.add_vg(name, None);
+                }
+                (word, Of::Lvs) => names.add_lv(word),
+            }
+        }
+        names
+    }
+
+    pub fn has_tag(&self, tags: &[Bytes]) -> bool {
+        tags.iter().any(|tag| self.tags.contains(&tag.0))
+    }
+
+    pub fn has_path(&self, device: &Device) -> bool {
+        self.pvs.iter().any(|pv| pv.is_of(device))
+    }
+
+    pub fn takes_pv(&self, present: &Present) -> bool {
+        self.has_path(&present.device)
+    }
+
+    /// The PV on it was found.
+    pub fn note_path(&mut self, device: &Device) {
+        for pv in self.pvs.iter_mut().filter(|pv| pv.is_of(device)) {
+            pv.is_found = true;
+        }
+    }
+
+    /// It is there, and is no PV.
+    pub fn note_device(&mut self, device: &Device) {
+        for pv in self.pvs.iter_mut().filter(|pv| pv.is_of(device)) {
+            pv.is_device = true;
+        }
+    }
+
+    /// The LVs of the VG were found.
+    pub fn note_lvs(&mut self, vg: &VgItem, lvs: Option<&Lvs>) {
+        let Some(named) = self.vgs.iter_mut().find(|named| named.name == *vg.vg.name) else { return };
+        for lv in &mut named.lvs {
+            lv.is_found |= lvs.is_some_and(|lvs| lvs.all.iter().any(|known| known.name == lv.name));
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.vgs.is_empty() && self.pvs.is_empty() && self.tags.is_empty() && !self.has_bad
+    }
+
+    fn complain(&mut self, text: String, status: Option<u8>) {
+        self.complaints.push(Complaint { text, status, is_fatal: false });
+    }
+
+    fn add_tag(&mut self, tag: &[u8]) {
+        let is_valid = |byte: &u8| byte.is_ascii_alphanumeric() || b"_+.-/=!:#&".contains(byte);
+        if tag.is_empty() || tag.len() > TAG_MAX || !tag.iter().all(is_valid) || tag[0] == b'-' {
+            self.complain(format!("Skipping invalid tag @{}.", show(tag)), None);
+        } else if !self.tags.iter().any(|known| known == tag) {
+            self.tags.push(tag.to_vec());
+        }
+    }
+
+    fn add_lv(&mut self, word: &[u8]) {
+        let split = match word.strip_prefix(MAPPER) {
+            Some(mapped) => split_mapped(mapped),
+            None => {
+                let name = word.strip_prefix(DEV).unwrap_or(word);
+                let mut parts = name.splitn(2, |&byte| byte == b'/');
+                let vg = parts.next().unwrap_or_default();
+                let lv = parts.next();
+                let is_path = vg.is_empty() && lv.is_some() || lv.is_some_and(|lv| lv.contains(&b'/'));
+                (!is_path).then(|| (vg.to_vec(), lv.map(<[u8]>::to_vec)))
+            }
+        };
+        match split {
+            Some((vg, lv)) => self.add_vg(&vg, lv.as_deref()),
+            None => {
+                self.has_bad = true;
+                self.complain(format!("\"{}\": Invalid path for Logical Volume.", show(word)), Some(FAILED));
+            }
+        }
+    }
+
+    fn add_vg(&mut self, name: &[u8], lv: Option<&[u8]>) {
+        if !is_valid_name(name) {
+            let name = show(name);
+            self.has_bad = true;
+            self.complain(format!("Volume group name \"{name}\" has invalid characters."), Some(FAILED));
+            self.complain(format!("Cannot process volume group {name}"), Some(FAILED));
+            return;
+        }
+        let at = match self.vgs.iter().position(|vg| vg.name == name) {
+            Some(at) => at,
+            None => {
+                let vg = VgName { name: name.to_vec(), lvs: Vec::new(), is_whole: false, is_found: false };
+                self.vgs.push(vg);
+                self.vgs.len() - 1
+            }
+        };
+        let vg = &mut self.vgs[at];
+        match lv {
+            None => vg.is_whole = true,
+            Some(lv) if !vg.lvs.iter().any(|known| known.name == lv) => {
+                vg.lvs.push(LvName { name: lv.to_vec(), is_found: false });
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+const TAG_MAX: usize = 1024;
+
+/// `vg-lv`, in which a `-` that is part of a name is doubled.
+fn split_mapped(name: &[u8]) -> Option<(Vec<u8>, Option<Vec<u8>>)> {
+    let mut parts = vec![Vec::new()];
+    let mut bytes = name.iter().peekable();
+    while let Some(&byte) = bytes.next() {
+        if byte == b'-' && bytes.next_if(|&&next| next == b'-').is_none() {
+            parts.push(Vec::new());
+        } else if let Some(part) = parts.last_mut() {
+            part.push(byte);
+        }
+    }
+    let mut parts = parts.into_iter();
+    Some((parts.next()?, Some(parts.next()?)))
+}
+
+pub fn show(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).escape_debug().to_string()
+}
