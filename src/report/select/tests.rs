@@ -252,3 +252,18 @@ fn expressions_are_joined_by_their_logic() {
         }
     }
 }
+
+#[test]
+fn a_negated_selection_finds_the_others() {
+    let known = known();
+    let all = ROWS.lines().count();
+    for seed in 1..100 {
+        let text = selections::Random(seed * 104_729).selection(&known);
+        if text.starts_with('!') {
+            continue;
+        }
+        let count =
+            |text: &str| select(text).unwrap_or_else(|error| panic!("{text}: {error}")).split_whitespace().count();
+        assert_eq!(count(&text) + count(&format!("!({text})")), all, "{text}");
+    }
+}
