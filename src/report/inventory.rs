@@ -1,7 +1,7 @@
 //! What a report is made of: the host as a cache knows it. The daemon sends this as JSON
 //! (`Inventory` in `src/api/io.pvwatch.varlink`); of images it is made in place.
 
-use super::model::{Vg, VgPv};
+use super::model::Vg;
 use crate::bytes::Bytes;
 use crate::devno::DevNo;
 use crate::id::Id;
@@ -136,12 +136,7 @@ pub struct Warning {
 }
 
 impl VgItem {
-    /// What there is of a PV that the VG lists.
-    pub fn present_of(&self, pv: &VgPv) -> Option<&Present> {
-        // They stand in the same order, but for those that are missing.
-        self.present.iter().find(|present| Some(present.id) == pv.id)
-    }
-
+    /// Those that are present stand in the order of the metadata.
     pub fn missing_count(&self) -> u64 {
         let mut present = self.present.iter().peekable();
         let missing = self.vg.pvs.iter().filter(|pv| {
