@@ -81,8 +81,8 @@ make -l 1 -n inact vg
 make -l 1 -n held vg
 dmsetup load vg-inact --table '0 2048 zero'
 dmsetup suspend vg-susp
-make -l 3 -n moving vg $1
-pvmove -q -b -i 9999 -n moving --config "$quick" $1 $7
+make -l 3 -n moving vg
+pvmove -q -b -i 9999 -n moving --config "$quick" $(lvs --noheadings -o devices vg/moving | sed 's/(.*//')
 
 # A VG that has lost a PV.
 vgcreate -q -s 1M vgp $8 $9
