@@ -1,6 +1,7 @@
 //! From a command line to its reports.
 
 use super::{FAILED, Failure, NO_DAEMON, USAGE, live, spool};
+use crate::client::{self, inventory::Inventory};
 use crate::conf;
 use crate::devno::DevNo;
 use crate::dry_run::Images;
@@ -25,7 +26,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-pub fn run(command: Command, options: &Options, out: &mut dyn Write) -> Result<u8, Failure> {
+pub fn run(command: Command, socket: Option<&Path>, options: &Options, out: &mut dyn Write) -> Result<u8, Failure> {
     let over = options.config.as_deref().map_or(Over::Nothing, Over::Text);
     let conf = settings::load(&settings::system_dir(), over);
     let conf = conf.map_err(|error| Failure::new(FAILED, error.to_string()))?;
@@ -45,7 +46,7 @@ pub fn run(command: Command, options: &Options, out: &mut dyn Write) -> Result<u
     let needs = plan.needs(kind, &names);
     let live = live::ask(options, needs, plan.needs_status())?;
     plan.live = live.as_ref();
-    let (source, unread) = source(options, conf, needs)?;
+    let (source, unread) = source(socket, options, conf, needs)?;
     let mut source = live::Now(source);
     super::complain(&unread, "  ");
     let mut say = |line: &str| super::complain(&[line.to_owned()], "  ");
@@ -65,12 +66,17 @@ fn device_of(path: &[u8]) -> Option<DevNo> {
 
 /// Where the inventory comes from, and what of the devices that were named could not be looked at.
 fn source(
+    socket: Option<&Path>,
     options: &Options,
     mut conf: conf::Settings,
     needs: Needs,
 ) -> Result<(Box<dyn Source>, Vec<String>), Failure> {
     if options.devices.is_empty() {
-        return Err(Failure::new(NO_DAEMON, "no daemon answers; start one: systemctl start pvwatchd"));
+        let asked = Inventory::open(socket, needs).map_err(|error| {
+            let status = if matches!(error, client::Error::Unreachable { .. }) { NO_DAEMON } else { FAILED };
+            Failure::new(status, error.to_string())
+        })?;
+        return Ok((Box::new(asked), Vec::new()));
     }
     settings::load_multipath(&mut conf);
     let devices = options.devices.iter().flat_map(|given| device_list(given)).collect::<Vec<_>>();
