@@ -6,10 +6,12 @@ use pvwatch::id::Id;
 use pvwatch::metadata::VgText;
 use pvwatch::report::fields;
 use pvwatch::report::inventory::{Device, Host, Label, Present, VgItem};
-use pvwatch::report::layout::{Texts, show};
+use pvwatch::report::layout::{Look, Texts, show};
 use pvwatch::report::model::Vg;
 use pvwatch::report::model::lvs::Lvs;
+use pvwatch::report::options::Format;
 use pvwatch::report::row::{Marks, Row};
+use pvwatch::report::settings::Headings;
 use pvwatch::report::units::Units;
 use serde_json::{Map as JsonMap, Value as Json};
 use std::collections::BTreeMap;
@@ -52,9 +54,20 @@ fn read(text: &[u8], devices: &BTreeMap<Id, String>) -> Read {
     Read { vg: VgItem { vg: Rc::new(vg), present, warnings: Vec::new(), text: None, stray: Vec::new() }, lvs }
 }
 
-fn texts(units: &[u8], suffix: bool) -> Texts {
+fn look(units: &[u8], suffix: bool) -> Look {
     let units = Units { suffix, ..Units::parse(units).unwrap() };
-    Texts { units, is_binary: false, list_separator: b",".to_vec(), time_format: String::new(), time: utc }
+    let texts = Texts { units, is_binary: false, list_separator: b",".to_vec(), time_format: String::new(), time: utc };
+    Look {
+        format: Format::Json,
+        aligned: true,
+        buffered: true,
+        headings: Headings::Short,
+        separator: b" ".to_vec(),
+        prefixes: false,
+        quoted: true,
+        transposed: false,
+        texts,
+    }
 }
 
 /// As by `%Y-%m-%d %T %z`.
@@ -64,10 +77,10 @@ fn utc(seconds: i64, _: &str) -> Vec<u8> {
     time.replace('T', " ").replace('Z', " +0000").into_bytes()
 }
 
-fn value(name: &str, row: &Row, texts: &Texts) -> Option<String> {
+fn value(name: &str, row: &Row, look: &Look) -> Option<String> {
     let field = fields::all().find(|field| field.name == name)?;
     let mut out = Vec::new();
-    show(&mut out, field, &(field.value)(row), texts);
+    show(&mut out, field, &(field.value)(row), look);
     Some(String::from_utf8(out).unwrap())
 }
 
@@ -75,7 +88,7 @@ impl Read {
     /// Of LVs by their names, of segments by where they begin, too, or of parts of PVs.
     fn rows<'r>(&'r self, row: Row<'r>, report: Report) -> BTreeMap<(String, String), Row<'r>> {
         let row = Row { vg: Some(&self.vg), lvs: Some(&self.lvs), ..row };
-        let text = |name: &str, row: &Row| value(name, row, &texts(b"b", false)).unwrap();
+        let text = |name: &str, row: &Row| value(name, row, &look(b"b", false)).unwrap();
         let mut rows = BTreeMap::new();
         if report == Report::PvSegments {
             for part in &self.lvs.pv_segments {
@@ -123,7 +136,7 @@ impl Report {
 }
 
 /// Compares those rows with what was printed; as many lines as there are differences.
-fn compare(title: &str, read: &Read, expected: &[Map], report: Report, texts: &Texts) -> Vec<String> {
+fn compare(title: &str, read: &Read, expected: &[Map], report: Report, look: &Look) -> Vec<String> {
     let (host, marks) = (Host::default(), Marks::default());
     let rows = read.rows(empty_row(&host, &marks), report);
     let mut wrong = Vec::new();
@@ -137,7 +150,7 @@ fn compare(title: &str, read: &Read, expected: &[Map], report: Report, texts: &T
             continue;
         };
         for (name, printed) in printed.iter().filter(|(name, _)| !NOT_HERE.contains(&name.as_str())) {
-            let Some(found) = value(name, row, texts) else {
+            let Some(found) = value(name, row, look) else {
                 continue;
             };
             if found != printed.as_str().unwrap() {
@@ -177,7 +190,7 @@ fn vgs_of_every_kind() {
             });
             let expected = expected.collect::<Vec<_>>();
             count += expected.len();
-            wrong.extend(compare(&format!("{title}, {name}"), &read, &expected, report, &texts(b"b", false)));
+            wrong.extend(compare(&format!("{title}, {name}"), &read, &expected, report, &look(b"b", false)));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -229,9 +242,9 @@ fn recorded_images() {
         for read in of_set(&folder, set) {
             for (key, report) in [("lvs", Report::Lvs), ("segments", Report::Segments), ("lvs_default", Report::Lvs)] {
                 let expected = of_vg(&set["lvm"][key], &read);
-                let texts = if key == "lvs_default" { texts(b"r", true) } else { texts(b"b", false) };
+                let look = if key == "lvs_default" { look(b"r", true) } else { look(b"b", false) };
                 rows += expected.len();
-                wrong.extend(compare(&format!("{name}, {key}"), &read, &expected, report, &texts));
+                wrong.extend(compare(&format!("{name}, {key}"), &read, &expected, report, &look));
             }
         }
     }
@@ -247,7 +260,7 @@ fn inactive_lvs() {
     let read = of_set(&folder, &manifest["sets"]["lvtypes"]).remove(0);
     let (host, marks) = (Host { mapped: Some(Vec::new()), ..Host::default() }, Marks::default());
     let rows = read.rows(empty_row(&host, &marks), Report::Lvs);
-    let attr = |row: &Row| value("lv_attr", row, &texts(b"b", false)).unwrap();
+    let attr = |row: &Row| value("lv_attr", row, &look(b"b", false)).unwrap();
     let name = |row: &Row| String::from_utf8(row.lv.unwrap().name.clone()).unwrap();
     let found = rows.values().map(|row| (name(row), attr(row))).collect::<BTreeMap<_, _>>();
     let expected = manifest["lvtypes_inactive_lv_attr"].as_object().unwrap();

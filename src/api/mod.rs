@@ -3,12 +3,14 @@
 //! request of lvmetad's can begin with a brace and be right.
 
 mod activations;
+pub mod inventory;
 mod status;
 
 use crate::activation::Inhibit;
 use crate::metadata::is_valid_name;
 use crate::protocol::frame::CALL_END;
 use crate::pvscan::Found;
+use crate::report::inventory::Needs;
 use serde_json::{Map, Value, json};
 use std::path::Path;
 use std::time::Duration;
@@ -48,6 +50,8 @@ pub enum Call {
     },
     /// What is inhibited.
     Inhibited,
+    /// What reports are made of.
+    Inventory(Needs),
     /// The configuration is read again.
     Reload,
     /// What these devices are; all that hold a PV if there is none.
@@ -65,7 +69,7 @@ impl Call {
     /// Whether it changes nothing, waits for nothing and is for everybody who may read.
     pub fn is_reading(&self) -> bool {
         match self {
-            Call::Status | Call::Activations | Call::Show(_) | Call::Inhibited => true,
+            Call::Status | Call::Activations | Call::Show(_) | Call::Inhibited | Call::Inventory(_) => true,
             Call::Dump | Call::Rescan(_) | Call::Settle | Call::Inhibit { .. } | Call::Reload | Call::Online { .. } => {
                 false
             }
@@ -91,7 +95,7 @@ pub fn parse(message: &[u8]) -> Request {
 }
 
 fn call(request: &Map<String, Value>) -> Result<Call, Vec<u8>> {
-    flag(request, "more")?;
+    let more = flag(request, "more")?;
     // There is no other protocol to change to.
     if flag(request, "upgrade")? {
         return Err(invalid("upgrade"));
@@ -116,6 +120,10 @@ fn call(request: &Map<String, Value>) -> Result<Call, Vec<u8>> {
         "io.pvwatch.Settle" => Ok(Call::Settle),
         "io.pvwatch.Inhibit" => inhibit(parameters),
         "io.pvwatch.Inhibited" => Ok(Call::Inhibited),
+        "io.pvwatch.Inventory" => {
+            let needs = Needs { lvs: flag(parameters, "lvs")?, devices: flag(parameters, "devices")? };
+            if more { Ok(Call::Inventory(needs)) } else { Err(error("org.varlink.service.ExpectedMore", json!({}))) }
+        }
         "io.pvwatch.Reload" => Ok(Call::Reload),
         "io.pvwatch.Online" => {
             let (lvs, no_paths) = (flag(parameters, "lvs")?, flag(parameters, "no_paths")?);
@@ -250,9 +258,13 @@ fn error(name: &str, parameters: Value) -> Vec<u8> {
 }
 
 fn finish(message: &Value) -> Vec<u8> {
-    let mut out = message.to_string().into_bytes();
-    out.push(CALL_END);
-    out
+    finish_with(message.to_string().into_bytes(), b"")
+}
+
+fn finish_with(mut message: Vec<u8>, end: &[u8]) -> Vec<u8> {
+    message.extend_from_slice(end);
+    message.push(CALL_END);
+    message
 }
 
 #[cfg(test)]
@@ -299,6 +311,19 @@ mod tests {
         assert!(oneway(r#"{"method":"no such","oneway":true}"#));
         assert!(!oneway(r#"{"method":"io.pvwatch.Reload","oneway":false}"#));
         assert!(!oneway(r#"{"method":"io.pvwatch.Reload","oneway":1}"#));
+    }
+
+    #[test]
+    fn an_inventory_is_more_than_one_reply() {
+        let call = |rest: &str| format!(r#"{{"method":"io.pvwatch.Inventory"{rest}}}"#);
+        let needs = |rest: &str| parse(call(rest).as_bytes()).call;
+        assert_eq!(needs(r#","more":true"#), Ok(Call::Inventory(Needs::default())));
+        let both = r#","more":true,"parameters":{"lvs":true,"devices":true}"#;
+        assert_eq!(needs(both), Ok(Call::Inventory(Needs { lvs: true, devices: true })));
+        let none = r#","more":true,"parameters":{"lvs":null,"devices":false}"#;
+        assert_eq!(needs(none), Ok(Call::Inventory(Needs::default())));
+        assert_eq!(error_of(&call("")), "org.varlink.service.ExpectedMore");
+        assert_eq!(error_of(&call(r#","more":false"#)), "org.varlink.service.ExpectedMore");
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use lexopt::Arg::{Long, Short, Value as Positional};
 use lexopt::ValueExt;
-use pvwatch::client::{self, Error};
+use pvwatch::client::{self, DEFAULT_REPORT_SOCKET, DEFAULT_SOCKET, Error};
 use pvwatch::conf::Settings;
+use pvwatch::devno::DevNo;
 use pvwatch::metadata::is_valid_name;
 use pvwatch::probe::Inspected;
 use pvwatch::report::options::Command;
@@ -11,8 +12,10 @@ use pvwatch::sys::{reader, settings};
 use pvwatch::{dry_run, inhibit, inspect, probe, pvscan_cli, report_cli, takeover_cli, words};
 use serde_json::{Value, json};
 use std::ffi::{OsStr, OsString};
+use std::fs;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
@@ -37,7 +40,8 @@ Usage: pvwatch [options] COMMAND
                           who starts activation, LVM's udev rule or ours; see takeover --help
 
   -s, --socket PATH       the daemon's socket (LVM_LVMETAD_SOCKET,
-                          default /run/lvm/lvmetad.socket)
+                          default /run/lvm/lvmetad.socket; if we may not ask
+                          there, PVWATCH_SOCKET, default /run/pvwatch/pvwatch.socket)
       --json              print JSON
       --timeout SECONDS   give up after that long (30; settle: never; inspect: 10 a device)
   -V, --version           print the version
@@ -47,7 +51,6 @@ Exit status: 0 done, 1 failed, 2 usage, 3 not found, 4 daemon not reachable, 5 t
 Of pvscan, LVM's: 0 done, 3 usage, 5 failed.
 ";
 
-const DEFAULT_SOCKET: &str = "/run/lvm/lvmetad.socket";
 /// For everything but `settle`, which waits as long as it takes.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 /// For one device.
@@ -66,6 +69,8 @@ struct Arguments {
     /// Of `pvscan` and `takeover`, everything behind it.
     words: Vec<OsString>,
     socket: PathBuf,
+    /// Where to ask if nobody lets us in there; none if a socket was named.
+    report_socket: Option<PathBuf>,
     json: bool,
     timeout: Option<Duration>,
     activate: ActivateOptions,
@@ -99,7 +104,7 @@ impl From<lexopt::Error> for Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
         let status = match error {
-            Error::Unreachable { .. } => UNREACHABLE,
+            Error::Unreachable { .. } | Error::Denied { .. } => UNREACHABLE,
             Error::TimedOut(_) => TIMED_OUT,
             Error::NotFound(_) => NOT_FOUND,
             Error::Refused(_) => FAILED,
@@ -138,19 +143,26 @@ fn run() -> Result<u8, Failure> {
         "pvscan" => Ok(pvscan_cli::run(&arguments.socket, arguments.words)),
         "takeover" => Ok(takeover_cli::run(&arguments.socket, arguments.json, arguments.words)),
         other => match Command::parse(other) {
-            Some(command) => Ok(report_cli::run(command, arguments.words)),
+            Some(command) => {
+                let is_named = arguments.report_socket.is_none();
+                Ok(report_cli::run(command, is_named.then_some(&*arguments.socket), arguments.words))
+            }
             None => Err(usage(format!("{other}: no such command"))),
         },
     }
 }
 
 fn parse() -> Result<Option<Arguments>, Failure> {
-    let socket = std::env::var_os("LVM_LVMETAD_SOCKET").filter(|socket| !socket.is_empty());
+    let path_from = |variable: &str, default: &str| {
+        let named = std::env::var_os(variable).filter(|path| !path.is_empty());
+        named.map_or_else(|| default.into(), PathBuf::from)
+    };
     let mut arguments = Arguments {
         command: String::new(),
         operands: Vec::new(),
         words: Vec::new(),
-        socket: socket.map_or_else(|| DEFAULT_SOCKET.into(), PathBuf::from),
+        socket: path_from("LVM_LVMETAD_SOCKET", DEFAULT_SOCKET),
+        report_socket: Some(path_from("PVWATCH_SOCKET", DEFAULT_REPORT_SOCKET)),
         json: false,
         timeout: None,
         activate: ActivateOptions::default(),
@@ -159,7 +171,10 @@ fn parse() -> Result<Option<Arguments>, Failure> {
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next()? {
         match argument {
-            Short('s') | Long("socket") => arguments.socket = parser.value()?.into(),
+            Short('s') | Long("socket") => {
+                arguments.socket = parser.value()?.into();
+                arguments.report_socket = None;
+            }
             Long("json") => arguments.json = true,
             Long("timeout") => arguments.timeout = Some(seconds(&parser.value()?.string()?)?),
             Long("dry-run") if arguments.command == "activate" => arguments.activate.dry_run = true,
@@ -242,7 +257,10 @@ fn print_json(value: &Value) -> Result<(), Failure> {
 impl Arguments {
     fn call(&self, method: &str, parameters: &Value) -> Result<Value, Failure> {
         let timeout = self.timeout.or((method != "Settle").then_some(DEFAULT_TIMEOUT));
-        Ok(client::call(&self.socket, method, parameters, timeout)?)
+        let only_reads = ["Status", "Show", "Activations", "Inhibited"].contains(&method);
+        let second = self.report_socket.as_deref().filter(|_| only_reads);
+        let sockets = [&*self.socket].into_iter().chain(second).collect::<Vec<_>>();
+        Ok(client::call_first(&sockets, method, parameters, timeout)?)
     }
 
     fn no_operands(&self) -> Result<(), Failure> {
@@ -265,8 +283,13 @@ fn status(arguments: &Arguments) -> Result<u8, Failure> {
             let show = |thing: &str| arguments.call("Show", &json!({ "thing": thing }));
             let shown = if thing.contains('/') { show(&path) } else { show(thing) };
             let shown = match shown {
-                Err(Failure(_, NOT_FOUND)) if Path::new(thing).exists() => show(&path)?,
-                shown => shown?,
+                Err(Failure(_, NOT_FOUND)) if Path::new(thing).exists() => show(&path),
+                shown => shown,
+            };
+            // Who may only read has no path looked up by the daemon.
+            let shown = match (shown, block_device(Path::new(thing))) {
+                (Err(Failure(_, NOT_FOUND)), Some(devno)) => show(&devno.to_string())?,
+                (shown, _) => shown?,
             };
             let things = shown["shown"].as_array().map_or(&[][..], Vec::as_slice);
             if arguments.json { print_json(&shown["shown"])? } else { print(&words::shown(things))? }
@@ -274,6 +297,11 @@ fn status(arguments: &Arguments) -> Result<u8, Failure> {
         [_, more, ..] => return Err(usage(format!("{more}: one thing at a time"))),
     }
     Ok(0)
+}
+
+fn block_device(path: &Path) -> Option<DevNo> {
+    let found = fs::metadata(path).ok().filter(|found| found.file_type().is_block_device());
+    found.map(|found| DevNo::from_dev_t(found.rdev()))
 }
 
 fn absolute(path: &str) -> String {

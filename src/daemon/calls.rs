@@ -43,7 +43,7 @@ impl Daemon<'_> {
             Err(reply) => reply,
             Ok(call) if reading && !call.is_reading() => api::permission_denied(),
             // Nobody is there to wait.
-            Ok(api::Call::Settle | api::Call::Online { .. }) if oneway => Vec::new(),
+            Ok(api::Call::Settle | api::Call::Online { .. } | api::Call::Inventory(_)) if oneway => Vec::new(),
             Ok(api::Call::Status) => {
                 let status = api::status(&self.watcher, &self.process(now));
                 api::reply(serde_json::json!({ "status": status }))
@@ -59,6 +59,7 @@ impl Daemon<'_> {
                     api::reply(serde_json::json!({ "shown": shown }))
                 }
             }
+            Ok(api::Call::Inventory(needs)) => return self.inventory(now, token, needs),
             Ok(api::Call::Activations) => self.activations(now),
             Ok(api::Call::Dump) => {
                 let dump = self.watcher.cache().dump_reply();
@@ -134,7 +135,7 @@ impl Daemon<'_> {
 
     /// Events queue in the process that causes them, synchronously: what happened before this
     /// call was sent is in the queues now.
-    fn settle(&mut self, now: Duration, token: Token) -> SettleId {
+    pub(super) fn settle(&mut self, now: Duration, token: Token) -> SettleId {
         self.drain_all(now);
         self.look_at_appeared(now, Duration::MAX);
         let id = self.clients.wait_for_settle(token);

@@ -4,6 +4,7 @@
 mod activation;
 mod calls;
 mod clients;
+mod inventory;
 mod report_socket;
 mod run_files;
 pub(crate) mod scope;
@@ -11,6 +12,7 @@ pub(crate) mod scope;
 use crate::api::{self, Uevents};
 use crate::conf::Settings;
 use crate::devno::DevNo;
+use crate::report::inventory::Needs;
 use crate::sys::daemonize;
 use crate::sys::inotify::{Notice, Watches};
 use crate::sys::monitor::{Monitor, Received};
@@ -211,6 +213,8 @@ struct Daemon<'o> {
     watcher: Watcher,
     /// What those asked who wait for some devices.
     online_calls: BTreeMap<watcher::SettleId, OnlineCall>,
+    /// Of those who asked before everything was read once.
+    inventory_calls: BTreeMap<watcher::SettleId, Needs>,
     started: Duration,
     uevents: Uevents,
     /// Nodes of devices that are not known, and when these are looked at if no uevent comes.
@@ -292,6 +296,7 @@ impl<'o> Daemon<'o> {
             activation: Activation::new(),
             watcher,
             online_calls: BTreeMap::new(),
+            inventory_calls: BTreeMap::new(),
             started: now,
             appeared: BTreeMap::new(),
             unwatched: 0,
@@ -395,8 +400,10 @@ impl<'o> Daemon<'o> {
         while let Some((token, call)) = self.serve_clients(now) {
             self.handle_call(now, token, &call);
         }
+        self.continue_inventory();
         for settle in self.clients.take_given_up() {
             self.online_calls.remove(&settle);
+            self.inventory_calls.remove(&settle);
             self.watcher.handle(now, watcher::Event::Unsettle(settle));
         }
     }
@@ -567,6 +574,7 @@ impl<'o> Daemon<'o> {
             Effect::Close(job) => self.pool.close(self.poll.registry(), job),
             Effect::Abandon(job) => self.pool.abandon(self.poll.registry(), job),
             Effect::Settled { id, .. } if self.online_calls.contains_key(&id) => self.answer_online(id),
+            Effect::Settled { id, .. } if self.inventory_may_begin(id) => {}
             Effect::Settled { id, quarantined } => {
                 let names = quarantined.iter().map(|devno| self.device_name(*devno)).collect::<Vec<_>>();
                 self.clients.settled(id, api::reply(serde_json::json!({ "quarantined": names })));

@@ -70,6 +70,12 @@ impl Plan<'_> {
             devices: is_of_pvs && (self.options.all || !names.pvs.is_empty()),
         }
     }
+
+    /// Whether anything of it is of the state of targets.
+    pub fn needs_status(&self) -> bool {
+        let of_targets = [Object::LvStatus, Object::LvInfoStatus];
+        self.sections.iter().any(|section| section.columns.objects.has_any(&of_targets))
+    }
 }
 
 /// The exit status of LVM's commands.

@@ -121,7 +121,7 @@ impl<'r> Common<'r> {
 
 fn segments<'r, E>(row: &Row<'r>, pv: usize, each: &mut impl FnMut(&Row) -> Result<(), E>) -> Result<(), E> {
     let Some(lvs) = row.lvs else { return each(&Row { pv_segment: Some(&NO_SEGMENT), ..*row }) };
-    for pv_segment in lvs.pv_segments.iter().filter(|segment| segment.pv == pv) {
+    for pv_segment in lvs.pv_segments_of(pv) {
         let lv = pv_segment.used_by.and_then(|(lv, _)| lvs.all.get(lv));
         let segment = lv.zip(pv_segment.used_by).and_then(|(lv, (_, segment))| lv.segments.get(segment));
         each(&Row { lv, segment, pv_segment: Some(pv_segment), ..*row })?;

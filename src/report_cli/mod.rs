@@ -1,5 +1,6 @@
 //! `pvwatch pvs`, `vgs`, `lvs` and `fullreport`: the world's side of reports.
 
+mod live;
 mod run;
 mod spool;
 
@@ -7,6 +8,7 @@ use crate::report::options::{self, Command, Options, Refusal};
 use std::ffi::OsString;
 use std::io::{self, BufWriter, Write};
 use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
 
 /// Exit statuses, LVM's but for the last.
 const USAGE: u8 = 3;
@@ -28,8 +30,9 @@ impl Failure {
     }
 }
 
-/// Does what the words behind the command's name say. The exit status.
-pub fn run(command: Command, words: impl IntoIterator<Item = OsString>) -> u8 {
+/// Does what the words behind the command's name say; asks at this socket, or where reports are to be
+/// had. The exit status.
+pub fn run(command: Command, socket: Option<&Path>, words: impl IntoIterator<Item = OsString>) -> u8 {
     let words = words.into_iter().map(OsString::into_vec).collect::<Vec<_>>();
     let options = match options::parse(command, &words) {
         Ok(options) => options,
@@ -39,7 +42,7 @@ pub fn run(command: Command, words: impl IntoIterator<Item = OsString>) -> u8 {
         }
     };
     let mut out = BufWriter::with_capacity(BUFFER, io::stdout());
-    let status = report(command, &options, &mut out).unwrap_or_else(|failure| {
+    let status = report(command, socket, &options, &mut out).unwrap_or_else(|failure| {
         let _ = out.flush();
         complain(&failure.lines, "  ");
         failure.status
@@ -54,12 +57,12 @@ pub fn run(command: Command, words: impl IntoIterator<Item = OsString>) -> u8 {
     }
 }
 
-fn report(command: Command, options: &Options, out: &mut dyn Write) -> Result<u8, Failure> {
+fn report(command: Command, socket: Option<&Path>, options: &Options, out: &mut dyn Write) -> Result<u8, Failure> {
     if options.version {
         writeln!(out, "pvwatch {}", env!("CARGO_PKG_VERSION"))?;
         return Ok(0);
     }
-    run::run(command, options, out)
+    run::run(command, socket, options, out)
 }
 
 impl From<io::Error> for Failure {

@@ -1,7 +1,7 @@
 //! From a command line to its reports.
 
-use super::spool;
-use super::{FAILED, Failure, NO_DAEMON, USAGE};
+use super::{FAILED, Failure, NO_DAEMON, USAGE, live, spool};
+use crate::client::{self, inventory::Inventory};
 use crate::conf;
 use crate::devno::DevNo;
 use crate::dry_run::Images;
@@ -11,7 +11,6 @@ use crate::report::inventory::{Needs, Source};
 use crate::report::kind;
 use crate::report::layout::{Look, Texts};
 use crate::report::lists::{self, Asked};
-use crate::report::live::Live;
 use crate::report::names::Names;
 use crate::report::options::{Command, Format, Options, Part};
 use crate::report::print::Section;
@@ -20,18 +19,14 @@ use crate::report::settings::Settings;
 use crate::report::units::Units;
 use crate::report::value::Object;
 use crate::sys::settings::{self, Over};
-use crate::sys::{self, calendar, clock};
+use crate::sys::{calendar, clock};
 use std::ffi::OsStr;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-/// Longer than device-mapper takes unless it hangs.
-const LIVE_DEADLINE: Duration = Duration::from_secs(10);
-
-pub fn run(command: Command, options: &Options, out: &mut dyn Write) -> Result<u8, Failure> {
+pub fn run(command: Command, socket: Option<&Path>, options: &Options, out: &mut dyn Write) -> Result<u8, Failure> {
     let over = options.config.as_deref().map_or(Over::Nothing, Over::Text);
     let conf = settings::load(&settings::system_dir(), over);
     let conf = conf.map_err(|error| Failure::new(FAILED, error.to_string()))?;
@@ -41,33 +36,26 @@ pub fn run(command: Command, options: &Options, out: &mut dyn Write) -> Result<u
     let sections = sections(command, &settings, options)?;
     let has_log = options.log_only || settings.is_on("log/report_command_log");
     let log = if has_log { Some(section(Object::Log, log_asked(&settings, options)?, &settings)?) } else { None };
-    let live = live(options)?;
-    let plan =
-        Plan { command, options, look: &look, marks: &marks, sections, log, live: live.as_ref(), keep: spool::keep };
+    let mut plan = Plan { command, options, look: &look, marks: &marks, sections, log, live: None, keep: spool::keep };
     let kind = plan.kind().map_err(|error| Failure::new(FAILED, error))?;
     let names = Names::parse(&options.names, plan.names_of(kind), command.name(), device_of);
     if let Some(fatal) = names.complaints.iter().find(|complaint| complaint.is_fatal) {
         let lines = names.complaints.iter().map(|complaint| complaint.text.clone()).collect();
         return Err(Failure { lines, status: fatal.status.unwrap_or(FAILED) });
     }
-    let (mut source, unread) = source(options, conf, plan.needs(kind, &names))?;
+    let needs = plan.needs(kind, &names);
+    let live = live::ask(options, needs, plan.needs_status())?;
+    plan.live = live.as_ref();
+    let (source, unread) = source(socket, options, conf, needs)?;
+    let mut source = live::Now(source);
     super::complain(&unread, "  ");
     let mut say = |line: &str| super::complain(&[line.to_owned()], "  ");
-    match engine::run(&plan, kind, names, &mut *source, out, &mut say) {
+    match engine::run(&plan, kind, names, &mut source, out, &mut say) {
         Ok(0) if !unread.is_empty() => Ok(FAILED),
         Ok(status) => Ok(status),
         Err(engine::Error::Write(error)) => Err(error.into()),
         Err(engine::Error::Source(error)) => Err(Failure::new(NO_DAEMON, error)),
     }
-}
-
-/// What device-mapper says, if it is to be asked. It has nothing to say of devices that were named.
-fn live(options: &Options) -> Result<Option<Live>, Failure> {
-    if !options.live || !options.devices.is_empty() {
-        return Ok(None);
-    }
-    let live = sys::live::ask(LIVE_DEADLINE);
-    live.map(Some).map_err(|error| Failure::new(FAILED, format!("--live: {error}")))
 }
 
 /// The block device that a path leads to.
@@ -78,12 +66,17 @@ fn device_of(path: &[u8]) -> Option<DevNo> {
 
 /// Where the inventory comes from, and what of the devices that were named could not be looked at.
 fn source(
+    socket: Option<&Path>,
     options: &Options,
     mut conf: conf::Settings,
     needs: Needs,
 ) -> Result<(Box<dyn Source>, Vec<String>), Failure> {
     if options.devices.is_empty() {
-        return Err(Failure::new(NO_DAEMON, "no daemon answers; start one: systemctl start pvwatchd"));
+        let asked = Inventory::open(socket, needs).map_err(|error| {
+            let status = if matches!(error, client::Error::Unreachable { .. }) { NO_DAEMON } else { FAILED };
+            Failure::new(status, error.to_string())
+        })?;
+        return Ok((Box::new(asked), Vec::new()));
     }
     settings::load_multipath(&mut conf);
     let devices = options.devices.iter().flat_map(|given| device_list(given)).collect::<Vec<_>>();

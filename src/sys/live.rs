@@ -6,9 +6,9 @@
 
 use crate::devno::DevNo;
 use crate::dm::{parse_list, parse_targets};
-use crate::report::live::{Live, Mapping, VdoUse};
+use crate::report::live::{Live, Mapping, Monitored, VdoUse};
 use crate::sys::dm_ioctl::{ACTIVE_PRESENT, Control, INACTIVE_PRESENT, NOFLUSH, Question, READ_ONLY, SUSPEND, garbage};
-use crate::sys::reader;
+use crate::sys::{dmeventd, reader};
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -57,6 +57,8 @@ impl std::error::Error for Error {}
 enum Line {
     /// With its uuid.
     Device(String, Mapping),
+    /// dmeventd watches this one.
+    Monitored(String, Monitored),
     End,
     /// errno.
     Failed(i32),
@@ -64,12 +66,18 @@ enum Line {
 
 /// All devices of LVs, as of now.
 pub fn ask(deadline: Duration) -> Result<Live, Error> {
+    // Not the path it was started by, which may be another program by now.
+    ask_by(Path::new("/proc/self/exe"), deadline)
+}
+
+/// `executable` has to call `reader::run_if_reader` first thing.
+pub fn ask_by(executable: &Path, deadline: Duration) -> Result<Live, Error> {
     if !Path::new(DRIVER).exists() {
         return Err(Error::NoDeviceMapper);
     }
     let (ours, theirs) = UnixStream::pair().map_err(|error| failed(&error))?;
     // The environment is not needed there.
-    let child = Command::new("/proc/self/exe")
+    let child = Command::new(executable)
         .arg0(reader::NAME)
         .arg(ARGUMENT)
         .env_clear()
@@ -118,6 +126,9 @@ fn receive(socket: UnixStream, deadline: Duration) -> Result<Live, Error> {
             Ok(Line::Device(uuid, mapping)) => {
                 live.devices.insert(uuid, mapping);
             }
+            Ok(Line::Monitored(uuid, how)) => {
+                live.monitored.insert(uuid, how);
+            }
             Ok(Line::End) => return Ok(live),
             Ok(Line::Failed(errno)) => return Err(failed(&io::Error::from_raw_os_error(errno))),
             Err(_) => return Err(Error::Died),
@@ -147,6 +158,11 @@ impl Read for Patient {
     }
 }
 
+/// By sysfs, which anybody may read; `None` if it does not tell.
+pub fn is_suspended(devno: DevNo) -> Option<bool> {
+    Some(number(&format!("/sys/dev/block/{devno}/dm/suspended"))? != 0)
+}
+
 /// What the process does that was started to ask.
 pub(super) fn answer(socket: UnixStream) -> io::Result<()> {
     let mut out = BufWriter::with_capacity(64 << 10, socket);
@@ -174,6 +190,10 @@ fn tell(out: &mut impl Write) -> io::Result<()> {
             Err(error) if error.raw_os_error() == Some(Errno::ENXIO as i32) => {}
             Err(error) => return Err(error),
         }
+    }
+    // LVM takes a dmeventd that does not answer for one that watches nothing, too.
+    for (uuid, how) in dmeventd::monitored().unwrap_or_default() {
+        write_line(out, &Line::Monitored(uuid, how))?;
     }
     Ok(())
 }

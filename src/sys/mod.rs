@@ -8,6 +8,7 @@ pub mod clock;
 pub mod daemonize;
 pub mod descriptors;
 pub mod dm_ioctl;
+pub mod dmeventd;
 pub mod inotify;
 pub mod journal;
 pub mod live;

@@ -58,20 +58,31 @@ fn more_groups(socket: &impl AsFd) -> io::Result<Vec<u32>> {
     }
 }
 
-/// The number of a group, which may be given as one. Asked are the files of this host and nobody
-/// else: at the boot there may be nobody yet who answers.
+/// Where the groups of a host are. Nobody else is asked: at the boot there may be nobody yet who
+/// answers.
+const GROUP_FILES: [&str; 2] = ["/etc/group", "/usr/lib/group"];
+
+/// The number of a group, which may be given as one.
 pub fn group_number(name: &str) -> Option<u32> {
-    let files = ["/etc/group", "/usr/lib/group"];
-    let listed = files.iter().find_map(|file| in_group_file(&std::fs::read_to_string(file).ok()?, name));
-    listed.or_else(|| name.parse().ok())
+    let of_name = |(other, number): (&str, u32)| (other == name).then_some(number);
+    listed_groups(|text| groups(text).find_map(of_name)).or_else(|| name.parse().ok())
+}
+
+/// The name of a group, or its number.
+pub fn group_name(number: u32) -> String {
+    let of_number = |(name, other): (&str, u32)| (other == number).then(|| name.to_owned());
+    listed_groups(|text| groups(text).find_map(of_number)).unwrap_or_else(|| number.to_string())
+}
+
+fn listed_groups<T>(find: impl Fn(&str) -> Option<T>) -> Option<T> {
+    GROUP_FILES.iter().find_map(|file| find(&String::from_utf8_lossy(&std::fs::read(file).ok()?)))
 }
 
 /// Lines of `name:password:number:members`.
-fn in_group_file(text: &str, name: &str) -> Option<u32> {
-    text.lines().find_map(|line| {
+fn groups(text: &str) -> impl Iterator<Item = (&str, u32)> {
+    text.lines().filter_map(|line| {
         let mut fields = line.split(':');
-        let is_it = fields.next() == Some(name);
-        if is_it { fields.nth(1)?.parse().ok() } else { None }
+        Some((fields.next()?, fields.nth(1)?.parse().ok()?))
     })
 }
 
@@ -94,13 +105,11 @@ mod tests {
     #[test]
     fn groups_by_name_and_by_number() {
         let text = "root:x:0:\n# no group\ndisk:x:6:anna,bert\nodd:x:\nlast:!:4294967294:";
-        assert_eq!(in_group_file(text, "disk"), Some(6));
-        assert_eq!(in_group_file(text, "last"), Some(4_294_967_294));
-        for name in ["dis", "odd", "anna", "x", "", "# no group"] {
-            assert_eq!(in_group_file(text, name), None, "{name}");
-        }
+        assert_eq!(groups(text).collect::<Vec<_>>(), [("root", 0), ("disk", 6), ("last", 4_294_967_294)]);
         assert_eq!(group_number("root"), Some(0));
         assert_eq!(group_number("4711"), Some(4711));
         assert_eq!(group_number("no-such-group"), None);
+        assert_eq!(group_name(0), "root");
+        assert_eq!(group_name(54_321_987), "54321987");
     }
 }

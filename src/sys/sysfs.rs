@@ -30,6 +30,11 @@ pub struct Sysfs {
     pub read_udev: bool,
 }
 
+/// Whether the kernel has a device-mapper.
+pub fn has_device_mapper() -> bool {
+    Path::new("/sys/class/misc/device-mapper").exists()
+}
+
 impl Default for Sysfs {
     fn default() -> Sysfs {
         Sysfs::new()

@@ -5,6 +5,7 @@ mod activation;
 mod clients;
 mod duplicates;
 mod images;
+mod inventory;
 mod loops;
 mod lvm;
 mod process;

@@ -12,6 +12,7 @@ mod fresh;
 mod guest;
 mod hotplug;
 mod in_charge;
+mod live;
 mod lvm_commands;
 mod machine;
 mod multipath;

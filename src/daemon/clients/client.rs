@@ -1,5 +1,6 @@
 //! One client: what it is in the middle of.
 
+use super::super::inventory::Stream;
 use super::{Access, CHUNK, READING_CHUNK};
 use crate::api;
 use crate::protocol::frame::{Frames, MESSAGE_MAX, NotACall, TooLarge};
@@ -27,6 +28,8 @@ pub(super) struct Client {
     pub(super) frames: Frames,
     /// The reply on its way, and how much of it is written. While there is one, nothing is read.
     pub(super) reply: Option<(Reply, usize)>,
+    /// What follows the reply.
+    pub(super) stream: Option<Box<Stream>>,
     /// A settle to be answered before anything else.
     pub(super) settle: Option<SettleId>,
     /// There may be something to read.
@@ -46,6 +49,8 @@ pub(super) struct Client {
 pub(super) enum Advance {
     Answered,
     Call(Vec<u8>),
+    /// The reply is taken, and another is to follow.
+    Streaming,
     Waiting,
     Gone,
 }
@@ -58,6 +63,7 @@ impl Client {
             uid,
             frames: Frames::default(),
             reply: None,
+            stream: None,
             settle: None,
             readable: true,
             read_closed: false,

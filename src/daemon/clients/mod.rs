@@ -4,6 +4,7 @@
 mod client;
 mod door;
 
+use super::inventory::Stream;
 use crate::protocol::frame::MESSAGE_MAX;
 use crate::protocol::{self, Reply};
 use crate::watcher::SettleId;
@@ -38,6 +39,8 @@ pub struct Clients {
     turn: VecDeque<usize>,
     in_turn: BTreeSet<usize>,
     answered_this_turn: usize,
+    /// Those who have taken a reply that is not the last, in turn.
+    streams: VecDeque<usize>,
     chunk: Vec<u8>,
     next_settle: SettleId,
     settles: BTreeMap<SettleId, usize>,
@@ -54,6 +57,7 @@ impl Clients {
             turn: VecDeque::new(),
             in_turn: BTreeSet::new(),
             answered_this_turn: 0,
+            streams: VecDeque::new(),
             chunk: vec![0; CHUNK],
             next_settle: 1,
             settles: BTreeMap::new(),
@@ -73,7 +77,7 @@ impl Clients {
 
     /// Whether somebody can be served without waiting.
     pub fn have_more(&self) -> bool {
-        !self.turn.is_empty()
+        !self.turn.is_empty() || !self.streams.is_empty()
     }
 
     pub fn poll_timeout(&self) -> Option<Duration> {
@@ -137,6 +141,8 @@ impl Clients {
             let Some(token) = self.turn.pop_front() else { break };
             self.in_turn.remove(&token);
             match self.advance(now, token, registry, answer) {
+                Advance::Streaming if self.streams.contains(&token) => {}
+                Advance::Streaming => self.streams.push_back(token),
                 Advance::Waiting => self.note_midway(now, token),
                 Advance::Answered => {
                     self.answered_this_turn += 1;
@@ -172,6 +178,9 @@ impl Clients {
             }
             if client.closing == Closing::AfterReply {
                 return Advance::Gone;
+            }
+            if client.stream.is_some() {
+                return Advance::Streaming;
             }
             if client.settle.is_some() {
                 // A client that goes away does not want to know any more. What else it sends stays
@@ -259,10 +268,40 @@ impl Clients {
     }
 
     pub fn settled(&mut self, id: SettleId, reply: Vec<u8>) {
-        if let Some(token) = self.settles.remove(&id)
-            && let Some(client) = self.clients.get_mut(&token)
-        {
-            client.settle = None;
+        if let Some(token) = self.end_settle(id) {
+            self.reply(token, Reply::Own(reply));
+        }
+    }
+
+    /// Who waited for it, and is still there.
+    pub fn end_settle(&mut self, id: SettleId) -> Option<Token> {
+        let token = self.settles.remove(&id)?;
+        self.clients.get_mut(&token)?.settle = None;
+        Some(Token(token))
+    }
+
+    /// The client is answered with many replies; other messages of it wait.
+    pub fn begin_stream(&mut self, Token(token): Token, stream: Box<Stream>) {
+        if let Some(client) = self.clients.get_mut(&token) {
+            client.stream = Some(stream);
+            self.streams.push_back(token);
+        }
+    }
+
+    /// Who is to have the next reply of many.
+    pub fn next_stream(&mut self) -> Option<(Token, Box<Stream>)> {
+        while let Some(token) = self.streams.pop_front() {
+            if let Some(stream) = self.clients.get_mut(&token).and_then(|client| client.stream.take()) {
+                return Some((Token(token), stream));
+            }
+        }
+        None
+    }
+
+    /// `rest` is what follows it, if that is not all.
+    pub fn reply_part(&mut self, Token(token): Token, reply: Vec<u8>, rest: Option<Box<Stream>>) {
+        if let Some(client) = self.clients.get_mut(&token) {
+            client.stream = rest;
             self.reply(Token(token), Reply::Own(reply));
         }
     }

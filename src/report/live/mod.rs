@@ -6,8 +6,6 @@ mod monitor;
 mod percent;
 mod raid;
 pub mod status;
-#[cfg(test)]
-mod tests;
 
 use super::row::Row;
 use crate::devno::DevNo;
@@ -32,7 +30,7 @@ pub struct Live {
     /// The report has something of the state of targets. LVM then has the rest from the devices that
     /// it asks for that: of a thin pool, from another one than without.
     pub with_status: bool,
-    /// What dmeventd watches, by uuid; `None` if it does not run.
+    /// What dmeventd watches, by uuid: nothing if it does not run.
     pub monitored: BTreeMap<String, Monitored>,
 }
 

@@ -12,6 +12,8 @@ mod relate;
 mod role;
 mod settings;
 mod status;
+#[cfg(test)]
+mod tests;
 
 use super::Vg;
 use crate::id::Id;

@@ -1,0 +1,76 @@
+//! `--live`: what the kernel has of LVs of every kind, beside what lvm shows of them.
+
+use crate::common::daemon::World;
+use crate::guest::{Disk, Machine, run, try_run};
+use crate::scene::{daemon_command, program};
+use std::fs::File;
+
+/// Makes them, a part at a time: each part is run by a shell that is given some time.
+const SCENE: &str = include_str!("live.sh");
+
+/// What moves while one looks may be as lvm has it before or after.
+fn compare(lvm: &str, ours: &str, wrong: &mut Vec<String>) {
+    let [before, ours, after] = [lvm, ours, lvm].map(|command| run(&format!("{command} 2>/dev/null || true")));
+    let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+    let [before, shown, after] = [&before, &ours, &after].map(|text| lines(text));
+    if [&before, &after].iter().all(|lvm| lvm.len() != shown.len()) {
+        wrong.push(format!("{lvm}: {} lines, not {}\n{ours}", shown.len(), before.len()));
+        return;
+    }
+    for (number, line) in shown.iter().enumerate() {
+        if before.get(number) != Some(line) && after.get(number) != Some(line) {
+            wrong.push(format!("{lvm}\n  ours {line}\n  LVM  {}", before[number]));
+        }
+    }
+}
+
+#[test]
+fn lvs_of_every_kind_are_shown_as_lvm_shows_them() {
+    let machine = Machine::udev();
+    let disks = machine.disks(9, 64).iter().map(Disk::to_string).collect::<Vec<_>>().join(" ");
+    let (head, parts) = SCENE.split_once("\n\n").unwrap();
+    for part in parts.split("\n\n") {
+        run(&format!("{head}\nset -- {disks}\n{part}"));
+    }
+    let open = ["/dev/vg/held", "/dev/vg/later"].map(|path| File::open(path).unwrap());
+    let world = World::new();
+    let daemon = world.start_command(&mut daemon_command(&world));
+    daemon.settle();
+    let socket = world.report_socket().display().to_string();
+    let pvwatch = format!("PVWATCH_SOCKET={socket} {}", program("pvwatch").display());
+
+    // lvm starts dmeventd when it is asked for all; it is there from the first one on.
+    run("lvs -o seg_monitor >/dev/null 2>&1 || true; lvchange --monitor y vg/raid1 vg/pool 2>/dev/null || true");
+    let mut wrong = Vec::new();
+    for command in [
+        "lvs",
+        "lvs -a",
+        "lvs -aH --segments -o +seg_monitor",
+        "lvs -a -o all",
+        "lvs -a -o all --reportformat json",
+        "lvs -a -o lv_name,lv_kernel_minor,lv_suspended,lv_device_open",
+        "lvs -a --binary -o lv_name,lv_active_locally,lv_suspended,lv_snapshot_invalid,lv_check_needed",
+        "pvs -a -o all --reportformat json",
+        "vgs -o all --reportformat json",
+    ] {
+        compare(&format!("lvm {command}"), &format!("{pvwatch} {command} --live"), &mut wrong);
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+
+    // Nobody is asked: the name, the number and whether it is suspended are in sysfs.
+    let shown = |fields: &str, lv: &str| {
+        run(&format!("{pvwatch} lvs --noheadings --separator ' ' -o {fields} vg/{lv}")).trim().to_owned()
+    };
+    assert_eq!(shown("lv_active,lv_suspended,lv_attr", "susp"), "active suspended -wi-sX----");
+    assert_eq!(shown("lv_active,lv_suspended,lv_attr", "linear"), "active  -wi-aX----");
+    assert_eq!(shown("lv_active,lv_attr", "off"), "-wi-------");
+    run("dmsetup resume vg-susp");
+    assert_eq!(shown("lv_attr", "susp"), "-wi-aX----", "though nobody told the daemon");
+
+    // Only root may ask.
+    let refused = try_run(&format!("setpriv --reuid 65534 --clear-groups env {pvwatch} lvs --live"));
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(5), "{said}");
+    assert!(said.contains("only root may ask device-mapper"), "{said}");
+    drop(open);
+}
