@@ -1,5 +1,6 @@
 # LVs of every kind that the machine can have, and in every state; the disks are $1 to $9. What waits
-# is made as short as it can be: udevd is not waited for, and dmeventd not told.
+# is made as short as it can be: udevd is not waited for, and dmeventd not told. Behind these lines, each
+# is run by itself.
 quick='activation{udev_sync=0 udev_rules=0 monitoring=0}'
 make() { lvcreate -q -y --config "$quick" "$@"; }
 change() { lvchange -q -y --config "$quick" "$@"; }
@@ -35,8 +36,7 @@ convert --merge vg/mergesnap
 change -ay --poll n vg/merging
 make -l 2 -n later vg
 make -s -l 1 -n latersnap vg/later
-exec 3</dev/vg/later
-convert --merge vg/latersnap
+exec 3</dev/vg/later; convert --merge vg/latersnap
 
 # Thin ones.
 make -T -L 4M -V 8M -n thin1 vg/pool
