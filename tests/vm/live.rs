@@ -5,7 +5,7 @@ use crate::guest::{Disk, Machine, run, try_run};
 use crate::scene::{daemon_command, program};
 use std::fs::File;
 
-/// Makes them, a part at a time: each part is run by a shell that is given some time.
+/// Makes them, a line at a time: each has some time, and all of them together need more.
 const SCENE: &str = include_str!("live.sh");
 
 /// What moves while one looks may be as lvm has it before or after.
@@ -28,9 +28,9 @@ fn compare(lvm: &str, ours: &str, wrong: &mut Vec<String>) {
 fn lvs_of_every_kind_are_shown_as_lvm_shows_them() {
     let machine = Machine::udev();
     let disks = machine.disks(9, 64).iter().map(Disk::to_string).collect::<Vec<_>>().join(" ");
-    let (head, parts) = SCENE.split_once("\n\n").unwrap();
-    for part in parts.split("\n\n") {
-        run(&format!("{head}\nset -- {disks}\n{part}"));
+    let (head, lines) = SCENE.split_once("\n\n").unwrap();
+    for line in lines.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        run(&format!("{head}\nset -- {disks}\n{line}"));
     }
     let open = ["/dev/vg/held", "/dev/vg/later"].map(|path| File::open(path).unwrap());
     let world = World::new();

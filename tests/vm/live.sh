@@ -1,5 +1,6 @@
 # LVs of every kind that the machine can have, and in every state; the disks are $1 to $9. What waits
-# is made as short as it can be: udevd is not waited for, and dmeventd not told.
+# is made as short as it can be: udevd is not waited for, and dmeventd not told. Behind these lines, each
+# is run by itself.
 quick='activation{udev_sync=0 udev_rules=0 monitoring=0}'
 make() { lvcreate -q -y --config "$quick" "$@"; }
 change() { lvchange -q -y --config "$quick" "$@"; }
@@ -13,14 +14,11 @@ make -l 4 -i 2 -n striped vg
 make --type mirror -m 1 --mirrorlog disk -l 2 -n mirror vg
 make --type raid0 -i 2 -l 2 -n raid0 vg
 make --type raid1 -m 1 -l 2 -n raid1 vg
-make --type raid4 -i 2 -l 2 -n raid4 vg
 make --type raid5 -i 2 -l 2 -n raid5 vg
 
-make --type raid6 -i 3 -l 3 -n raid6 vg
 make --type raid10 -i 2 -m 1 -l 2 -n raid10 vg
 make --type raid1 -m 1 -l 32 --maxrecoveryrate 1k -n syncing vg
 make --type raid1 -m 1 -l 2 --raidintegrity y -n integ vg
-make --type raid1 -m 1 -l 2 --nosync -n nosync vg
 
 # Snapshots: one that is used, one that is full, one that is merged and one that is to be.
 make -l 2 -n origin vg
@@ -35,8 +33,7 @@ convert --merge vg/mergesnap
 change -ay --poll n vg/merging
 make -l 2 -n later vg
 make -s -l 1 -n latersnap vg/later
-exec 3</dev/vg/later
-convert --merge vg/latersnap
+exec 3</dev/vg/later; convert --merge vg/latersnap
 
 # Thin ones.
 make -T -L 4M -V 8M -n thin1 vg/pool
@@ -81,8 +78,8 @@ make -l 1 -n inact vg
 make -l 1 -n held vg
 dmsetup load vg-inact --table '0 2048 zero'
 dmsetup suspend vg-susp
-make -l 3 -n moving vg $1
-pvmove -q -b -i 9999 -n moving --config "$quick" $1 $7
+make -l 3 -n moving vg
+pvmove -q -b -i 9999 -n moving --config "$quick" $(lvs --noheadings -o devices vg/moving | sed 's/(.*//')
 
 # A VG that has lost a PV.
 vgcreate -q -s 1M vgp $8 $9

@@ -6,8 +6,6 @@ mod monitor;
 mod percent;
 mod raid;
 pub mod status;
-#[cfg(test)]
-mod tests;
 
 use super::row::Row;
 use crate::devno::DevNo;

@@ -187,3 +187,83 @@ fn dates_are_taken_apart_and_put_together() {
     let beyond = Tm { month: 13, day: 0, ..utc(0) };
     assert_eq!(Utc(0).seconds(&beyond), Utc(0).seconds(&Tm { year: 71, month: 0, day: 31, ..utc(0) }));
 }
+
+#[path = "../../../tests/common/selections.rs"]
+mod selections;
+
+/// The fields of the recorded rows, with the values that they have.
+fn known() -> Vec<selections::Known<'static>> {
+    use selections::{Known, Of};
+    let of = |field: &Field| match field.kind {
+        Kind::Number if field.name == "lv_skip_activation" => Of::Flag,
+        Kind::Number => Of::Number,
+        Kind::Size => Of::Size,
+        Kind::Percent => Of::Percent,
+        Kind::String => Of::Text,
+        Kind::StringList => Of::List,
+        Kind::Time => Of::Time,
+    };
+    let values = |at: usize| ROWS.lines().map(|row| row.split('\t').nth(at).unwrap().to_owned()).collect();
+    COLUMNS
+        .iter()
+        .enumerate()
+        .map(|(at, field)| Known { name: field.name, of: of(field), values: values(at) })
+        .collect()
+}
+
+#[test]
+fn expressions_are_joined_by_their_logic() {
+    use selections::{Expression, Random};
+    fn matches(expression: &Expression, row: &'static str) -> bool {
+        match expression {
+            Expression::Test(test) => {
+                let test = Selection::parse(test.as_bytes(), &look_up, &Utc(NOW)).unwrap();
+                test.matches(&mut |field| value(row, field))
+            }
+            Expression::All(parts) => parts.iter().all(|part| matches(part, row)),
+            Expression::Any(parts) => parts.iter().any(|part| matches(part, row)),
+            Expression::Not(inner) => !matches(inner, row),
+        }
+    }
+    fn turned(expression: Expression) -> Expression {
+        match expression {
+            Expression::All(parts) => Expression::Any(parts.into_iter().map(turned).collect()),
+            Expression::Any(parts) => Expression::All(parts.into_iter().map(turned).collect()),
+            Expression::Not(inner) => *inner,
+            test @ Expression::Test(_) => Expression::Not(Box::new(test)),
+        }
+    }
+    let known = known();
+    for seed in 1..300 {
+        let mut random = Random(seed * 7919);
+        let expression = random.expression(&known, 3);
+        let text = random.text(&expression);
+        let parse = |text: &str| {
+            let parsed = Selection::parse(text.as_bytes(), &look_up, &Utc(NOW));
+            parsed.unwrap_or_else(|error| panic!("{text}: {error}"))
+        };
+        let selection = parse(&text);
+        let rows = ROWS.lines().step_by(7).collect::<Vec<_>>();
+        let found = rows.iter().map(|row| matches(&expression, row)).collect::<Vec<_>>();
+        let negated = parse(&random.text(&turned(expression)));
+        for (row, found) in rows.into_iter().zip(found) {
+            assert_eq!(selection.matches(&mut |field| value(row, field)), found, "{text} {row}");
+            assert_eq!(negated.matches(&mut |field| value(row, field)), !found, "not {text} {row}");
+        }
+    }
+}
+
+#[test]
+fn a_negated_selection_finds_the_others() {
+    let known = known();
+    let all = ROWS.lines().count();
+    for seed in 1..100 {
+        let text = selections::Random(seed * 104_729).selection(&known);
+        if text.starts_with('!') {
+            continue;
+        }
+        let count =
+            |text: &str| select(text).unwrap_or_else(|error| panic!("{text}: {error}")).split_whitespace().count();
+        assert_eq!(count(&text) + count(&format!("!({text})")), all, "{text}");
+    }
+}
