@@ -25,8 +25,8 @@ const IMAGE_SIZE: u64 = 64 << 20;
 /// Those whose output differs on purpose, by what their command lines have, and why.
 const DIFFERENCES: &[(&str, &str)] = &[
     ("log_type=error", "LVM's JSON of a log has a comma behind the last row if there are rows that are not selected"),
-    ("headings=2", "came after 2.03.16"),
     ("-O vg_tags", "LVM sorts lists by their addresses in memory"),
+    ("-O lv_layout", "LVM sorts lists by their addresses in memory"),
     (
         "--reportformat json -o lv_name,lv_size --config log/report_command_log=1",
         "LVM's JSON of a log has a comma behind the last row if there are rows that are not selected",
@@ -35,7 +35,6 @@ const DIFFERENCES: &[(&str, &str)] = &[
         "vgs --logonly --reportformat json",
         "LVM's JSON of a log has a comma behind the last row if there are rows that are not selected",
     ),
-    ("vgs --units q", "more is said on standard error"),
 ];
 
 /// What the folder has of all kinds of LVs.
@@ -284,4 +283,29 @@ fn reports_are_those_of_lvm() {
     lines.extend(sorts(&mut dice, 60));
     lines.extend(selections(&mut dice, 200));
     host.check(&lines);
+    for (part, _) in DIFFERENCES {
+        let line = lines.iter().find(|line| line.contains(part));
+        let line = line.unwrap_or_else(|| panic!("nothing has {part}"));
+        assert!(host.compare(line).is_some(), "no longer different: {line}");
+    }
+}
+
+/// Kinds of fields, as their help has them.
+#[test]
+fn fields_are_of_lvms_kinds() {
+    let world = World::new();
+    world.configure(&lvm::conf(FIRST..=LAST, ""));
+    let kinds = |output: Output| {
+        let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        let kind = |line: &str| {
+            let (name, rest) = line.strip_prefix("    ")?.split_once(' ')?;
+            let (_, kind) = rest.trim_end().strip_suffix(']')?.rsplit_once('[')?;
+            (name.contains('_') && !rest.contains("not in all")).then(|| (name.to_owned(), kind.to_owned()))
+        };
+        text.lines().filter_map(kind).collect::<Vec<_>>()
+    };
+    let Some(_) = needs("fields_are_of_lvms_kinds", Lvm::new(&world)) else { return };
+    let host = Host { world: &world, devices: String::new() };
+    let words = words("lvs -S help");
+    assert_eq!(kinds(host.pvwatch(&words)), kinds(host.lvm(&words)));
 }

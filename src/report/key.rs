@@ -79,6 +79,8 @@ pub fn push(field: &Field, value: &Value<'_>, descending: bool, out: &mut Vec<u8
             out.extend_from_slice(&bits.to_be_bytes());
         }
         Kind::Percent => push_string(&number(value).to_le_bytes(), out),
+        // The numbers of a device are of this kind, and LVM takes their bytes for a string, too.
+        Kind::String if matches!(value, Value::Number(_)) => push_string(&number(value).to_le_bytes(), out),
         Kind::String | Kind::StringList => push_string(&text(field, value), out),
     }
     if descending {
