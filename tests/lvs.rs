@@ -165,8 +165,8 @@ fn empty_row<'r>(host: &'r Host, marks: &'r Marks) -> Row<'r> {
     Row { host, marks, vg: None, pv: None, lvs: None, lv: None, segment: None, pv_segment: None, live: None }
 }
 
-/// Each `.vg` is the text of a VG, the `.json` beside it what lvm2 2.03.16 printed of it: for each
-/// report what most rows have, and what each row has otherwise.
+/// Each `.vg` is the text of a VG, the `.json` beside it what lvm2 2.03.16 printed of it, and of
+/// integrity 2.03.31: for each report what most rows have, and what each row has otherwise.
 #[test]
 fn vgs_of_every_kind() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lvs");

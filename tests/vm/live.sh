@@ -14,14 +14,11 @@ make -l 4 -i 2 -n striped vg
 make --type mirror -m 1 --mirrorlog disk -l 2 -n mirror vg
 make --type raid0 -i 2 -l 2 -n raid0 vg
 make --type raid1 -m 1 -l 2 -n raid1 vg
-make --type raid4 -i 2 -l 2 -n raid4 vg
 make --type raid5 -i 2 -l 2 -n raid5 vg
 
-make --type raid6 -i 3 -l 3 -n raid6 vg
 make --type raid10 -i 2 -m 1 -l 2 -n raid10 vg
 make --type raid1 -m 1 -l 32 --maxrecoveryrate 1k -n syncing vg
 make --type raid1 -m 1 -l 2 --raidintegrity y -n integ vg
-make --type raid1 -m 1 -l 2 --nosync -n nosync vg
 
 # Snapshots: one that is used, one that is full, one that is merged and one that is to be.
 make -l 2 -n origin vg

@@ -32,7 +32,7 @@ pub const ORDER: &[&str] = &[
     "parity_chunks", "stripe_size", "region_size", "chunk_size", "thin_count", "discards", "cache_metadata_format",
     "cache_mode", "zero", "transaction_id", "thin_id", "seg_start", "seg_start_pe", "seg_size", "seg_size_pe",
     "seg_tags", "seg_pe_ranges", "seg_le_ranges", "seg_metadata_le_ranges", "devices", "metadata_devices",
-    "seg_monitor", "cache_policy", "cache_settings", "vdo_compression", "vdo_deduplication", "vdo_use_metadata_hints",
+    "seg_monitor", "cache_policy", "cache_settings", "integrity_settings", "vdo_compression", "vdo_deduplication", "vdo_use_metadata_hints",
     "vdo_minimum_io_size", "vdo_block_map_cache_size", "vdo_block_map_era_length", "vdo_use_sparse_index",
     "vdo_index_memory_size", "vdo_slab_size", "vdo_ack_threads", "vdo_bio_threads", "vdo_bio_rotation",
     "vdo_cpu_threads", "vdo_hash_zone_threads", "vdo_logical_threads", "vdo_physical_threads", "vdo_max_discard",

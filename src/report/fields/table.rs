@@ -23,3 +23,8 @@ pub const fn field(
 pub const fn wide(width: usize, field: Field) -> Field {
     Field { width, ..field }
 }
+
+/// Not in lvm2 2.03.16.
+pub const fn later(field: Field) -> Field {
+    Field { later: true, ..field }
+}

@@ -6,7 +6,7 @@ mod raids;
 mod vdo;
 
 use super::lv::{bytes, list, number, text};
-use super::table::field;
+use super::table::{field, later};
 use crate::report::model::lvs::{Kind, Lv, Segment, Settings};
 use crate::report::row::Row;
 use crate::report::value::Kind::{Number, Size, String, StringList};
@@ -75,6 +75,17 @@ pub const FIELDS: &[Field] = &[
     ),
     field(SEG, String, "cache_policy", "CachePolicy", "What decides what is cached.", caches::policy),
     field(SEG, StringList, "cache_settings", "CacheSettings", "What was set for that.", caches::settings),
+    later(field(
+        SEG,
+        StringList,
+        "integrity_settings",
+        "IntegSettings",
+        "How checksums are written.",
+        |row| match &seg(row).settings {
+            Settings::Integrity { settings, .. } => list(settings),
+            _ => Value::List(Vec::new()),
+        },
+    )),
     field(SEG, Number, "vdo_compression", "VDOCompression", "Its data are compressed.", |row| {
         vdo::flag(row, |vdo| vdo.compression, "enabled")
     }),

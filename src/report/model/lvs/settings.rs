@@ -32,6 +32,8 @@ pub enum Settings {
         mode: &'static str,
         block_size: u64,
         data_sectors: u64,
+        /// As `key=value`.
+        settings: Vec<Vec<u8>>,
     },
     VdoPool(Box<VdoSettings>),
 }
@@ -123,7 +125,7 @@ pub fn read(kind: Kind, section: &Section) -> Settings {
         Kind::CachePool | Kind::Cache => Settings::Cache(Box::new(cache(section))),
         Kind::Writecache => Settings::Writecache {
             block_size: find_number(section, "writecache_block_size").map(u64::from),
-            settings: writecache(section),
+            settings: numbers(section, WRITECACHE),
         },
         Kind::Integrity => Settings::Integrity {
             mode: match string(section, "mode").and_then(|mode| mode.first()) {
@@ -133,6 +135,7 @@ pub fn read(kind: Kind, section: &Section) -> Settings {
             },
             block_size: number("block_size"),
             data_sectors: number64(section, "data_sectors"),
+            settings: numbers(section, INTEGRITY),
         },
         Kind::VdoPool => Settings::VdoPool(Box::new(vdo(section))),
         _ => Settings::None,
@@ -167,9 +170,13 @@ const WRITECACHE: &[&str] = &[
     "max_age",
 ];
 
-fn writecache(section: &Section) -> Vec<Vec<u8>> {
+/// What lvm2 2.03.31 shows of them.
+const INTEGRITY: &[&str] = &["journal_watermark", "commit_time", "bitmap_flush_interval"];
+
+/// Those of these that are set, as `key=value`.
+fn numbers(section: &Section, keys: &[&str]) -> Vec<Vec<u8>> {
     let setting = |key: &&str| section.int(key).map(|value| format!("{key}={}", value.cast_unsigned()).into_bytes());
-    WRITECACHE.iter().filter_map(setting).collect()
+    keys.iter().filter_map(setting).collect()
 }
 
 /// As LVM writes a node on a line of its own.
