@@ -107,6 +107,7 @@ fn wrong_usage_is_2() {
         (&["settle", "--timeout", "soon"], "soon"),
         (&["settle", "--timeout", "-1"], "-1"),
         (&["inspect"], "inspect"),
+        (&["--json", "vgs"], "--reportformat json"),
         (&["-s"], "-s"),
     ] {
         let ran = run(&world, 2, arguments);
@@ -118,7 +119,7 @@ fn wrong_usage_is_2() {
 #[test]
 fn no_daemon_is_4() {
     let world = World::new();
-    for command in [&["status"][..], &["status", "vg0"], &["dump"], &["rescan"], &["settle"]] {
+    for command in [&["status"][..], &["status", "vg0"], &["dump"], &["rescan"], &["settle"], &["vgs"]] {
         let ran = run(&world, 4, command);
         assert!(ran.stderr.contains("cannot reach the daemon at") && ran.stderr.contains("socket"), "{}", ran.stderr);
     }

@@ -40,7 +40,8 @@ pub fn run(command: Command, socket: Option<&Path>, options: &Options, out: &mut
     let marks = settings.marks();
     let sections = sections(command, &settings, options)?;
     let has_log = options.log_only || settings.is_on("log/report_command_log");
-    let log = if has_log { Some(section(Object::Log, log_asked(&settings, options)?, &settings, options)?) } else { None };
+    let log =
+        if has_log { Some(section(Object::Log, log_asked(&settings, options)?, &settings, options)?) } else { None };
     if let Some(help) = help(&sections, options) {
         write!(out, "{help}")?;
         return Ok(0);
@@ -108,7 +109,11 @@ fn source(
     if options.devices.is_empty() {
         let socket = options.socket.as_deref().map(Path::new).or(socket);
         let asked = Inventory::open(socket, needs).map_err(|error| {
-            let status = if matches!(error, client::Error::Unreachable { .. } | client::Error::Denied { .. }) { NO_DAEMON } else { FAILED };
+            let status = if matches!(error, client::Error::Unreachable { .. } | client::Error::Denied { .. }) {
+                NO_DAEMON
+            } else {
+                FAILED
+            };
             Failure::new(status, error.to_string())
         })?;
         return Ok((Box::new(asked), Vec::new()));
@@ -260,7 +265,10 @@ fn section(start: Object, asked: Asked, settings: &Settings, options: &Options) 
         let list = if error.is_key { &asked.sort } else { &asked.fields };
         let what = if error.is_key { "sort field" } else { "field" };
         // What was typed, unless it is of the settings.
-        let typed = options.groups.iter().filter_map(|group| if error.is_key { group.sort.as_ref() } else { group.fields.as_ref() });
+        let typed = options
+            .groups
+            .iter()
+            .filter_map(|group| if error.is_key { group.sort.as_ref() } else { group.fields.as_ref() });
         let mut places = typed.chain([list]).filter_map(|text| Some((text, lists::place(text, &error.name)?)));
         let (text, column) = places.next().unwrap_or((list, 0));
         pointed(format!("Unrecognised {what}: {}", error.name.escape_debug()), text, column)
