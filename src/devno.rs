@@ -22,6 +22,13 @@ impl DevNo {
         (minor & 0xff) | (major & 0xfff) << 8 | (minor & !0xff) << 12 | (major & !0xfff) << 32
     }
 
+    /// When LVM's commands come to the device: their tree of devices goes by the bytes of the lower half
+    /// of the number, from the lowest one on.
+    #[expect(clippy::cast_possible_truncation, reason = "LVM keeps the lower 32 bits")]
+    pub const fn turn(self) -> u32 {
+        (self.to_dev_t() as u32).swap_bytes()
+    }
+
     #[expect(clippy::cast_possible_truncation, reason = "each half is masked to its 32 bits")]
     pub const fn from_dev_t(dev: u64) -> DevNo {
         let major = (dev >> 8 & 0xfff) | (dev >> 32 & 0xffff_f000);

@@ -234,3 +234,43 @@ fn canonical(name: &str) -> Option<String> {
     let name = name.chars().filter(|&char| char != '_').collect::<String>().to_ascii_lowercase();
     (!name.is_empty() && name.len() <= NAME_MAX).then_some(name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(object: Object, fields: &str, keys: &str) -> Vec<&'static str> {
+        let columns = columns(object, fields, keys).unwrap();
+        columns.all.iter().filter(|column| !column.is_hidden).map(|column| column.field.name).collect()
+    }
+
+    #[test]
+    fn a_field_has_many_names() {
+        for name in ["lv_name", "name", "lvname", "LV_Name", "_l_v_name"] {
+            assert_eq!(names(Object::Lv, name, ""), ["lv_name"], "{name}");
+        }
+        assert_eq!(names(Object::Vg, "name,size", ""), ["vg_name", "vg_size"]);
+        assert_eq!(names(Object::Label, "name", ""), ["pv_name"]);
+        let wrong = columns(Object::Vg, "vg_name,nope", "").err().unwrap();
+        assert_eq!((wrong.name.as_str(), wrong.is_key), ("nope", false));
+        assert!(columns(Object::Vg, "vg_name", "-nope").is_err_and(|error| error.is_key && error.name == "-nope"));
+        assert!(columns(Object::Vg, "vg_name", "all").is_err());
+    }
+
+    #[test]
+    fn all_is_what_the_report_is_of_and_what_it_is_sorted_by() {
+        assert!(names(Object::Lv, "all", "vg_name,lv_name").contains(&"vg_size"));
+        assert!(!names(Object::Lv, "all", "lv_name").contains(&"vg_size"));
+        assert!(!names(Object::Lv, "lv_all", "vg_name").contains(&"vg_size"));
+        assert!(names(Object::Label, "all", "").contains(&"pv_attr"));
+    }
+
+    #[test]
+    fn keys_that_are_not_shown_are_hidden() {
+        let columns = columns(Object::Vg, "vg_name", "-vg_free,vg_name,vg_free").unwrap();
+        let [name, free] = &columns.all[..] else { panic!() };
+        assert_eq!((name.is_hidden, name.key), (false, Some(Key { place: 1, is_descending: false })));
+        assert_eq!((free.is_hidden, free.key), (true, Some(Key { place: 0, is_descending: true })));
+        assert_eq!(columns.duplicate_keys, ["vg_free"]);
+    }
+}

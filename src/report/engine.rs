@@ -425,7 +425,7 @@ impl Engine<'_> {
     }
 
     fn labels(&mut self, mut labels: Vec<Present>, report: &mut Report) -> Result<(), Error> {
-        labels.sort_by_key(|present| (present.device.devno.to_dev_t(), present.device.path.clone()));
+        labels.sort_by_key(|present| (present.device.devno.turn(), present.device.path.clone()));
         for present in &labels {
             self.names.note_path(&present.device);
             if !self.is_pv_wanted(None, Some(present)) {

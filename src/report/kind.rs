@@ -105,3 +105,28 @@ pub fn kind(start: Object, objects: Objects, vg: Option<&str>) -> Result<Kind, S
         Kind::Vgs
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fields_decide_what_a_row_is_of() {
+        use Object::{Label, Lv, Pv, PvSeg, Seg, Vg};
+        for (start, objects, expected) in [
+            (Label, &[Label][..], Some(Kind::Labels)),
+            (Label, &[Label, Vg], Some(Kind::Pvs)),
+            (Label, &[Label, Pv, Lv], Some(Kind::PvSegments)),
+            (Label, &[Label, PvSeg], Some(Kind::PvSegments)),
+            (Vg, &[Vg], Some(Kind::Vgs)),
+            (Vg, &[Vg, Label], Some(Kind::Pvs)),
+            (Vg, &[Vg, Lv], Some(Kind::Lvs)),
+            (Vg, &[Vg, Lv, Pv], None),
+            (Lv, &[Lv, Vg], Some(Kind::Lvs)),
+            (Lv, &[Lv, Seg], Some(Kind::Segments)),
+            (Lv, &[Lv, Label], None),
+        ] {
+            assert_eq!(kind(start, Objects::of(objects), None).ok(), expected, "{start:?} {objects:?}");
+        }
+    }
+}

@@ -80,3 +80,28 @@ fn is_same(a: &str, b: &str, prefix: &str) -> bool {
 fn split(text: &str) -> Vec<String> {
     text.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(fields: &[&str], expected: &str) {
+        let groups = fields.iter().map(|fields| Group { fields: Some((*fields).to_owned()), ..Group::default() });
+        let start = Asked { fields: "lv_name,vg_name,lv_attr".to_owned(), ..Asked::default() };
+        let asked = asked(start, &groups.collect::<Vec<_>>(), Object::Lv, |_| true).unwrap();
+        assert_eq!(asked.fields, expected, "{fields:?}");
+    }
+
+    #[test]
+    fn lists_of_fields_add_up() {
+        check(&[], "lv_name,vg_name,lv_attr");
+        check(&["+a,b"], "lv_name,vg_name,lv_attr,a,b");
+        check(&["-attr", "+x"], "lv_name,vg_name,x");
+        check(&["-lv_name,nope"], "vg_name,lv_attr");
+        check(&["a,,b", "+c"], "a,b,c");
+        check(&["+a", "b"], "b");
+        check(&["#vg_name"], "lv_name,vg_name,lv_attr");
+        let empty = [Group { fields: Some(String::new()), ..Group::default() }];
+        assert!(asked(Asked::default(), &empty, Object::Lv, |_| true).is_err());
+    }
+}

@@ -18,6 +18,7 @@ pub mod access;
 pub mod columns;
 pub mod engine;
 pub mod fields;
+pub mod help;
 pub mod inventory;
 pub mod key;
 pub mod kind;

@@ -227,3 +227,48 @@ fn split_mapped(name: &[u8]) -> Option<(Vec<u8>, Option<Vec<u8>>)> {
 pub fn show(name: &[u8]) -> String {
     String::from_utf8_lossy(name).escape_debug().to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lvs(words: &[&str]) -> Names {
+        let words = words.iter().map(|word| word.as_bytes().to_vec()).collect::<Vec<_>>();
+        Names::parse(&words, Of::Lvs, "lvs", |_| None)
+    }
+
+    fn check(word: &str, vg: &str, lv: Option<&str>) {
+        let names = lvs(&[word]);
+        let [named] = &names.vgs[..] else { panic!("{word}: {names:?}") };
+        assert_eq!(named.name, vg.as_bytes(), "{word}");
+        assert_eq!(named.lvs.first().map(|lv| &lv.name[..]), lv.map(str::as_bytes), "{word}");
+        assert_eq!(named.is_whole, lv.is_none(), "{word}");
+    }
+
+    #[test]
+    fn names_of_lvs_have_many_forms() {
+        check("vg", "vg", None);
+        check("/dev/vg", "vg", None);
+        check("vg/lv", "vg", Some("lv"));
+        check("/dev/vg/lv", "vg", Some("lv"));
+        check("/dev/mapper/vg-lv", "vg", Some("lv"));
+        check("/dev/mapper/v--g-l--v", "v-g", Some("l-v"));
+        check("/dev/mapper/v---l", "v-", Some("l"));
+    }
+
+    #[test]
+    fn names_that_are_none_are_told() {
+        for (word, expected) in [
+            ("/vg/lv", "\"/vg/lv\": Invalid path for Logical Volume."),
+            ("vg/lv/x", "\"vg/lv/x\": Invalid path for Logical Volume."),
+            ("a b", "Volume group name \"a b\" has invalid characters."),
+            ("@", "Skipping invalid tag @."),
+        ] {
+            assert_eq!(lvs(&[word]).complaints[0].text, expected);
+        }
+        let words = [b"vg/".to_vec()];
+        let names = Names::parse(&words, Of::Vgs, "vgs", |_| None);
+        assert!(names.complaints[0].is_fatal);
+        assert_eq!(names.complaints[0].text, "Invalid volume group name vg/.");
+    }
+}

@@ -4,6 +4,7 @@ mod live;
 mod run;
 mod spool;
 
+use crate::report::help;
 use crate::report::options::{self, Command, Options, Refusal};
 use std::ffi::OsString;
 use std::io::{self, BufWriter, Write};
@@ -60,6 +61,10 @@ pub fn run(command: Command, socket: Option<&Path>, words: impl IntoIterator<Ite
 fn report(command: Command, socket: Option<&Path>, options: &Options, out: &mut dyn Write) -> Result<u8, Failure> {
     if options.version {
         writeln!(out, "pvwatch {}", env!("CARGO_PKG_VERSION"))?;
+        return Ok(0);
+    }
+    if options.help {
+        write!(out, "{}", help::usage(command))?;
         return Ok(0);
     }
     run::run(command, socket, options, out)

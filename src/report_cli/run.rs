@@ -7,12 +7,13 @@ use crate::devno::DevNo;
 use crate::dry_run::Images;
 use crate::report::columns;
 use crate::report::engine::{self, Plan};
+use crate::report::help;
 use crate::report::inventory::{Needs, Source};
 use crate::report::kind;
 use crate::report::layout::{Look, Texts};
 use crate::report::lists::{self, Asked};
 use crate::report::names::Names;
-use crate::report::options::{Command, Format, Options, Part};
+use crate::report::options::{Command, Format, Group, Options, Part};
 use crate::report::print::Section;
 use crate::report::select::Selection;
 use crate::report::settings::Settings;
@@ -27,7 +28,8 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 pub fn run(command: Command, socket: Option<&Path>, options: &Options, out: &mut dyn Write) -> Result<u8, Failure> {
-    let over = options.config.as_deref().map_or(Over::Nothing, Over::Text);
+    let laid_over = laid_over(options)?;
+    let over = laid_over.as_deref().map_or(Over::Nothing, Over::Text);
     let conf = settings::load(&settings::system_dir(), over);
     let conf = conf.map_err(|error| Failure::new(FAILED, error.to_string()))?;
     let settings = conf.report.clone();
@@ -36,6 +38,10 @@ pub fn run(command: Command, socket: Option<&Path>, options: &Options, out: &mut
     let sections = sections(command, &settings, options)?;
     let has_log = options.log_only || settings.is_on("log/report_command_log");
     let log = if has_log { Some(section(Object::Log, log_asked(&settings, options)?, &settings)?) } else { None };
+    if let Some(help) = help(&sections, options) {
+        write!(out, "{help}")?;
+        return Ok(0);
+    }
     let mut plan = Plan { command, options, look: &look, marks: &marks, sections, log, live: None, keep: spool::keep };
     let kind = plan.kind().map_err(|error| Failure::new(FAILED, error))?;
     let names = Names::parse(&options.names, plan.names_of(kind), command.name(), device_of);
@@ -58,6 +64,31 @@ pub fn run(command: Command, socket: Option<&Path>, options: &Options, out: &mut
     }
 }
 
+/// What `--profile` and `--config` say, the latter above the former.
+fn laid_over(options: &Options) -> Result<Option<String>, Failure> {
+    let Some(name) = &options.profile else { return Ok(options.config.clone()) };
+    let wrong = |what: &str| Failure::new(FAILED, format!("--profile {}: {what}", name.escape_debug()));
+    if name.contains('/') {
+        return Err(wrong("a profile is named without its directory"));
+    }
+    let path = settings::system_dir().join("profile").join(format!("{name}.profile"));
+    let profile = std::fs::read_to_string(path).map_err(|error| wrong(&error.to_string()))?;
+    Ok(Some(format!("{profile}\n{}", options.config.as_deref().unwrap_or_default())))
+}
+
+/// Of `-o help` and `-S help`.
+fn help(sections: &[Section], options: &Options) -> Option<String> {
+    let start = sections.first()?.start;
+    if options.groups.iter().any(asks_how_to_select) {
+        return Some(help::fields(start, true) + help::SELECTION);
+    }
+    sections.iter().any(|section| section.columns.is_help).then(|| help::fields(start, false))
+}
+
+fn asks_how_to_select(group: &Group) -> bool {
+    group.select.as_ref().is_some_and(|text| Selection::is_help(text.as_bytes()))
+}
+
 /// The block device that a path leads to.
 fn device_of(path: &[u8]) -> Option<DevNo> {
     let found = std::fs::metadata(Path::new(OsStr::from_bytes(path))).ok()?;
@@ -72,6 +103,7 @@ fn source(
     needs: Needs,
 ) -> Result<(Box<dyn Source>, Vec<String>), Failure> {
     if options.devices.is_empty() {
+        let socket = options.socket.as_deref().map(Path::new).or(socket);
         let asked = Inventory::open(socket, needs).map_err(|error| {
             let status = if matches!(error, client::Error::Unreachable { .. }) { NO_DAEMON } else { FAILED };
             Failure::new(status, error.to_string())
@@ -228,7 +260,8 @@ fn section(start: Object, asked: Asked, settings: &Settings) -> Result<Section, 
         let column = at.map_or(0, |at| list.split(',').take(at).map(|name| name.len() + 1).sum::<usize>());
         pointed(format!("Unrecognised {what}: {}", error.name.escape_debug()), list, column)
     })?;
-    let selection = asked.select.as_deref().map(|text| selection(start, text)).transpose()?;
+    let text = asked.select.as_deref().filter(|text| !Selection::is_help(text.as_bytes()));
+    let selection = text.map(|text| selection(start, text)).transpose()?;
     let mut columns = columns;
     for field in selection.iter().flat_map(Selection::fields) {
         columns.objects = columns.objects.with(field.object);

@@ -110,3 +110,49 @@ fn add_string(out: &mut Vec<u8>, text: &[u8]) {
     }
     out.push(b'"');
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::value::{Align, Object, Value};
+
+    fn check(kind: Kind, text: &[u8], json: &str, std: &str) {
+        let field = Field {
+            name: "x",
+            heading: "",
+            width: 0,
+            align: Align::Left,
+            kind,
+            object: Object::Lv,
+            later: false,
+            help: "",
+            value: |_| Value::Undefined(""),
+        };
+        for (is_std, expected) in [(false, json), (true, std)] {
+            let mut out = Vec::new();
+            add_field(&mut out, &field, text, is_std);
+            let out = String::from_utf8(out).unwrap();
+            assert_eq!(out, format!("\"x\":{expected}"));
+            serde_json::from_str::<serde_json::Value>(&format!("{{{out}}}")).unwrap();
+        }
+    }
+
+    #[test]
+    fn only_json_std_has_numbers_and_lists() {
+        check(Kind::String, b"a\"b\\\x1b\xff", "\"a\\\"b\\\\\\u001b\u{fffd}\"", "\"a\\\"b\\\\\\u001b\u{fffd}\"");
+        check(Kind::Number, b"7", "\"7\"", "7");
+        check(Kind::Number, b"", "\"\"", "null");
+        check(Kind::Size, b"4.00m", "\"4.00m\"", "\"4.00m\"");
+        check(Kind::Percent, b"50.00", "\"50.00\"", "50.00");
+        check(Kind::StringList, b"", "\"\"", "[]");
+    }
+
+    #[test]
+    fn items_of_a_list_end_with_a_nul() {
+        let mut out = Vec::new();
+        for field in crate::report::fields::all().filter(|field| field.name == "vg_tags") {
+            add_field(&mut out, field, b"a\0\0b\0", true);
+        }
+        assert_eq!(String::from_utf8(out).unwrap(), "\"vg_tags\":[\"a\",\"\",\"b\"]");
+    }
+}

@@ -104,7 +104,6 @@ pub struct Options {
     pub quiet: u32,
     pub config: Option<String>,
     pub profile: Option<String>,
-    pub devices_file: Option<String>,
     pub devices: Vec<String>,
     pub socket: Option<String>,
     pub live: bool,

@@ -136,3 +136,57 @@ impl Parser {
         group
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::options::Part;
+
+    fn parse_line(command: Command, line: &str) -> Result<Options, Vec<String>> {
+        let words = line.split(' ').filter(|word| !word.is_empty()).map(|word| word.as_bytes().to_vec());
+        parse(command, &words.collect::<Vec<_>>()).map_err(|Refusal(lines)| lines)
+    }
+
+    #[test]
+    fn words_are_taken_as_getopt_takes_them() {
+        let options = parse_line(Command::Lvs, "-ao+devices vg --unbuf --units=m -Ovg_name -- -x").unwrap();
+        assert!(options.all && options.unbuffered);
+        assert_eq!(options.units.as_deref(), Some("m"));
+        assert_eq!(options.names, [b"vg".to_vec(), b"-x".to_vec()]);
+        let [group] = &options.groups[..] else { panic!("{options:?}") };
+        assert_eq!((group.fields.as_deref(), group.sort.as_deref()), (Some("+devices"), Some("vg_name")));
+    }
+
+    #[test]
+    fn what_is_for_another_report_is_another_group() {
+        let line = "-o a --configreport lv -o b -S c --configreport seg -o d -o e";
+        let options = parse_line(Command::FullReport, line).unwrap();
+        let groups = options.groups.iter().map(|group| (group.part, group.fields.as_deref().unwrap_or("")));
+        let expected = [(None, "a"), (Some(Part::Lv), "b"), (Some(Part::Seg), "d"), (None, "e")];
+        assert_eq!(groups.collect::<Vec<_>>(), expected);
+        assert_eq!(options.groups[1].select.as_deref(), Some("c"));
+    }
+
+    #[test]
+    fn a_line_that_is_wrong_is_refused_in_lvms_words() {
+        for (command, line, expected) in [
+            (Command::Lvs, "--foo", "lvs: unrecognized option '--foo'"),
+            (Command::Vgs, "--segments", "vgs: unrecognized option '--segments'"),
+            (Command::Lvs, "-Z", "lvs: invalid option -- 'Z'"),
+            (Command::Lvs, "-a -a", "  Option -a/--all may not be repeated."),
+            (Command::Lvs, "--rows --rows", "  Option --rows may not be repeated."),
+            (Command::Lvs, "--rows=1", "lvs: option '--rows' doesn't allow an argument"),
+            (Command::Pvs, "--reportformat x", "  Invalid argument for --reportformat: x"),
+            (Command::Pvs, "--configreport foo", "  Invalid argument for --configreport: foo"),
+            (
+                Command::Lvs,
+                "--no",
+                "lvs: option '--no' is ambiguous; possibilities: '--noheadings' '--nohints' '--nolocking' '--nosuffix'",
+            ),
+        ] {
+            let lines = parse_line(command, line).unwrap_err();
+            assert_eq!(lines[0], expected);
+            assert_eq!(lines.last().unwrap(), "  Error during parsing of command line.");
+        }
+    }
+}

@@ -36,6 +36,8 @@ pub struct Spec {
     pub repeat: Repeat,
     pub effect: Effect,
     pub commands: &'static [Command],
+    /// In our words.
+    pub help: &'static str,
 }
 
 const ALL: &[Command] = &[Command::Pvs, Command::Vgs, Command::Lvs, Command::FullReport];
@@ -46,24 +48,39 @@ const NO_LOCKS: &str = "nothing is locked";
 const NO_CHANGES: &str = "nothing is changed";
 const READ_ANEW: &str = "hints are not used";
 
-const fn switch(short: Option<u8>, long: &'static str, set: fn(&mut Options, &str) -> Result<(), String>) -> Spec {
-    Spec { short, long, takes: Takes::Nothing, repeat: Repeat::No, effect: Effect::Works(set), commands: ALL }
+const fn switch(
+    short: Option<u8>,
+    long: &'static str,
+    help: &'static str,
+    set: fn(&mut Options, &str) -> Result<(), String>,
+) -> Spec {
+    Spec { short, long, takes: Takes::Nothing, repeat: Repeat::No, effect: Effect::Works(set), commands: ALL, help }
 }
 
-const fn value(short: Option<u8>, long: &'static str, set: fn(&mut Options, &str) -> Result<(), String>) -> Spec {
-    Spec { short, long, takes: Takes::Value, repeat: Repeat::No, effect: Effect::Works(set), commands: ALL }
+const fn value(
+    short: Option<u8>,
+    long: &'static str,
+    help: &'static str,
+    set: fn(&mut Options, &str) -> Result<(), String>,
+) -> Spec {
+    Spec { short, long, takes: Takes::Value, repeat: Repeat::No, effect: Effect::Works(set), commands: ALL, help }
 }
 
-const fn grouped(short: Option<u8>, long: &'static str, set: fn(&mut Group, &str) -> Result<(), String>) -> Spec {
-    Spec { short, long, takes: Takes::Value, repeat: Repeat::Grouped, effect: Effect::Group(set), commands: ALL }
+const fn grouped(
+    short: Option<u8>,
+    long: &'static str,
+    help: &'static str,
+    set: fn(&mut Group, &str) -> Result<(), String>,
+) -> Spec {
+    Spec { short, long, takes: Takes::Value, repeat: Repeat::Grouped, effect: Effect::Group(set), commands: ALL, help }
 }
 
 const fn nothing(short: Option<u8>, long: &'static str, takes: Takes, why: &'static str) -> Spec {
-    Spec { short, long, takes, repeat: Repeat::Yes, effect: Effect::Nothing(why), commands: ALL }
+    Spec { short, long, takes, repeat: Repeat::Yes, effect: Effect::Nothing(why), commands: ALL, help: why }
 }
 
 const fn refused(long: &'static str, takes: Takes, why: &'static str) -> Spec {
-    Spec { short: None, long, takes, repeat: Repeat::Yes, effect: Effect::Refused(why), commands: ALL }
+    Spec { short: None, long, takes, repeat: Repeat::Yes, effect: Effect::Refused(why), commands: ALL, help: why }
 }
 
 macro_rules! set {
@@ -85,25 +102,38 @@ macro_rules! keep {
 }
 
 pub const OPTIONS: &[Spec] = &[
-    grouped(Some(b'o'), "options", keep!(fields)),
-    grouped(Some(b'O'), "sort", keep!(sort)),
-    grouped(Some(b'S'), "select", keep!(select)),
-    grouped(None, "configreport", |group, value| {
-        group.part = Some(Part::parse(value).ok_or("log, vg, lv, pv, pvseg or seg")?);
-        Ok(())
-    }),
-    Spec { commands: WITH_SEGMENTS, ..switch(None, "segments", set!(segments)) },
-    switch(Some(b'a'), "all", set!(all)),
-    Spec { commands: OF_LVS, ..switch(Some(b'H'), "history", set!(history)) },
-    switch(None, "foreign", set!(foreign)),
-    switch(None, "shared", set!(shared)),
-    value(None, "units", keep!(units)),
-    switch(None, "nosuffix", set!(no_suffix)),
-    switch(None, "noheadings", |options, _| {
+    grouped(
+        Some(b'o'),
+        "options",
+        "fields to show; +FIELDS adds, -FIELDS takes away, #FIELDS shows only if set",
+        keep!(fields),
+    ),
+    grouped(Some(b'O'), "sort", "fields to sort by; -FIELD from the last one", keep!(sort)),
+    grouped(Some(b'S'), "select", "only rows for which this holds; see -S help", keep!(select)),
+    grouped(
+        None,
+        "configreport",
+        "what -o, -O and -S behind it are for: log, vg, lv, pv, pvseg or seg",
+        |group, value| {
+            group.part = Some(Part::parse(value).ok_or("log, vg, lv, pv, pvseg or seg")?);
+            Ok(())
+        },
+    ),
+    Spec { commands: WITH_SEGMENTS, ..switch(None, "segments", "a row for each segment", set!(segments)) },
+    switch(Some(b'a'), "all", "LVs that users do not see; devices that are no PVs", set!(all)),
+    Spec {
+        commands: OF_LVS,
+        ..switch(Some(b'H'), "history", "LVs that were removed and are remembered", set!(history))
+    },
+    switch(None, "foreign", "VGs of other hosts, too", set!(foreign)),
+    switch(None, "shared", "VGs that need a lock daemon, too", set!(shared)),
+    value(None, "units", "r, h, b, s, k, m, g, t, p, e, in capitals by thousands, or a number of these", keep!(units)),
+    switch(None, "nosuffix", "sizes without their unit", set!(no_suffix)),
+    switch(None, "noheadings", "no headings", |options, _| {
         options.headings = Some(Headings::Off);
         Ok(())
     }),
-    value(None, "headings", |options, value| {
+    value(None, "headings", "none, abbrev or full", |options, value| {
         options.headings = Some(match value {
             "none" | "0" => Headings::Off,
             "abbrev" | "1" => Headings::Short,
@@ -112,14 +142,14 @@ pub const OPTIONS: &[Spec] = &[
         });
         Ok(())
     }),
-    value(None, "separator", keep!(separator)),
-    switch(None, "nameprefixes", set!(name_prefixes)),
-    switch(None, "unquoted", set!(unquoted)),
-    switch(None, "rows", set!(rows)),
-    switch(None, "aligned", set!(aligned)),
-    switch(None, "unbuffered", set!(unbuffered)),
-    switch(None, "binary", set!(binary)),
-    value(None, "reportformat", |options, value| {
+    value(None, "separator", "between columns", keep!(separator)),
+    switch(None, "nameprefixes", "LVM2_FIELD='value'", set!(name_prefixes)),
+    switch(None, "unquoted", "without the quotes", set!(unquoted)),
+    switch(None, "rows", "a line for each column", set!(rows)),
+    switch(None, "aligned", "columns with --separator, too", set!(aligned)),
+    switch(None, "unbuffered", "each row at once, unsorted", set!(unbuffered)),
+    switch(None, "binary", "0 and 1 for what is set or not", set!(binary)),
+    value(None, "reportformat", "basic, json or json_std", |options, value| {
         options.format = Some(match value {
             "basic" => Format::Basic,
             "json" => Format::Json,
@@ -128,37 +158,37 @@ pub const OPTIONS: &[Spec] = &[
         });
         Ok(())
     }),
-    switch(None, "logonly", set!(log_only)),
-    value(None, "config", keep!(config)),
-    value(None, "profile", keep!(profile)),
-    value(None, "commandprofile", keep!(profile)),
-    value(None, "devicesfile", keep!(devices_file)),
+    switch(None, "logonly", "what was done, not what was found", set!(log_only)),
+    value(None, "config", "settings laid over lvm.conf", keep!(config)),
+    value(None, "profile", "a file of settings laid over lvm.conf", keep!(profile)),
+    value(None, "commandprofile", "the same", keep!(profile)),
+    nothing(None, "devicesfile", Takes::Value, "the daemon goes by its own, and with --devices none counts"),
     Spec {
         repeat: Repeat::Yes,
-        ..value(None, "devices", |options, value| {
+        ..value(None, "devices", "look at these devices and images, without a daemon", |options, value| {
             options.devices.push(value.to_owned());
             Ok(())
         })
     },
-    value(None, "socket", keep!(socket)),
-    switch(None, "live", set!(live)),
+    value(None, "socket", "where the daemon is to be asked", keep!(socket)),
+    switch(None, "live", "ask device-mapper, which needs root", set!(live)),
     Spec {
         repeat: Repeat::Yes,
-        ..switch(Some(b'v'), "verbose", |options, _| {
+        ..switch(Some(b'v'), "verbose", "more columns", |options, _| {
             options.verbose = options.verbose.saturating_add(1);
             Ok(())
         })
     },
     Spec {
         repeat: Repeat::Yes,
-        ..switch(Some(b'q'), "quiet", |options, _| {
+        ..switch(Some(b'q'), "quiet", "no effect on reports", |options, _| {
             options.quiet = options.quiet.saturating_add(1);
             Ok(())
         })
     },
-    switch(Some(b'h'), "help", set!(help)),
-    switch(None, "longhelp", set!(help)),
-    switch(None, "version", set!(version)),
+    switch(Some(b'h'), "help", "print this", set!(help)),
+    switch(None, "longhelp", "print this", set!(help)),
+    switch(None, "version", "print the version", set!(version)),
     nothing(Some(b'd'), "debug", Takes::Nothing, "there is no debugging output"),
     nothing(Some(b't'), "test", Takes::Nothing, NO_CHANGES),
     nothing(Some(b'y'), "yes", Takes::Nothing, "nothing is asked"),

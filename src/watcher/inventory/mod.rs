@@ -48,7 +48,7 @@ impl Inventory {
         if needs.devices {
             let devices = watcher.devices.iter().filter(|(_, device)| watcher.is_no_pv(device));
             let mut devices = devices.map(|(devno, _)| *devno).collect::<Vec<_>>();
-            devices.sort_by_key(|devno| turn(*devno));
+            devices.sort_by_key(|devno| devno.turn());
             steps.extend(devices.into_iter().map(Step::Device));
         }
         Inventory { needs, shows_mapped, names: BTreeMap::new(), steps }
@@ -81,18 +81,12 @@ impl Inventory {
     }
 }
 
-/// When LVM looks at a device: its number, as LVM keeps it.
-#[expect(clippy::cast_possible_truncation, reason = "LVM keeps the lower 32 bits")]
-fn turn(devno: DevNo) -> u32 {
-    devno.to_dev_t() as u32
-}
-
 impl Watcher {
     fn vg_steps(&self) -> Vec<Step> {
         let mut found: BTreeMap<Vec<u8>, (u32, DevNo)> = BTreeMap::new();
-        let mut note = |vgid: Vec<u8>, devno| {
-            let first = found.entry(vgid).or_insert((turn(devno), devno));
-            *first = (*first).min((turn(devno), devno));
+        let mut note = |vgid: Vec<u8>, devno: DevNo| {
+            let first = found.entry(vgid).or_insert((devno.turn(), devno));
+            *first = (*first).min((devno.turn(), devno));
         };
         let mut nameless = Vec::new();
         for (devno, device) in &self.devices {
@@ -100,13 +94,13 @@ impl Watcher {
             if let Some(text) = &pv.vg {
                 note(text.vgid.hyphenated(), *devno);
             } else if pv.mdas.iter().any(|mda| mda.lacking_vg().is_some()) {
-                nameless.push((turn(*devno), Step::Unreadable(*devno)));
+                nameless.push((devno.turn(), Step::Unreadable(*devno)));
             }
         }
         // What a client has told us may be on no device that was read.
         for vg in self.cache.vgs().filter(|vg| !found.contains_key(&**vg.vgid)).collect::<Vec<_>>() {
             let devnos = vg.pvids().iter().filter_map(|pvid| self.cache.device_of(pvid)).map(DevNo::from_wire);
-            let first = devnos.map(|devno| (turn(devno), devno)).min();
+            let first = devnos.map(|devno| (devno.turn(), devno)).min();
             found.insert(vg.vgid.to_vec(), first.unwrap_or((u32::MAX, DevNo::new(u32::MAX, u32::MAX))));
         }
         let known = found.into_iter().map(|(vgid, (turn, devno))| match self.cache.vg(&vgid) {
@@ -121,7 +115,7 @@ impl Watcher {
     fn orphans(&self) -> Vec<Key> {
         let orphans = self.cache.present_pvs().filter(|(pvid, _)| self.cache.owner(pvid).is_none());
         let mut orphans = orphans.collect::<Vec<_>>();
-        orphans.sort_by_key(|(_, device)| turn(DevNo::from_wire(*device)));
+        orphans.sort_by_key(|(_, device)| DevNo::from_wire(*device).turn());
         orphans.into_iter().map(|(pvid, _)| Key::clone(pvid)).collect()
     }
 

@@ -12,7 +12,7 @@
 //! | why the rules of a full read are broken, in many words | one line | it says the same |
 //! | `Error reading device` for a text that would wrap around | `Checksum error` | nothing is read |
 
-use super::{View, turn};
+use super::View;
 use crate::cache::VgView;
 use crate::devno::DevNo;
 use crate::id::Id;
@@ -46,7 +46,7 @@ impl View<'_> {
     pub(super) fn of_scan(&self) -> Vec<Warning> {
         let mut lines = Lines::default();
         let mut devices = self.watcher.devices.iter().filter(|(_, device)| device.seen.is_some()).collect::<Vec<_>>();
-        devices.sort_by_key(|(devno, _)| turn(**devno));
+        devices.sort_by_key(|(devno, _)| devno.turn());
         for (devno, device) in &devices {
             self.of_device(**devno, device, &mut lines);
         }
@@ -144,7 +144,7 @@ impl View<'_> {
         let holders = Id::from_hyphenated(view.vgid).and_then(|vgid| self.watcher.holders.get(&vgid));
         let read = holders.into_iter().flatten().filter_map(|devno| {
             let device = self.watcher.devices.get(devno)?;
-            Some((turn(*devno), *devno, device, device.pv()?.vg.as_ref()?.seqno))
+            Some((devno.turn(), *devno, device, device.pv()?.vg.as_ref()?.seqno))
         });
         let current = view.seqno();
         let mut older = read.clone().filter(|(.., seqno)| *seqno < current).collect::<Vec<_>>();
@@ -165,7 +165,7 @@ impl View<'_> {
     /// Of PVs whose text is of the VG, which does not list them.
     fn of_removed(&self, view: VgView, name: &str, lines: &mut Lines) {
         let mut removed = self.unlisted(view);
-        removed.sort_by_key(|(devno, ..)| turn(*devno));
+        removed.sort_by_key(|(devno, ..)| devno.turn());
         for (devno, _, text) in &removed {
             let path = self.watcher.devices.get(devno).map_or_else(String::new, |device| self.path(*devno, device));
             let (seqno, current) = (text.seqno, view.seqno());
