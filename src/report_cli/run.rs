@@ -120,6 +120,9 @@ fn source(
     }
     settings::load_multipath(&mut conf);
     let devices = options.devices.iter().flat_map(|given| device_list(given)).collect::<Vec<_>>();
+    if devices.is_empty() {
+        return Err(Failure::new(FAILED, "--devices: it names no device"));
+    }
     let images = Images::look(conf, &devices, needs)
         .map_err(|error| Failure::new(FAILED, format!("the devices cannot be looked at: {error}")))?;
     let unread = images.unread.iter().map(|(name, why)| format!("{name}: {why}")).collect();
