@@ -119,10 +119,11 @@ fn wrong_usage_is_2() {
 #[test]
 fn no_daemon_is_4() {
     let world = World::new();
-    for command in [&["status"][..], &["status", "vg0"], &["dump"], &["rescan"], &["settle"], &["vgs"]] {
+    for command in [&["status"][..], &["status", "vg0"], &["dump"], &["rescan"], &["settle"]] {
         let ran = run(&world, 4, command);
         assert!(ran.stderr.contains("cannot reach the daemon at") && ran.stderr.contains("socket"), "{}", ran.stderr);
     }
+    assert!(run(&world, 4, ["vgs"]).stderr.contains("systemctl start pvwatch"));
     // A stale socket, and one who hangs up.
     drop(UnixListener::bind(world.socket()).unwrap());
     wait_until_stale(&world.socket());
