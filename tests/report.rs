@@ -218,8 +218,6 @@ const COMMANDS: [(&str, &[Object], &str); 4] = [
 fn sorts(dice: &mut Dice, count: usize) -> Vec<String> {
     let sort = |_| {
         let (command, objects, name) = *dice.pick(&COMMANDS);
-        // Of LVs with the same keys, LVM has thin pools first.
-        let last = if name == "lv_full_name" { "lv_full_name,lv_uuid" } else { name };
         let fields = fields(objects);
         let keys = (0..=dice.roll(3)).map(|_| {
             let field = loop {
@@ -232,7 +230,7 @@ fn sorts(dice: &mut Dice, count: usize) -> Vec<String> {
             format!("{}{}", dice.pick(&["", "+", "-"]), field.name)
         });
         let keys = keys.collect::<Vec<_>>().join(",");
-        format!("{command} -o {name} -O {keys},{last}")
+        format!("{command} -o {name} -O {keys}")
     };
     (0..count).map(sort).collect()
 }

@@ -4,7 +4,7 @@ use super::inventory::{Device, Host, Present, VgItem};
 use super::kind::Kind;
 use super::live::Live;
 use super::model::VgPv;
-use super::model::lvs::{Lv, Lvs, PvSegment};
+use super::model::lvs::{Kind as LvKind, Lv, Lvs, PvSegment};
 use super::row::{Marks, PvRow, Row};
 
 /// What is the same for all rows.
@@ -48,7 +48,7 @@ impl<'r> Common<'r> {
             Kind::Vgs => each(&row),
             Kind::Lvs | Kind::Segments => {
                 let lvs = lvs.map_or(&[][..], |lvs| &lvs.all);
-                for lv in lvs.iter().filter(|lv| (wanted.is_lv_wanted)(lv)) {
+                for lv in in_turn(lvs).filter(|lv| (wanted.is_lv_wanted)(lv)) {
                     let row = Row { lv: Some(lv), ..row };
                     if wanted.kind == Kind::Lvs {
                         each(&row)?;
@@ -117,6 +117,17 @@ impl<'r> Common<'r> {
         let pv_segment = (kind == Kind::PvSegments).then_some(&NO_SEGMENT);
         each(&Row { pv: Some(pv), pv_segment, ..self.row() })
     }
+}
+
+/// In the order in which LVM comes to them: what users see first; and thin pools before all, the last
+/// one first, since LVM moves each to the front as it reads it.
+fn in_turn(lvs: &[Lv]) -> impl Iterator<Item = &Lv> {
+    let is_pool = |lv: &Lv| lv.first().is_some_and(|segment| segment.kind == LvKind::ThinPool);
+    let pools = move || lvs.iter().rev().filter(move |lv| is_pool(lv));
+    let others = move || lvs.iter().filter(move |lv| !is_pool(lv));
+    let all = move || pools().chain(others());
+    let is_late = |lv: &&Lv| !lv.is_visible && !lv.is_historical;
+    all().filter(move |lv| !is_late(lv)).chain(all().filter(is_late))
 }
 
 fn segments<'r, E>(row: &Row<'r>, pv: usize, each: &mut impl FnMut(&Row) -> Result<(), E>) -> Result<(), E> {
