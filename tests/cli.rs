@@ -107,6 +107,7 @@ fn wrong_usage_is_2() {
         (&["settle", "--timeout", "soon"], "soon"),
         (&["settle", "--timeout", "-1"], "-1"),
         (&["inspect"], "inspect"),
+        (&["--json", "vgs"], "--reportformat json"),
         (&["-s"], "-s"),
     ] {
         let ran = run(&world, 2, arguments);
@@ -122,6 +123,7 @@ fn no_daemon_is_4() {
         let ran = run(&world, 4, command);
         assert!(ran.stderr.contains("cannot reach the daemon at") && ran.stderr.contains("socket"), "{}", ran.stderr);
     }
+    assert!(run(&world, 4, ["vgs"]).stderr.contains("systemctl start pvwatch"));
     // A stale socket, and one who hangs up.
     drop(UnixListener::bind(world.socket()).unwrap());
     wait_until_stale(&world.socket());

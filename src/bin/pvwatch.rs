@@ -143,6 +143,7 @@ fn run() -> Result<u8, Failure> {
         "pvscan" => Ok(pvscan_cli::run(&arguments.socket, arguments.words)),
         "takeover" => Ok(takeover_cli::run(&arguments.socket, arguments.json, arguments.words)),
         other => match Command::parse(other) {
+            Some(_) if arguments.json => Err(usage(format!("--json: of {other} it is --reportformat json"))),
             Some(command) => {
                 let is_named = arguments.report_socket.is_none();
                 Ok(report_cli::run(command, is_named.then_some(&*arguments.socket), arguments.words))

@@ -45,7 +45,11 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Unreachable { socket, error } => {
-                write!(f, "cannot reach the daemon at {}: {error} (systemctl start pvwatch)", socket.display())
+                write!(
+                    f,
+                    "cannot reach the daemon at {}: {error}; to start it: systemctl start pvwatch",
+                    socket.display()
+                )
             }
             Error::Denied { socket, group: Some(group) } => {
                 write!(f, "{}: permission denied: root and members of group {group} may ask", socket.display())

@@ -10,6 +10,8 @@ pub enum Barred {
     Foreign,
     /// It needs LVM's lock daemon.
     Shared,
+    /// It needs the cluster manager that LVM once had, whatever is asked for.
+    Clustered,
     /// Its LVs are not for this host.
     Exported,
 }
@@ -25,7 +27,9 @@ pub struct Access {
 
 pub fn barred(vg: &Vg, host: &Host, access: Access) -> Option<Barred> {
     let is_own = vg.system_id.is_empty() || host.system_id.as_ref().is_some_and(|own| own.as_bytes() == &*vg.system_id);
-    if !is_own && !access.foreign {
+    if has_status(vg, "CLUSTERED") {
+        Some(Barred::Clustered)
+    } else if !is_own && !access.foreign {
         Some(Barred::Foreign)
     } else if matches!(&*vg.lock_type, b"sanlock" | b"dlm" | b"idm") && !access.shared {
         Some(Barred::Shared)
@@ -37,7 +41,11 @@ pub fn barred(vg: &Vg, host: &Host, access: Access) -> Option<Barred> {
 }
 
 pub fn is_exported(vg: &Vg) -> bool {
-    vg.status.iter().any(|flag| flag == "EXPORTED")
+    has_status(vg, "EXPORTED")
+}
+
+fn has_status(vg: &Vg, wanted: &str) -> bool {
+    vg.status.iter().any(|flag| flag == wanted)
 }
 
 /// The lines for a VG, which was named or came along. That a VG is foreign is said once when it is
@@ -58,6 +66,10 @@ pub fn lines(barred: Barred, vg: &Vg, host: &Host, is_named: bool) -> Vec<String
             let kind = super::names::show(&vg.lock_type);
             vec![format!("Cannot access VG {name} with lock type {kind} that requires lvmlockd.")]
         }
+        Barred::Clustered => vec![
+            format!("{} clustered VG {name}.", if is_named { "Cannot access" } else { "Skipping" }),
+            "See lvmlockd(8) for changing a clvm/clustered VG to a shared VG.".to_owned(),
+        ],
         Barred::Exported if is_named => vec![format!("Volume group {name} is exported")],
         Barred::Shared | Barred::Exported => Vec::new(),
     }
@@ -69,6 +81,6 @@ pub fn pv_line(barred: Barred, vg: &Vg, path: &str) -> Option<String> {
     match barred {
         Barred::Foreign => Some(format!("Cannot use PV {path} in foreign VG {name}.")),
         Barred::Shared => Some(format!("Cannot use PV {path} in shared VG {name}.")),
-        Barred::Exported => None,
+        Barred::Clustered | Barred::Exported => None,
     }
 }

@@ -26,8 +26,8 @@ pub fn usage(command: Command) -> String {
         };
         let _ = writeln!(out, "  {short}{long:24} {what}");
     }
-    let _ = writeln!(out, "\n-o help: which fields there are; -S help: and how to select by them.");
-    let _ = writeln!(out, "Exit status: 0 done, 3 usage, 4 no daemon, 5 failed.");
+    let _ = writeln!(out, "\n-o help: all fields; -S help: their kinds, and how to select by them.");
+    let _ = writeln!(out, "Exit status: 0 done, 3 usage, 4 the daemon cannot be asked, 5 failed.");
     out
 }
 
@@ -37,9 +37,9 @@ fn title(object: Object) -> &'static str {
         Object::Pv => "PVs",
         Object::Vg => "VGs",
         Object::Lv => "LVs",
-        Object::LvInfo => "LVs, by their devices",
-        Object::LvStatus => "LVs, by the state of their devices",
-        Object::LvInfoStatus => "LVs, by both",
+        Object::LvInfo => "LVs, of their devices",
+        Object::LvStatus => "LVs, of what device-mapper knows",
+        Object::LvInfoStatus => "LVs, of metadata and device-mapper",
         Object::Seg => "segments of LVs",
         Object::PvSeg => "segments of PVs",
         Object::Log => "the log",

@@ -77,6 +77,15 @@ fn is_same(a: &str, b: &str, prefix: &str) -> bool {
     a == b || bare(a) == bare(b)
 }
 
+/// The column at which a list has this name, signs before it or not.
+pub fn place(list: &str, name: &str) -> Option<usize> {
+    let bare = |name: &str| name.trim_start_matches(['+', '-', '#']).chars().count();
+    let is_it = |part: &str| part.strip_suffix(name).is_some_and(|signs| bare(signs) == 0);
+    let before = list.split(',').take_while(|part| !is_it(part)).map(|part| part.chars().count() + 1).sum::<usize>();
+    let found = list.split(',').find(|part| is_it(part))?;
+    Some(before + found.chars().count() - name.chars().count())
+}
+
 fn split(text: &str) -> Vec<String> {
     text.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
@@ -90,6 +99,22 @@ mod tests {
         let start = Asked { fields: "lv_name,vg_name,lv_attr".to_owned(), ..Asked::default() };
         let asked = asked(start, &groups.collect::<Vec<_>>(), Object::Lv, |_| true).unwrap();
         assert_eq!(asked.fields, expected, "{fields:?}");
+    }
+
+    #[test]
+    fn a_name_has_its_place_in_a_list() {
+        for (list, name, expected) in [
+            ("foo", "foo", Some(0)),
+            ("+foo", "foo", Some(1)),
+            ("-a,foo", "foo", Some(3)),
+            ("a,-foo", "foo", Some(3)),
+            ("a,-foo", "-foo", Some(2)),
+            ("é,foo", "foo", Some(2)),
+            ("xfoo,foo", "foo", Some(5)),
+            ("a,b", "foo", None),
+        ] {
+            assert_eq!(place(list, name), expected, "{list} {name}");
+        }
     }
 
     #[test]

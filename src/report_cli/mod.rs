@@ -5,6 +5,7 @@ mod run;
 mod spool;
 
 use crate::report::help;
+use crate::report::layout::escape;
 use crate::report::options::{self, Command, Options, Refusal};
 use std::ffi::OsString;
 use std::io::{self, BufWriter, Write};
@@ -83,6 +84,8 @@ impl From<io::Error> for Failure {
 fn complain(lines: &[String], indent: &str) {
     let mut stderr = io::stderr().lock();
     for line in lines {
-        let _ = writeln!(stderr, "{indent}{line}");
+        let _ = stderr.write_all(indent.as_bytes());
+        let _ = stderr.write_all(&escape(line.as_bytes()));
+        let _ = stderr.write_all(b"\n");
     }
 }

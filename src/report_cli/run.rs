@@ -31,13 +31,17 @@ pub fn run(command: Command, socket: Option<&Path>, options: &Options, out: &mut
     let laid_over = laid_over(options)?;
     let over = laid_over.as_deref().map_or(Over::Nothing, Over::Text);
     let conf = settings::load(&settings::system_dir(), over);
-    let conf = conf.map_err(|error| Failure::new(FAILED, error.to_string()))?;
+    let conf = conf.map_err(|error| {
+        let is_given = matches!(&error, settings::Error::Parse { path, .. } if path.as_os_str() == "--config");
+        Failure::new(if is_given { USAGE } else { FAILED }, error.to_string())
+    })?;
     let settings = conf.report.clone();
     let look = look(command, &settings, options)?;
     let marks = settings.marks();
     let sections = sections(command, &settings, options)?;
     let has_log = options.log_only || settings.is_on("log/report_command_log");
-    let log = if has_log { Some(section(Object::Log, log_asked(&settings, options)?, &settings)?) } else { None };
+    let log =
+        if has_log { Some(section(Object::Log, log_asked(&settings, options)?, &settings, options)?) } else { None };
     if let Some(help) = help(&sections, options) {
         write!(out, "{help}")?;
         return Ok(0);
@@ -105,13 +109,20 @@ fn source(
     if options.devices.is_empty() {
         let socket = options.socket.as_deref().map(Path::new).or(socket);
         let asked = Inventory::open(socket, needs).map_err(|error| {
-            let status = if matches!(error, client::Error::Unreachable { .. }) { NO_DAEMON } else { FAILED };
+            let status = if matches!(error, client::Error::Unreachable { .. } | client::Error::Denied { .. }) {
+                NO_DAEMON
+            } else {
+                FAILED
+            };
             Failure::new(status, error.to_string())
         })?;
         return Ok((Box::new(asked), Vec::new()));
     }
     settings::load_multipath(&mut conf);
     let devices = options.devices.iter().flat_map(|given| device_list(given)).collect::<Vec<_>>();
+    if devices.is_empty() {
+        return Err(Failure::new(FAILED, "--devices: it names no device"));
+    }
     let images = Images::look(conf, &devices, needs)
         .map_err(|error| Failure::new(FAILED, format!("the devices cannot be looked at: {error}")))?;
     let unread = images.unread.iter().map(|(name, why)| format!("{name}: {why}")).collect();
@@ -187,7 +198,7 @@ fn sections(command: Command, settings: &Settings, options: &Options) -> Result<
         // Tags are not in labels.
         let has_tags = options.names.iter().any(|name| name.starts_with(b"@"));
         let start = if start == Object::Label && has_tags { Object::Pv } else { start };
-        return Ok(vec![section(start, asked(settings, options, start)?, settings)?]);
+        return Ok(vec![section(start, asked(settings, options, start)?, settings, options)?]);
     }
     let parts = [Part::Vg, Part::Pv, Part::Lv, Part::PvSeg, Part::Seg];
     let full = |part| {
@@ -199,7 +210,7 @@ fn sections(command: Command, settings: &Settings, options: &Options) -> Result<
             ..Asked::default()
         };
         let asked = lists::asked(asked, &options.groups, start, |for_part| for_part == Some(part));
-        section(start, asked.map_err(|error| Failure::new(FAILED, error))?, settings)
+        section(start, asked.map_err(|error| Failure::new(FAILED, error))?, settings, options)
     };
     parts.into_iter().map(full).collect()
 }
@@ -252,13 +263,18 @@ fn pointed(what: String, text: &str, column: usize) -> Failure {
     Failure { lines: vec![what, text, format!("{:column$}^", "")], status: FAILED }
 }
 
-fn section(start: Object, asked: Asked, settings: &Settings) -> Result<Section, Failure> {
+fn section(start: Object, asked: Asked, settings: &Settings, options: &Options) -> Result<Section, Failure> {
     let columns = columns::columns(start, &asked.fields, &asked.sort).map_err(|error| {
         let list = if error.is_key { &asked.sort } else { &asked.fields };
         let what = if error.is_key { "sort field" } else { "field" };
-        let at = list.split(',').position(|name| name == error.name);
-        let column = at.map_or(0, |at| list.split(',').take(at).map(|name| name.len() + 1).sum::<usize>());
-        pointed(format!("Unrecognised {what}: {}", error.name.escape_debug()), list, column)
+        // What was typed, unless it is of the settings.
+        let typed = options
+            .groups
+            .iter()
+            .filter_map(|group| if error.is_key { group.sort.as_ref() } else { group.fields.as_ref() });
+        let mut places = typed.chain([list]).filter_map(|text| Some((text, lists::place(text, &error.name)?)));
+        let (text, column) = places.next().unwrap_or((list, 0));
+        pointed(format!("Unrecognised {what}: {}", error.name.escape_debug()), text, column)
     })?;
     let text = asked.select.as_deref().filter(|text| !Selection::is_help(text.as_bytes()));
     let selection = text.map(|text| selection(start, text)).transpose()?;

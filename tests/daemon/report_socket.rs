@@ -82,6 +82,10 @@ fn root() -> io::Result<()> {
 
 /// `pvwatch status` of somebody else, with this main group and those others.
 fn status_as(world: &World, user: u32, group: u32, groups: &str) -> Output {
+    ask_as(world, user, group, groups, &["--json", "status"])
+}
+
+fn ask_as(world: &World, user: u32, group: u32, groups: &str, words: &[&str]) -> Output {
     // Wherever this was built: others may have no way there.
     let program = world.path("pvwatch");
     fs::copy(env!("CARGO_BIN_EXE_pvwatch"), &program).unwrap();
@@ -89,7 +93,7 @@ fn status_as(world: &World, user: u32, group: u32, groups: &str) -> Output {
     let mut command = Command::new("setpriv");
     command.arg(format!("--reuid={user}")).arg(format!("--regid={group}"));
     command.arg(if groups.is_empty() { "--clear-groups".to_owned() } else { format!("--groups={groups}") });
-    command.arg(program).arg("-s").arg(world.report_socket()).args(["--json", "status"]).output().unwrap()
+    command.arg(program).arg("-s").arg(world.report_socket()).args(words).output().unwrap()
 }
 
 #[test]
@@ -112,6 +116,8 @@ fn members_of_the_group_may_ask_and_nobody_else() {
     assert!(succeeds(USER, GROUP, ""));
     assert!(succeeds(USER, other, &format!("{},{GROUP}", other + 1)));
     assert!(!succeeds(USER, other, ""));
+    let report = |group| ask_as(&world, USER, group, "", &["vgs"]).status.code();
+    assert_eq!((report(GROUP), report(other)), (Some(0), Some(4)));
 
     // What the mode of the socket lets in, the daemon does not.
     fs::set_permissions(&socket, fs::Permissions::from_mode(0o666)).unwrap();

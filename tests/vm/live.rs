@@ -25,6 +25,7 @@ fn compare(lvm: &str, ours: &str, wrong: &mut Vec<String>) {
 }
 
 #[test]
+#[ignore = "it takes long, and has not come to its end yet: scripts/vm --timeout 1800 --test lvs_of_every_kind -- --ignored"]
 fn lvs_of_every_kind_are_shown_as_lvm_shows_them() {
     let machine = Machine::udev();
     let disks = machine.disks(9, 64).iter().map(Disk::to_string).collect::<Vec<_>>().join(" ");

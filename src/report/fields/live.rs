@@ -88,7 +88,7 @@ pub const FIELDS: &[Field] = &[
     ),
     wide(6, field(STATUS, Percentage, "data_percent", "Data%", "How full a snapshot, pool or cache is.", data)),
     wide(6, field(STATUS, Percentage, "snap_percent", "Snap%", "How full a snapshot is.", data)),
-    wide(6, field(STATUS, Percentage, "metadata_percent", "Meta%", "How full the metadata of a pool are.", metadata)),
+    wide(6, field(STATUS, Percentage, "metadata_percent", "Meta%", "How full a pool's metadata LV is.", metadata)),
     field(STATUS, Percentage, "copy_percent", "Cpy%Sync", "How much of it is in sync, or moved.", copied),
     field(STATUS, Percentage, "sync_percent", "Cpy%Sync", "The same.", copied),
     field(STATUS, Number, "cache_total_blocks", "CacheTotalBlocks", "Blocks that a cache has.", |row| {

@@ -89,9 +89,14 @@ pub fn add_field(out: &mut Vec<u8>, field: &Field, text: &[u8], is_std: bool) {
             out.push(b']');
         }
         Kind::Number | Kind::Percent if is_std && text.is_empty() => out.extend_from_slice(b"null"),
-        Kind::Number | Kind::Percent if is_std => out.extend_from_slice(text),
+        Kind::Number | Kind::Percent if is_std && is_number(text) => out.extend_from_slice(text),
         _ => add_string(out, text),
     }
+}
+
+/// Some numbers are shown as words, such as `unknown`.
+fn is_number(text: &[u8]) -> bool {
+    serde_json::from_slice::<serde_json::Number>(text).is_ok()
 }
 
 fn add_string(out: &mut Vec<u8>, text: &[u8]) {
@@ -142,6 +147,9 @@ mod tests {
         check(Kind::String, b"a\"b\\\x1b\xff", "\"a\\\"b\\\\\\u001b\u{fffd}\"", "\"a\\\"b\\\\\\u001b\u{fffd}\"");
         check(Kind::Number, b"7", "\"7\"", "7");
         check(Kind::Number, b"", "\"\"", "null");
+        check(Kind::Number, b"-1", "\"-1\"", "-1");
+        check(Kind::Number, b"enabled", "\"enabled\"", "\"enabled\"");
+        check(Kind::Number, b"007", "\"007\"", "\"007\"");
         check(Kind::Size, b"4.00m", "\"4.00m\"", "\"4.00m\"");
         check(Kind::Percent, b"50.00", "\"50.00\"", "50.00");
         check(Kind::StringList, b"", "\"\"", "[]");

@@ -16,7 +16,7 @@ pub fn parse(command: Command, words: &[Vec<u8>]) -> Result<Options, Refusal> {
     let mut words = words.iter();
     while let Some(word) = words.next() {
         match word.as_slice() {
-            b"--" => {
+            [b'-', b'-', rest @ ..] if rest.iter().all(|&byte| byte == b'-') => {
                 parser.options.names.extend(words.by_ref().cloned());
             }
             [b'-', b'-', long @ ..] => {
@@ -83,7 +83,9 @@ impl Parser {
         found.ok_or_else(|| self.refuse(format!("invalid option -- '{}'", letter.escape_ascii())))
     }
 
+    /// Hyphens in it count for nothing, as for LVM: `--no-headings` is `--noheadings`.
     fn long(&self, name: &[u8]) -> Result<&'static Spec, Refusal> {
+        let name = &name.iter().copied().filter(|&byte| byte != b'-').collect::<Vec<_>>()[..];
         if let Some(spec) = self.known().find(|spec| spec.long.as_bytes() == name) {
             return Ok(spec);
         }
@@ -141,6 +143,7 @@ impl Parser {
 mod tests {
     use super::*;
     use crate::report::options::Part;
+    use crate::report::settings::Headings;
 
     fn parse_line(command: Command, line: &str) -> Result<Options, Vec<String>> {
         let words = line.split(' ').filter(|word| !word.is_empty()).map(|word| word.as_bytes().to_vec());
@@ -158,6 +161,14 @@ mod tests {
     }
 
     #[test]
+    fn hyphens_in_options_count_for_nothing() {
+        let options = parse_line(Command::Vgs, "--no-head --no-suffix --un-its=b ---rows --- --all").unwrap();
+        assert!(options.headings == Some(Headings::Off) && options.no_suffix && options.rows);
+        assert_eq!(options.units.as_deref(), Some("b"));
+        assert_eq!(options.names, [b"--all".to_vec()]);
+    }
+
+    #[test]
     fn what_is_for_another_report_is_another_group() {
         let line = "-o a --configreport lv -o b -S c --configreport seg -o d -o e";
         let options = parse_line(Command::FullReport, line).unwrap();
@@ -171,6 +182,7 @@ mod tests {
     fn a_line_that_is_wrong_is_refused_in_lvms_words() {
         for (command, line, expected) in [
             (Command::Lvs, "--foo", "lvs: unrecognized option '--foo'"),
+            (Command::Lvs, "--no-foo", "lvs: unrecognized option '--nofoo'"),
             (Command::Vgs, "--segments", "vgs: unrecognized option '--segments'"),
             (Command::Lvs, "-Z", "lvs: invalid option -- 'Z'"),
             (Command::Lvs, "-a -a", "  Option -a/--all may not be repeated."),

@@ -182,8 +182,13 @@ impl View<'_> {
     pub(super) fn of_unreadable(&self, devno: DevNo, device: &Device, pv: &Pv) -> Vec<Warning> {
         let mut lines = Lines::default();
         let (Some(text), path) = (&pv.vg, self.path(devno, device)) else { return Vec::new() };
-        let Some(problem) = &text.unreadable else { return Vec::new() };
         let name = text.name.escape_ascii().to_string();
+        let Some(problem) = &text.unreadable else {
+            if text.seqno <= 0 {
+                lines.say(format!("WARNING: VG {name} on {path} is left out: its seqno is {}.", text.seqno));
+            }
+            return lines.into_warnings();
+        };
         for (number, mda) in numbered(pv) {
             let Some(found) = mda.text.as_ref().filter(|found| found.vg.unreadable.is_some()) else { continue };
             let (start, offset, size) = (mda.area.offset, found.location.offset, found.location.size);

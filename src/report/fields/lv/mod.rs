@@ -54,7 +54,7 @@ pub const FIELDS: &[Field] = &[
     field(LV, Number, "lv_major", "Maj", "The major number asked for, or -1.", |row| devno(row, |(major, _)| major)),
     field(LV, Number, "lv_minor", "Min", "The minor number asked for, or -1.", |row| devno(row, |(_, minor)| minor)),
     field(LV, Size, "lv_read_ahead", "Rahead", "How far ahead is to be read.", read_ahead),
-    field(LV, Size, "lv_size", "LSize", "What it holds.", size),
+    field(LV, Size, "lv_size", "LSize", "How much it holds.", size),
     field(LV, Size, "lv_metadata_size", "MSize", "What the metadata LV of a pool holds.", metadata_size),
     field(LV, Number, "seg_count", "#Seg", "How many segments it has.", |row| {
         // LVM counts one of what is remembered only.

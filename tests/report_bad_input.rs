@@ -1,0 +1,71 @@
+//! Reports of metadata that nobody's lvm2 wrote, and of devices that are none.
+
+#[path = "common/mod.rs"]
+mod common;
+use pvwatch::devno;
+
+use common::daemon::World;
+use common::{vg, write_pv};
+use std::process::{Command, Output};
+
+fn report(world: &World, words: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pvwatch"));
+    command.args(words).env("LVM_SYSTEM_DIR", world.system_dir()).current_dir(world.path(".")).output().unwrap()
+}
+
+/// The exit status, and what is on both outputs.
+fn said(world: &World, words: &[&str]) -> (i32, String, String) {
+    let output = report(world, words);
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+/// An image of a PV of `vg0`, of whose text the first is the second.
+fn write(world: &World, is: &str, becomes: &str) {
+    let text = String::from_utf8(vg("vg0", 1, &["a"])).unwrap();
+    assert!(text.contains(is), "{text}");
+    write_pv(&world.path("image"), "a", Some(text.replacen(is, becomes, 1).into_bytes()));
+}
+
+#[test]
+fn a_clustered_vg_is_skipped_whatever_is_asked_for() {
+    let world = World::new();
+    write(&world, "\"WRITE\"", "\"WRITE\", \"CLUSTERED\"");
+    let hint = "  See lvmlockd(8) for changing a clvm/clustered VG to a shared VG.\n";
+    for command in ["pvs", "vgs", "lvs"] {
+        let expected = (0, String::new(), format!("  Skipping clustered VG vg0.\n{hint}"));
+        assert_eq!(said(&world, &[command, "--devices", "image", "--foreign", "--shared"]), expected, "{command}");
+    }
+    let expected = (5, String::new(), format!("  Cannot access clustered VG vg0.\n{hint}"));
+    assert_eq!(said(&world, &["vgs", "vg0", "--devices", "image"]), expected);
+}
+
+#[test]
+fn what_is_said_of_metadata_cannot_act_on_a_terminal() {
+    let world = World::new();
+    let lv = "logical_volumes {\nlv { id = \"llllll-llll-llll-llll-llll-llll-llllll\" status = [\"READ\"] flags = []
+        segment_count = 1 segment1 { start_extent = 0 extent_count = 1 type = \"a\x1b[1mb\nc\" } } }\n";
+    write(&world, "physical_volumes", &format!("{lv}physical_volumes"));
+    let (status, _, stderr) = said(&world, &["vgs", "--devices", "image"]);
+    assert_eq!((status, &*stderr), (0, "  WARNING: Unrecognised segment type a\\x1b[1mb\\x0ac\n"));
+}
+
+#[test]
+fn a_vg_that_cannot_be_told_from_an_older_one_is_not_left_out_without_a_word() {
+    for seqno in [0, -3] {
+        let world = World::new();
+        write(&world, "seqno = 1", &format!("seqno = {seqno}"));
+        let (_, _, stderr) = said(&world, &["pvs", "--devices", "image"]);
+        assert_eq!(stderr, format!("  WARNING: VG vg0 on image is left out: its seqno is {seqno}.\n"));
+    }
+}
+
+/// Without any, all devices of the host would be looked at.
+#[test]
+fn a_list_of_devices_has_one_at_least() {
+    let world = World::new();
+    for list in ["", ","] {
+        let expected = (5, String::new(), "  --devices: it names no device\n".to_owned());
+        assert_eq!(said(&world, &["pvs", "--devices", list]), expected);
+    }
+}
