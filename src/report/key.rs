@@ -10,6 +10,9 @@ use std::borrow::Cow;
 const NAMES: [&str; 8] =
     ["lv_name", "origin", "pool_lv", "data_lv", "metadata_lv", "mirror_log", "convert_lv", "lv_parent"];
 
+/// Those are strings to LVM, which takes the bytes of the numbers for them when it sorts.
+const DEVICE_NUMBERS: [&str; 2] = ["pv_major", "pv_minor"];
+
 pub fn number(value: &Value<'_>) -> u64 {
     match value {
         Value::Number(number) | Value::Size(number) | Value::Percent(number) | Value::Word(_, number) => *number,
@@ -79,8 +82,10 @@ pub fn push(field: &Field, value: &Value<'_>, descending: bool, out: &mut Vec<u8
             out.extend_from_slice(&bits.to_be_bytes());
         }
         Kind::Percent => push_string(&number(value).to_le_bytes(), out),
-        // The numbers of a device are of this kind, and LVM takes their bytes for a string, too.
-        Kind::String if matches!(value, Value::Number(_)) => push_string(&number(value).to_le_bytes(), out),
+        Kind::String if DEVICE_NUMBERS.contains(&field.name) => {
+            let shown = std::str::from_utf8(&text(field, value)).ok().and_then(|text| text.parse::<i64>().ok());
+            push_string(&shown.unwrap_or(-1).to_le_bytes(), out);
+        }
         Kind::String | Kind::StringList => push_string(&text(field, value), out),
     }
     if descending {
@@ -148,6 +153,7 @@ mod tests {
             [Value::Size(0), Value::Size(1), Value::Size(1 << 40), Value::Word("auto", u64::MAX), Value::Undefined("")];
         check_order("x", Kind::Size, &sizes);
         check_order("x", Kind::Time, &[Value::Undefined(""), Value::Time(1), Value::Time(1 << 33)]);
+        check_order("pv_minor", Kind::String, &[text_value("768"), text_value("7"), text_value("760")]);
         // 100 % ends with a zero byte, 1 % is 0x0f4240.
         check_order(
             "x",
