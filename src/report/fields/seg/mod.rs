@@ -95,7 +95,7 @@ pub const FIELDS: &[Field] = &[
     field(SEG, Number, "vdo_use_metadata_hints", "VDOMetadataHints", "Writes of metadata are marked so.", |row| {
         vdo::flag(row, |vdo| vdo.metadata_hints, "enabled")
     }),
-    field(SEG, Size, "vdo_minimum_io_size", "VDOMinimumIOSize", "The least that is read or written.", |row| {
+    field(SEG, Number, "vdo_minimum_io_size", "VDOMinimumIOSize", "The least that is read or written.", |row| {
         vdo::size(row, |vdo| vdo.minimum_io_size)
     }),
     field(SEG, Size, "vdo_block_map_cache_size", "VDOBlockMapCacheSize", "Memory for the block map.", |row| {
