@@ -221,8 +221,8 @@ fn sorts(dice: &mut Dice, count: usize) -> Vec<String> {
         let keys = (0..=dice.roll(3)).map(|_| {
             let field = loop {
                 let field = dice.pick(&fields);
-                // Of lists LVM compares the addresses.
-                if field.kind != Kind::StringList {
+                // Of lists LVM compares the addresses, of these numbers the bytes, as if they were text.
+                if field.kind != Kind::StringList && !matches!(field.name, "pv_major" | "pv_minor") {
                     break field;
                 }
             };
