@@ -24,6 +24,7 @@ enum Piece<'i> {
     Text(Text<'i>),
     Unreadable(&'i Unreadable),
     Orphan(&'i Present),
+    Label(&'i Present),
     Device(&'i Device),
 }
 
@@ -120,6 +121,7 @@ impl Replies {
             }
             Item::Unreadable(vg) => serde_json::to_writer(out, &Piece::Unreadable(&vg)),
             Item::Orphan(present) => serde_json::to_writer(out, &Piece::Orphan(&present)),
+            Item::Label(present) => serde_json::to_writer(out, &Piece::Label(&present)),
             Item::Device(device) => serde_json::to_writer(out, &Piece::Device(&device)),
         }
     }
@@ -250,6 +252,7 @@ pub mod tests {
             vg("vg", Some(b"text")),
             Item::Unreadable(Box::new(unreadable)),
             Item::Orphan(Box::new(present(2))),
+            Item::Label(Box::new(present(2))),
             Item::Device(device(4)),
         ];
         let reply: Value = serde_json::from_slice(&replies(items)[0]).unwrap();

@@ -158,6 +158,7 @@ enum Piece {
     Text(Bytes),
     Unreadable(Box<Unreadable>),
     Orphan(Box<Present>),
+    Label(Box<Present>),
     Device(Device),
 }
 
@@ -250,6 +251,7 @@ impl Decoder {
                 }
                 (None, Piece::Unreadable(vg)) => Item::Unreadable(vg),
                 (None, Piece::Orphan(present)) => Item::Orphan(present),
+                (None, Piece::Label(present)) => Item::Label(present),
                 (None, Piece::Device(device)) => Item::Device(device),
             };
             return Ok(Some(item));

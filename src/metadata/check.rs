@@ -148,10 +148,8 @@ impl<'s> Checker<'s> {
         for node in lvs {
             self.lv(Part("LV", &node.key), node)?;
         }
-        let historical = vg.section("historical_logical_volumes").map_or(&[][..], |section| &section.0);
-        for node in historical {
-            let part = Part("historical LV", &node.key);
-            id(filled_section(part, node)?).ok_or_else(|| part.lacks("id"))?;
+        if let Some(historical) = vg.section("historical_logical_volumes") {
+            check_history(lvs, historical)?;
         }
         self.check_extents_used_once(pvs)
     }
@@ -187,6 +185,9 @@ impl<'s> Checker<'s> {
                 return Err(part.wrong(format_args!("its segments {what} at extent {}", covered.min(start))));
             }
             covered = start + length;
+        }
+        if covered == 0 {
+            return Err(part.wrong("it has no extents"));
         }
         Ok(())
     }
@@ -244,7 +245,8 @@ impl<'s> Checker<'s> {
                 return Err(part.wrong(format_args!("{key} are not {count} pairs of volume and extent")));
             };
             match self.pvs.get(&**name) {
-                None => self.check_reference(part, name)?,
+                None => self.area(part, name)?,
+                Some(_) if length == 0 => return Err(part.wrong("an area on a PV has no extents")),
                 Some(&(pv, extents)) => {
                     let start = low_32_bits(*start);
                     let end = start + length;
@@ -271,11 +273,19 @@ impl<'s> Checker<'s> {
         }
         for name in list {
             match name {
-                Scalar::Str(name) => self.check_reference(part, name)?,
+                Scalar::Str(name) => self.area(part, name)?,
                 Scalar::Int(_) | Scalar::Float(_) => return Err(part.lacks("the name of a raid device")),
             }
         }
         Ok(())
+    }
+
+    /// Of the LV itself, an area would be without end.
+    fn area(&self, part: Part, name: &[u8]) -> Result<(), Problem> {
+        if name == part.1 {
+            return Err(part.wrong("it is an area of its own"));
+        }
+        self.check_reference(part, name)
     }
 
     fn check_reference(&self, part: Part, name: &[u8]) -> Result<(), Problem> {
@@ -303,6 +313,54 @@ impl<'s> Checker<'s> {
             self.warnings.push(warning);
         }
     }
+}
+
+fn is_thin(lv: &Node) -> bool {
+    let Item::Section(lv) = &lv.item else { return false };
+    lv.sections().next().and_then(|(_, segment)| string(segment, "type")) == Some(b"thin")
+}
+
+/// What is left of LVs that are gone: their origins are LVs or historical ones, and their descendants are
+/// LVs, which are thin.
+fn check_history(lvs: &[Node], historical: &Section) -> Result<(), Problem> {
+    let mut names = HashSet::new();
+    for node in &historical.0 {
+        let part = Part("historical LV", &node.key);
+        let lv = filled_section(part, node)?;
+        id(lv).ok_or_else(|| part.lacks("id"))?;
+        names.insert(string(lv, "name").unwrap_or(&node.key));
+    }
+    let lvs = lvs.iter().map(|node| (&*node.key, node)).collect::<HashMap<_, _>>();
+    for (key, lv) in historical.sections() {
+        let part = Part("historical LV", key);
+        if !names.contains(key) {
+            return Err(part.wrong("its name is another"));
+        }
+        if lv.node("origin").is_some() {
+            let origin = string(lv, "origin").ok_or_else(|| part.lacks("origin"))?;
+            let is_known = match origin.strip_prefix(b"-") {
+                Some(gone) => names.contains(gone),
+                None => lvs.contains_key(origin),
+            };
+            if !is_known {
+                return Err(part.wrong(format_args!("there is no origin {}", Shown(origin))));
+            }
+        }
+        let Some(descendants) = lv.value("descendants") else { continue };
+        check_strings(part, "descendants", descendants)?;
+        if descendants.scalars().is_empty() {
+            return Err(part.lacks("descendants"));
+        }
+        for name in descendants.strings() {
+            let Some(descendant) = lvs.get(name) else {
+                return Err(part.wrong(format_args!("there is no descendant {}", Shown(name))));
+            };
+            if !is_thin(descendant) {
+                return Err(part.wrong(format_args!("its descendant {} is not thin", Shown(name))));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The number of its extents.

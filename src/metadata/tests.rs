@@ -186,9 +186,52 @@ fn structure() {
         ),
         ("0001\" status = [", "0001\" status = [\"FIXED_MINOR\", ", "LV lin: minor is missing or of the wrong kind"),
         ("logical_volumes {", "historical_logical_volumes { h { } } logical_volumes {", "historical LV h: it is empty"),
+        ("\"pv0\", 3", "\"lin\", 0", "LV lin: it is an area of its own"),
+        ("\"meta\", \"lin\"", "\"meta\", \"raid\"", "LV raid: it is an area of its own"),
+        (
+            "segment1 { start_extent = 0 extent_count = 1 type = \"raid1\"",
+            "segment1 { start_extent = 0 extent_count = 0 type = \"raid1\"",
+            "LV raid: it has no extents",
+        ),
+        (
+            "segment_count = 2",
+            "segment_count = 3 s { start_extent = 0 extent_count = 0 type = \"linear\" stripe_count = 1 stripes = [\"pv0\", 9] }",
+            "LV lin: an area on a PV has no extents",
+        ),
     ] {
         check_unreadable(from, to, ProblemKind::Structure, detail);
     }
+}
+
+fn history(more: &str) -> String {
+    let id = "id = \"000000-0000-0000-0000-0000-0000-000009\"";
+    let other = format!("other {{ {id} name = \"other\" }}");
+    format!("historical_logical_volumes {{ h {{ {id} {more} }} {other} }} logical_volumes {{")
+}
+
+#[test]
+fn what_is_left_of_lvs_is_of_others() {
+    for (more, detail) in [
+        ("origin = 1", "origin is missing or of the wrong kind"),
+        ("origin = \"gone\"", "there is no origin gone"),
+        ("origin = \"other\"", "there is no origin other"),
+        ("origin = \"-lin\"", "there is no origin -lin"),
+        ("name = \"g\"", "its name is another"),
+        ("descendants = []", "descendants is missing or of the wrong kind"),
+        ("descendants = [1]", "descendants is missing or of the wrong kind"),
+        ("descendants = [\"gone\"]", "there is no descendant gone"),
+        ("descendants = [\"-other\"]", "there is no descendant -other"),
+        ("descendants = \"lin\"", "its descendant lin is not thin"),
+    ] {
+        let detail = format!("historical LV h: {detail}");
+        check_unreadable("logical_volumes {", &history(more), ProblemKind::Structure, &detail);
+    }
+    for more in ["name = \"h\"", "origin = \"lin\"", "origin = \"-other\"", "origin = \"-h\""] {
+        check_readable("logical_volumes {", &history(more));
+    }
+    let thin = "t { id = \"000000-0000-0000-0000-0000-0000-000008\" status = [] segment_count = 1
+segment1 { start_extent = 0 extent_count = 1 type = \"thin\" thin_pool = \"lin\" } }";
+    check_readable("logical_volumes {", &format!("{}\n{thin}", history("descendants = [\"t\"]")));
 }
 
 #[test]

@@ -48,19 +48,20 @@ fn has_status(vg: &Vg, wanted: &str) -> bool {
     vg.status.iter().any(|flag| flag == wanted)
 }
 
-/// The lines for a VG, which was named or came along. That a VG is foreign is said once when it is
-/// looked at, and once more when it was named.
+/// The lines for a VG, which was named or came along. That a VG is foreign is said when it was named;
+/// a host without a system ID says it of each VG it comes to as well.
 pub fn lines(barred: Barred, vg: &Vg, host: &Host, is_named: bool) -> Vec<String> {
     let name = super::names::show(&vg.name);
     match barred {
         Barred::Foreign => {
-            let local = match &host.system_id {
-                Some(local) if !local.is_empty() => format!("with local system ID {local}"),
-                _ => "with unknown local system ID".to_owned(),
+            let own = host.system_id.as_ref().filter(|own| !own.is_empty());
+            let local = match own {
+                Some(local) => format!("local system ID {local}"),
+                None => "unknown local system ID".to_owned(),
             };
             let id = super::names::show(&vg.system_id);
-            let line = format!("Cannot access VG {name} with system ID {id} {local}.");
-            vec![line; 1 + usize::from(is_named)]
+            let line = format!("Cannot access VG {name} with system ID {id} with {local}.");
+            vec![line; usize::from(own.is_none()) + usize::from(is_named)]
         }
         Barred::Shared if is_named => {
             let kind = super::names::show(&vg.lock_type);

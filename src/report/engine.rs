@@ -95,6 +95,8 @@ pub struct Engine<'e> {
     errno: i32,
     /// Of the full report, how many VGs it has.
     count: usize,
+    /// What was not found of so many of the VGs that were named is said.
+    told: usize,
 }
 
 /// Prints what there is. The exit status.
@@ -112,7 +114,7 @@ pub fn run(
     let json = Json::default();
     let entries = Vec::new();
     let mut engine =
-        Engine { plan, names, out, say, json, host: Host::default(), entries, status: 0, errno: 0, count: 0 };
+        Engine { plan, names, out, say, json, host: Host::default(), entries, status: 0, errno: 0, count: 0, told: 0 };
     engine.begin()?;
     match plan.command {
         Command::FullReport => engine.full(source)?,
@@ -237,14 +239,23 @@ impl Engine<'_> {
         let mut named: Vec<(usize, Box<VgItem>)> = Vec::new();
         while let Some(item) = source.next().map_err(Error::Source)? {
             match item {
-                Item::Host(host) => self.take_host(host),
+                Item::Host(host) => {
+                    self.take_host(host);
+                    if kind != Kind::Labels {
+                        self.say_lost_pvs();
+                    }
+                }
                 Item::Vg(vg) if kind == Kind::Labels => labels.extend(vg.present),
+                // LVM stops when it has all that was named.
+                Item::Vg(_) | Item::Unreadable(_) if self.names.has_all_pvs() => {}
                 Item::Vg(vg) => match self.place(&vg) {
                     Some(at) => named.push((at, vg)),
                     None => self.vg(&vg, kind, &mut report)?,
                 },
+                Item::Unreadable(_) if kind == Kind::Labels => {}
                 Item::Unreadable(vg) => self.unreadable(&vg),
-                Item::Orphan(present) if kind == Kind::Labels => labels.push(*present),
+                Item::Orphan(present) | Item::Label(present) if kind == Kind::Labels => labels.push(*present),
+                Item::Label(present) => self.names.note_device(&present.device),
                 Item::Orphan(present) => {
                     if plan.command == Command::Pvs {
                         self.say_all(&present.warnings);
@@ -255,6 +266,7 @@ impl Engine<'_> {
                             .orphan(&present, kind, &mut add)?;
                         self.done("pv", present.device.path.as_bytes(), present.id.to_string(), None);
                     }
+                    self.duplicates(None, &present, kind, &mut report)?;
                 }
                 Item::Device(device) => {
                     self.names.note_device(&device);
@@ -267,7 +279,8 @@ impl Engine<'_> {
             }
         }
         named.sort_by_key(|(at, _)| *at);
-        for (_, vg) in named {
+        for (at, vg) in named {
+            self.say_missing_vgs(at);
             self.vg(&vg, kind, &mut report)?;
         }
         if kind == Kind::Labels {
@@ -290,6 +303,15 @@ impl Engine<'_> {
     fn take_host(&mut self, host: Host) {
         self.say_all(&host.warnings);
         self.host = host;
+    }
+
+    /// LVM looks for what was named once it has looked at all devices.
+    fn say_lost_pvs(&mut self) {
+        let images = &self.plan.options.devices;
+        let is_image = |text: &[u8]| images.iter().any(|given| lists_image(given, text));
+        for text in self.names.lost_pvs(is_image) {
+            self.fail(not_found(&text));
+        }
     }
 
     /// Where the VG comes among those that were named, if it is only these that are shown.
@@ -350,11 +372,10 @@ impl Engine<'_> {
 
     /// Of PVs that were named and are in a VG that is not looked into.
     fn say_barred(&mut self, barred: Barred, vg: &VgItem) {
-        for present in &vg.present {
-            if self.names.takes_pv(present)
-                && let Some(line) = access::pv_line(barred, &vg.vg, &present.device.path)
-            {
+        for present in vg.present.iter().filter(|present| self.names.takes_pv(present)).collect::<Vec<_>>() {
+            if let Some(line) = access::pv_line(barred, &vg.vg, &present.device.path) {
                 self.fail(Entry { object: "pv", message: line, ..Entry::default() });
+                self.names.note_told(&present.device);
             }
         }
     }
@@ -382,7 +403,6 @@ impl Engine<'_> {
 
     fn rows(&mut self, vg: &VgItem, lvs: Option<&Lvs>, kind: Kind, report: &mut Report) -> Result<(), Error> {
         let plan = self.plan;
-        let mut found = Vec::new();
         let mut done = Vec::new();
         let filter = LvFilter::new(&self.names, plan.options, vg);
         let names = &self.names;
@@ -401,25 +421,38 @@ impl Engine<'_> {
             report.add_row(row, out)
         })?;
         for present in &vg.present {
-            let listed = vg.vg.pvs.iter().find(|listed| listed.id == Some(present.id));
-            for duplicate in &present.duplicates {
-                let is_shown = plan.options.all && names.is_empty() || names.has_path(duplicate);
-                if matches!(kind, Kind::Pvs | Kind::PvSegments) && plan.command == Command::Pvs && is_shown {
-                    let pv = PvRow { listed, present: Some(present), duplicate: Some(duplicate), device: None };
-                    common.duplicate(vg, pv, kind, |row| report.add_row(row, out))?;
-                    found.push(duplicate.clone());
-                }
-            }
+            self.duplicates(Some(vg), present, kind, report)?;
         }
         self.names.note_lvs(vg, lvs);
-        for device in &found {
-            self.names.note_path(device);
-        }
         for present in &vg.present {
             self.names.note_path(&present.device);
         }
         for (object, name, id) in done {
             self.done(object, &name, id, Some(vg));
+        }
+        Ok(())
+    }
+
+    /// The devices with the PV that are not used.
+    fn duplicates(
+        &mut self,
+        vg: Option<&VgItem>,
+        present: &Present,
+        kind: Kind,
+        report: &mut Report,
+    ) -> Result<(), Error> {
+        let plan = self.plan;
+        if plan.command != Command::Pvs || !matches!(kind, Kind::Pvs | Kind::PvSegments) {
+            return Ok(());
+        }
+        let common = Common { host: &self.host, marks: plan.marks, live: plan.live };
+        let listed = vg.and_then(|vg| vg.vg.pvs.iter().find(|listed| listed.id == Some(present.id)));
+        for duplicate in &present.duplicates {
+            if plan.options.all && self.names.is_empty() || self.names.has_path(duplicate) {
+                let pv = PvRow { listed, present: Some(present), duplicate: Some(duplicate), device: None };
+                common.duplicate(vg, pv, kind, |row| report.add_row(row, self.out))?;
+                self.names.note_path(duplicate);
+            }
         }
         Ok(())
     }
@@ -447,40 +480,55 @@ impl Engine<'_> {
 
     /// What was named and not found.
     fn say_missing(&mut self, kind: Kind) {
+        self.say_missing_vgs(self.names.vgs.len());
         let mut missing = Vec::new();
-        for vg in &self.names.vgs {
-            let shown = names::show(&vg.name);
-            if !vg.is_found && self.names.tags.is_empty() {
-                missing.push(("vg", vg.name.clone(), format!("Volume group \"{shown}\" not found")));
-                missing.push(("vg", vg.name.clone(), format!("Cannot process volume group {shown}")));
-            }
-            if vg.is_found {
-                for lv in vg.lvs.iter().filter(|lv| !lv.is_found) {
-                    let message = format!("Failed to find logical volume \"{shown}/{}\"", names::show(&lv.name));
-                    missing.push(("vg", vg.name.clone(), message));
-                }
-            }
-        }
-        for pv in self.names.pvs.iter().filter(|pv| !pv.is_found) {
+        for pv in self.names.pvs.iter().filter(|pv| !pv.is_found && !pv.is_told) {
             let shown = names::show(&pv.text);
             let message = match (kind, pv.is_device) {
                 (Kind::Labels, true) => format!("No physical volume label read from {shown}."),
                 (Kind::Labels, false) => format!("Failed to find device \"{shown}\"."),
                 (_, true) => format!("Failed to find physical volume \"{shown}\"."),
-                (_, false) => format!("Cannot use {shown}: device not found"),
+                (_, false) => {
+                    missing.push(not_found(&pv.text));
+                    continue;
+                }
             };
-            missing.push(("", Vec::new(), message));
+            missing.push(Entry { message, ..Entry::default() });
         }
-        for (object, name, message) in missing {
-            let is_whole = message.starts_with("Cannot process");
-            self.fail(Entry { object, name: name.clone(), message, ..Entry::default() });
-            if is_whole {
-                let (message, errno) = ("failure".to_owned(), self.errno);
-                let status = FAILED.into();
-                self.note(Entry { kind: "status", object, name, message, errno, status, ..Entry::default() });
+        missing.into_iter().for_each(|entry| self.fail(entry));
+    }
+
+    /// Of VGs that were named before this one, what was not found.
+    fn say_missing_vgs(&mut self, before: usize) {
+        let has_tags = !self.names.tags.is_empty();
+        while self.told < before {
+            let vg = self.names.vgs[self.told].clone();
+            self.told += 1;
+            let shown = names::show(&vg.name);
+            let entry = |message| Entry { object: "vg", name: vg.name.clone(), message, ..Entry::default() };
+            if vg.is_found {
+                for lv in vg.lvs.iter().filter(|lv| !lv.is_found && !vg.is_whole) {
+                    let lv = names::show(&lv.name);
+                    self.fail(entry(format!("Failed to find logical volume \"{shown}/{lv}\"")));
+                }
+            } else if !has_tags {
+                self.fail(entry(format!("Volume group \"{shown}\" not found")));
+                self.fail(entry(format!("Cannot process volume group {shown}")));
+                let (errno, status) = (self.errno, FAILED.into());
+                self.note(Entry { kind: "status", errno, status, ..entry("failure".to_owned()) });
             }
         }
     }
+}
+
+fn not_found(pv: &[u8]) -> Entry {
+    let message = format!("Cannot use {}: device not found", names::show(pv));
+    Entry { message, ..Entry::default() }
+}
+
+/// Whether `--devices` has it, alone or among others.
+fn lists_image(given: &str, text: &[u8]) -> bool {
+    given.as_bytes() == text || given.split(',').any(|name| name.as_bytes() == text)
 }
 
 fn is_pv_wanted(names: &Names, command: Command, listed: Option<&VgPv>, present: Option<&Present>) -> bool {
@@ -551,12 +599,18 @@ impl Engine<'_> {
                     None => self.full_vg(&vg)?,
                 },
                 Item::Unreadable(vg) => self.unreadable(&vg),
-                Item::Orphan(present) => orphans.push(present),
-                Item::Device(_) => {}
+                Item::Orphan(present) => {
+                    if self.names.is_empty() {
+                        self.say_all(&present.warnings);
+                    }
+                    orphans.push(present);
+                }
+                Item::Device(_) | Item::Label(_) => {}
             }
         }
         named.sort_by_key(|(at, _)| *at);
-        for (_, vg) in named {
+        for (at, vg) in named {
+            self.say_missing_vgs(at);
             self.full_vg(&vg)?;
         }
         if self.names.is_empty() && !orphans.is_empty() {

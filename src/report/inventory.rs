@@ -29,6 +29,8 @@ pub enum Item {
     Unreadable(Box<Unreadable>),
     /// A PV in no VG that can be read.
     Orphan(Box<Present>),
+    /// A PV whose text is of a VG that does not list it, or cannot be read: reports of labels alone show it.
+    Label(Box<Present>),
     Device(Device),
 }
 

@@ -99,13 +99,13 @@ impl<'r> Common<'r> {
     /// The first of `each`.
     pub fn duplicate<E>(
         &self,
-        vg: &VgItem,
+        vg: Option<&VgItem>,
         pv: PvRow,
         kind: Kind,
         mut each: impl FnMut(&Row) -> Result<(), E>,
     ) -> Result<(), E> {
         let pv_segment = (kind == Kind::PvSegments).then_some(&NO_SEGMENT);
-        each(&Row { vg: Some(vg), pv: Some(pv), pv_segment, ..self.row() })
+        each(&Row { vg, pv: Some(pv), pv_segment, ..self.row() })
     }
 
     /// Of a device with no PV.

@@ -25,6 +25,7 @@ fn names(items: &[Item]) -> Vec<String> {
         Item::Vg(item) => format!("VG {}", String::from_utf8_lossy(&item.vg.name)),
         Item::Unreadable(vg) => format!("unreadable {}", String::from_utf8_lossy(&vg.name)),
         Item::Orphan(present) => format!("orphan {}", present.id),
+        Item::Label(present) => format!("label {}", present.device.path),
         Item::Device(device) => format!("device {}", device.path),
     };
     items.iter().map(name).collect()

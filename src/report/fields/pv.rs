@@ -33,7 +33,7 @@ pub const FIELDS: &[Field] = &[
     field(LABEL_TEXT, ("Fmt", 0), "pv_fmt", "Format of its metadata.", format),
     field(LABEL_TEXT, ("PV UUID", 38), "pv_uuid", "What it is known by, wherever it is.", uuid),
     field(LABEL_SIZE, ("DevSize", 0), "dev_size", "How large its device is now.", |row| Value::Size(device_size(row))),
-    field(LABEL_TEXT, ("PV", 0), "pv_name", "Path of its device.", name),
+    field(LABEL_TEXT, ("PV", 10), "pv_name", "Path of its device.", name),
     field(LABEL_TEXT, ("Maj", 0), "pv_major", "Major number of its device.", |row| {
         number(row, |device| device.devno.major)
     }),

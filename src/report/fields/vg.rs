@@ -139,10 +139,13 @@ fn extents(row: &Row, count: impl Fn(&Vg) -> u64) -> u64 {
 
 fn name<'r>(row: &Row<'r>) -> Value<'r> {
     // A PV that is in use, by a VG that nobody knows.
-    let orphan = row.pv.filter(|pv| pv.duplicate.is_none()).and_then(|pv| pv.present);
-    let is_lost = orphan.is_some_and(|present| present.label.in_use);
-    let none: &[u8] = if is_lost { b"[unknown]" } else { b"" };
-    Value::Text(Cow::Borrowed(row.vg.map_or(none, |item| &item.vg.name)))
+    // What LVM shows of another device with a PV in no VG.
+    let is_duplicate = row.pv.is_some_and(|pv| pv.duplicate.is_some());
+    let is_in_use = row.pv.and_then(|pv| pv.present).is_some_and(|present| present.label.in_use);
+    let has_segment = row.pv_segment.is_some();
+    let none: &[u8] = if !has_segment && (is_duplicate || is_in_use) { b"[unknown]" } else { b"" };
+    let vg = row.vg.filter(|_| !(has_segment && is_duplicate));
+    Value::Text(Cow::Borrowed(vg.map_or(none, |item| &item.vg.name)))
 }
 
 fn uuid<'r>(row: &Row<'r>) -> Value<'r> {

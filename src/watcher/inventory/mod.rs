@@ -67,7 +67,7 @@ impl Inventory {
                 Step::Host => Some(Item::Host(view.host(self.shows_mapped))),
                 Step::Vg(vgid) => view.vg(&vgid, self.needs.lvs).map(|vg| Item::Vg(Box::new(vg))),
                 Step::Unreadable(devno) => view.unreadable(devno).map(|vg| Item::Unreadable(Box::new(vg))),
-                Step::Orphan(pvid) => view.orphan(&pvid).map(|pv| Item::Orphan(Box::new(pv))),
+                Step::Orphan(pvid) => view.orphan(&pvid),
                 Step::Device(devno) => {
                     let device = watcher.devices.get(&devno).filter(|device| watcher.is_no_pv(device));
                     device.map(|device| Item::Device(view.device(devno, device)))
@@ -210,26 +210,34 @@ impl View<'_> {
         let is_of_it = |pv: &Pv| pv.vg.as_ref().is_some_and(|other| other.vgid == text.vgid);
         let devices = self.watcher.devices.iter().filter(|(_, device)| device.pv().is_some_and(is_of_it));
         let devices = devices.map(|(devno, device)| self.device(*devno, device)).collect();
-        let warnings = self.of_unreadable(devno, device, pv);
+        let mut holders = self
+            .watcher
+            .devices
+            .iter()
+            .filter_map(|(devno, device)| Some((*devno, device, device.pv().filter(|pv| is_of_it(pv))?)))
+            .collect::<Vec<_>>();
+        holders.sort_by_key(|(devno, ..)| devno.turn());
+        let warnings = holders.iter().flat_map(|(devno, device, pv)| self.of_unreadable(*devno, device, pv));
+        let warnings = warnings.collect();
         Some(Unreadable { name: (&*text.name).into(), id: Some(text.vgid), devices, warnings })
     }
 
-    fn orphan(&self, pvid: &Key) -> Option<Present> {
+    fn orphan(&self, pvid: &Key) -> Option<Item> {
         if self.watcher.cache.owner(pvid).is_some() {
             return None;
         }
         let device = DevNo::from_wire(self.watcher.cache.device_of(pvid)?);
         let pv = self.watcher.devices.get(&device).and_then(Device::pv);
-        // What names a VG that does not list it, or cannot be read, LVM does not show.
+        // What names a VG that does not list it, or cannot be read, LVM shows the label of at most.
         let names_vg = |pv: &Pv| pv.vg.is_some() || pv.mdas.iter().any(|mda| mda.lacking_vg().is_some());
+        let mut present = Box::new(self.present(pvid)?);
         if pv.is_some_and(names_vg) {
-            return None;
+            return Some(Item::Label(present));
         }
-        let mut present = self.present(pvid)?;
         if let Some(pv) = pv {
             present.warnings = warnings::of_orphan(&present.device.path, pv);
         }
-        Some(present)
+        Some(Item::Orphan(present))
     }
 
     /// A PV that is in the cache, by what was read of its device; or by what a client said, if that is

@@ -37,6 +37,7 @@ fn all(inventory: &mut Inventory, watcher: &Watcher) -> Vec<String> {
             let there = vg.present.iter().map(|present| char::from(present.id.0[0])).collect::<String>();
             format!("{} {there}", String::from_utf8_lossy(&vg.vg.name))
         }
+        Item::Label(present) => format!("label {}", present.device.path),
         Item::Unreadable(vg) => format!("unreadable {}", String::from_utf8_lossy(&vg.name)),
         Item::Orphan(present) => format!("orphan {}", char::from(present.id.0[0])),
         Item::Device(device) => device.path,
