@@ -25,8 +25,13 @@ pub struct Access {
     pub is_of_lvs: bool,
 }
 
+/// Whether it is no other host's.
+pub fn is_own(vg: &Vg, system_id: Option<&str>) -> bool {
+    vg.system_id.is_empty() || system_id.is_some_and(|own| own.as_bytes() == &*vg.system_id)
+}
+
 pub fn barred(vg: &Vg, host: &Host, access: Access) -> Option<Barred> {
-    let is_own = vg.system_id.is_empty() || host.system_id.as_ref().is_some_and(|own| own.as_bytes() == &*vg.system_id);
+    let is_own = is_own(vg, host.system_id.as_deref());
     if has_status(vg, "CLUSTERED") {
         Some(Barred::Clustered)
     } else if !is_own && !access.foreign {

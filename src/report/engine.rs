@@ -14,6 +14,7 @@ use super::print::{Keep, Report, Section};
 use super::row::{Marks, PvRow, Row};
 use super::rows::{Common, Wanted};
 use super::value::Object;
+use std::collections::HashMap;
 use std::io::{self, Write};
 
 /// What a command is to do.
@@ -278,8 +279,7 @@ impl Engine<'_> {
                 }
             }
         }
-        named.sort_by_key(|(at, _)| *at);
-        for (at, vg) in named {
+        for (at, vg) in self.choose(named) {
             self.say_missing_vgs(at);
             self.vg(&vg, kind, &mut report)?;
         }
@@ -321,6 +321,26 @@ impl Engine<'_> {
         } else {
             self.names.vgs.iter().position(|named| named.name == *vg.vg.name)
         }
+    }
+
+    /// Of VGs with a name that was given, only one can be meant: the one that is not another host's.
+    fn choose(&mut self, mut named: Vec<(usize, Box<VgItem>)>) -> Vec<(usize, Box<VgItem>)> {
+        named.sort_by_key(|(at, _)| *at);
+        let mut counts = HashMap::new();
+        let is_own = |vg: &VgItem, host: &Host| access::is_own(&vg.vg, host.system_id.as_deref());
+        for (at, vg) in &named {
+            let (all, own) = counts.entry(*at).or_insert((0, 0));
+            *all += 1;
+            *own += usize::from(is_own(vg, &self.host));
+        }
+        named.retain(|(at, vg)| match counts[at] {
+            (0 | 1, _) => true,
+            (_, own) => own == 1 && is_own(vg, &self.host),
+        });
+        for (at, (_, own)) in counts {
+            self.names.vgs[at].has_twins = own > 1;
+        }
+        named
     }
 
     fn named(&self, vg: &VgItem) -> Option<&VgName> {
@@ -506,7 +526,10 @@ impl Engine<'_> {
             self.told += 1;
             let shown = names::show(&vg.name);
             let entry = |message| Entry { object: "vg", name: vg.name.clone(), message, ..Entry::default() };
-            if vg.is_found {
+            if vg.has_twins {
+                self.fail(entry(format!("Multiple VGs found with the same name: skipping {shown}")));
+                self.fail(entry("Use --select vg_uuid=<uuid> in place of the VG name.".to_owned()));
+            } else if vg.is_found {
                 for lv in vg.lvs.iter().filter(|lv| !lv.is_found && !vg.is_whole) {
                     let lv = names::show(&lv.name);
                     self.fail(entry(format!("Failed to find logical volume \"{shown}/{lv}\"")));
@@ -608,8 +631,7 @@ impl Engine<'_> {
                 Item::Device(_) | Item::Label(_) => {}
             }
         }
-        named.sort_by_key(|(at, _)| *at);
-        for (at, vg) in named {
+        for (at, vg) in self.choose(named) {
             self.say_missing_vgs(at);
             self.full_vg(&vg)?;
         }

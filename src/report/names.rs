@@ -33,6 +33,8 @@ pub struct VgName {
     /// The VG itself was named.
     pub is_whole: bool,
     pub is_found: bool,
+    /// Several VGs of this host have it.
+    pub has_twins: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -217,7 +219,8 @@ impl Names {
         let at = match self.vgs.iter().position(|vg| vg.name == name) {
             Some(at) => at,
             None => {
-                let vg = VgName { name: name.to_vec(), lvs: Vec::new(), is_whole: false, is_found: false };
+                let vg =
+                    VgName { name: name.to_vec(), lvs: Vec::new(), is_whole: false, is_found: false, has_twins: false };
                 self.vgs.push(vg);
                 self.vgs.len() - 1
             }

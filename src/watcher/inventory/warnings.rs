@@ -10,20 +10,27 @@
 //! | `Internal error: lvmcache_get_outdated_mdas no vginfo` | nothing | a mistake of LVM's |
 //! | `PV DEVICE size is zero.` for a label that leads out of its sector | nothing | it is no PV, and is not shown here either |
 //! | why the rules of a full read are broken, in many words | one line | it says the same |
+//! | `Internal error: WARNING: Failed to properly detect layout and role` of segments of unknown types | nothing | likewise |
+//! | `Retrying metadata scan.`, on standard output | nothing | it would be no JSON |
+//! | `WARNING: Ignoring duplicate config node`, `Full LV name "..." is too long` | nothing | LVM reads it all the same |
+//! | the reason that a named device is not looked at: `device has a signature`, `is an md component`, `is too small` | `device not found` | a report does not know it |
 //! | `Error reading device` for a text that would wrap around | `Checksum error` | nothing is read |
 
-use super::View;
-use crate::cache::VgView;
+use super::{Step, View};
+use crate::cache::{Key, VgView};
 use crate::devno::DevNo;
 use crate::id::Id;
 use crate::metadata::{About, Problem, Refusal, VgText, Warning as Noticed};
 use crate::ondisk::pv_header::FLAGS_SINCE;
 use crate::ondisk::{Covered, Error};
+use crate::report::access;
 use crate::report::inventory::{Present, Warning};
 use crate::report::model::Vg;
 use crate::scan::{Code, Fault, Finding, MdaScan, Pv, Why};
 use crate::text;
 use crate::watcher::Device;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 const SECTOR: u64 = 512;
 
@@ -55,7 +62,32 @@ impl View<'_> {
                 self.of_copies(**devno, pv, &mut lines);
             }
         }
+        self.of_names(&mut lines);
         lines.into_warnings()
+    }
+
+    /// Of VGs with the name of one before; those of other hosts may have any.
+    fn of_names(&self, lines: &mut Lines) {
+        let cache = &self.watcher.cache;
+        if cache.vgs().all(|vg| cache.vgids_named(vg.name()).len() < 2) {
+            return;
+        }
+        let mut first: HashMap<&[u8], Key> = HashMap::new();
+        for step in self.watcher.vg_steps().into_iter().rev() {
+            let Step::Vg(vgid) = step else { continue };
+            let Some(vg) = cache.vg(&vgid).filter(|vg| cache.vgids_named(vg.name()).len() > 1) else { continue };
+            if !access::is_own(&vg.summary(), self.watcher.system_id()) {
+                continue;
+            }
+            match first.entry(vg.name()) {
+                Entry::Vacant(entry) => drop(entry.insert(vgid)),
+                Entry::Occupied(entry) => {
+                    let [name, new, old] = [vg.name(), &vgid, entry.get()].map(|key| String::from_utf8_lossy(key));
+                    lines.say(format!("WARNING: VG name {name} is used by VGs {new} and {old}."));
+                    lines.say("Fix duplicate VG names with vgrename uuid, a device filter, or system IDs.");
+                }
+            }
+        }
     }
 
     fn of_device(&self, devno: DevNo, device: &Device, lines: &mut Lines) {
