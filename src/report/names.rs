@@ -142,6 +142,12 @@ impl Names {
         }
     }
 
+    /// PVs were named, nothing else, and all of them were found.
+    pub fn has_all_pvs(&self) -> bool {
+        let is_named = !self.pvs.is_empty() && self.tags.is_empty();
+        is_named && self.pvs.iter().all(|pv| pv.is_found)
+    }
+
     pub fn is_empty(&self) -> bool {
         self.vgs.is_empty() && self.pvs.is_empty() && self.tags.is_empty() && !self.has_bad
     }

@@ -28,13 +28,13 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 pub fn run(command: Command, socket: Option<&Path>, options: &Options, out: &mut dyn Write) -> Result<u8, Failure> {
-    let laid_over = laid_over(options)?;
-    let over = laid_over.as_deref().map_or(Over::Nothing, Over::Text);
-    let conf = settings::load(&settings::system_dir(), over);
-    let conf = conf.map_err(|error| {
-        let is_given = matches!(&error, settings::Error::Parse { path, .. } if path.as_os_str() == "--config");
-        Failure::new(if is_given { USAGE } else { FAILED }, error.to_string())
-    })?;
+    if options.unknown_journal {
+        super::complain(&["Ignoring unrecognized journal value.".to_owned()], "  ");
+    }
+    if options.config.as_ref().is_some_and(|text| text.trim().is_empty()) {
+        return Err(Failure::new(USAGE, "--config: it sets nothing"));
+    }
+    let conf = load(laid_over(options)?.as_deref())?;
     let settings = conf.report.clone();
     let look = look(command, &settings, options)?;
     let marks = settings.marks();
@@ -45,6 +45,10 @@ pub fn run(command: Command, socket: Option<&Path>, options: &Options, out: &mut
     if let Some(help) = help(&sections, options) {
         write!(out, "{help}")?;
         return Ok(0);
+    }
+    if options.test {
+        let line = "TEST MODE: Metadata will NOT be updated and volumes will not be (de)activated.";
+        super::complain(&[line.to_owned()], "  ");
     }
     let mut plan = Plan { command, options, look: &look, marks: &marks, sections, log, live: None, keep: spool::keep };
     let kind = plan.kind().map_err(|error| Failure::new(FAILED, error))?;
@@ -68,6 +72,13 @@ pub fn run(command: Command, socket: Option<&Path>, options: &Options, out: &mut
     }
 }
 
+fn load(over: Option<&str>) -> Result<conf::Settings, Failure> {
+    settings::load(&settings::system_dir(), over.map_or(Over::Nothing, Over::Text)).map_err(|error| {
+        let is_given = matches!(&error, settings::Error::Parse { path, .. } if path.as_os_str() == "--config");
+        Failure::new(if is_given { USAGE } else { FAILED }, error.to_string())
+    })
+}
+
 /// What `--profile` and `--config` say, the latter above the former.
 fn laid_over(options: &Options) -> Result<Option<String>, Failure> {
     let Some(name) = &options.profile else { return Ok(options.config.clone()) };
@@ -75,8 +86,12 @@ fn laid_over(options: &Options) -> Result<Option<String>, Failure> {
     if name.contains('/') {
         return Err(wrong("a profile is named without its directory"));
     }
-    let path = settings::system_dir().join("profile").join(format!("{name}.profile"));
-    let profile = std::fs::read_to_string(path).map_err(|error| wrong(&error.to_string()))?;
+    let directory = match load(options.config.as_deref())?.report.text("config/profile_dir") {
+        "" => settings::system_dir().join("profile"),
+        directory => PathBuf::from(directory),
+    };
+    let path = directory.join(format!("{name}.profile"));
+    let profile = std::fs::read_to_string(&path).map_err(|error| wrong(&format!("{}: {error}", path.display())))?;
     Ok(Some(format!("{profile}\n{}", options.config.as_deref().unwrap_or_default())))
 }
 
@@ -171,8 +186,12 @@ fn look(command: Command, settings: &Settings, options: &Options) -> Result<Look
         quoted: settings.is_on("report/quoted") && !options.unquoted,
         transposed: transposed && format == Format::Basic,
         texts: Texts {
-            units: Units { suffix: settings.is_on("global/suffix") && !options.no_suffix, ..units },
-            is_binary: options.binary || settings.is_on("report/binary_values_as_numeric"),
+            units: Units {
+                suffix: settings.is_on("global/suffix") && !options.no_suffix,
+                consistent: settings.is_on("global/si_unit_consistency"),
+                ..units
+            },
+            is_binary: options.binary || format == Format::JsonStd || settings.is_on("report/binary_values_as_numeric"),
             list_separator: settings.text("report/list_item_separator").into(),
             time_format: settings.text("report/time_format").to_owned(),
             time: clock::format,
@@ -282,7 +301,17 @@ fn section(start: Object, asked: Asked, settings: &Settings, options: &Options) 
     for field in selection.iter().flat_map(Selection::fields) {
         columns.objects = columns.objects.with(field.object);
     }
-    let compact = asked.compact.split(',').filter_map(|name| columns::field(start, name));
-    let compact = compact.map(|field| field.name).collect();
-    Ok(Section { start, columns, selection, compact, compact_all: settings.is_on("report/compact_output") })
+    let mut compact = Vec::new();
+    let mut unknown_compact = None;
+    for name in asked.compact.split(',').filter(|name| !name.is_empty()) {
+        match columns::field(start, name) {
+            Some(field) => compact.push(field.name),
+            None => unknown_compact = unknown_compact.or_else(|| Some(name.to_owned())),
+        }
+    }
+    if unknown_compact.is_some() {
+        compact.clear();
+    }
+    let compact_all = settings.is_on("report/compact_output");
+    Ok(Section { start, columns, selection, compact, compact_all, unknown_compact })
 }

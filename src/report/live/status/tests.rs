@@ -140,9 +140,12 @@ fn cache() {
         read_misses: 20,
         write_hits: 30,
         write_misses: 40,
+        demotions: 1,
+        promotions: 2,
         dirty: 5,
         metadata2: true,
         no_discard_passdown: true,
+        mode: "writethrough".into(),
         policy: "mq".into(),
         settings: vec![
             setting("migration_threshold", "2048"),

@@ -1,19 +1,24 @@
 //! Goes through an inventory, and prints the reports that it is asked for.
 
-use super::access::{self, Access, Barred};
-use super::inventory::{Host, Item, Needs, Present, Source, Unreadable, VgItem, Warning};
+mod account;
+mod filter;
+mod full;
+
+use super::inventory::{Host, Item, Needs, Present, Source, VgItem};
 use super::kind::{self, Kind};
 use super::layout::{Json, Look};
 use super::live::Live;
 use super::log::{self, Entry};
 use super::model::VgPv;
-use super::model::lvs::{Lv, Lvs};
+use super::model::lvs::Lvs;
 use super::names::{self, Names, VgName};
 use super::options::{Command, Options};
 use super::print::{Keep, Report, Section};
 use super::row::{Marks, PvRow, Row};
 use super::rows::{Common, Wanted};
 use super::value::Object;
+use account::note_done;
+use filter::LvFilter;
 use std::io::{self, Write};
 
 /// What a command is to do.
@@ -187,42 +192,16 @@ impl Engine<'_> {
     }
 
     fn print(&mut self, section: &Section, report: Report) -> io::Result<()> {
+        if let Some(name) = &section.unknown_compact {
+            (self.say)(&format!("dm_report: Unrecognized field: {name}"));
+            (self.say)("Failed to compact given columns in report output.");
+        }
         if !self.is_json() {
             return report.finish(self.out, &mut self.json);
         }
         self.json.begin_array(self.out, kind::name(section.start))?;
         report.finish(self.out, &mut self.json)?;
         self.json.end_array(self.out)
-    }
-
-    /// Something went wrong.
-    fn fail(&mut self, entry: Entry) {
-        self.status = FAILED;
-        self.complain(entry);
-    }
-
-    /// What goes into the log is not said as well.
-    fn complain(&mut self, entry: Entry) {
-        if self.plan.log.is_none() {
-            (self.say)(&entry.message);
-        }
-        self.errno = -1;
-        self.note(Entry { kind: "error", errno: -1, ..entry });
-    }
-
-    /// Something is done.
-    fn done(&mut self, object: &'static str, name: &[u8], id: String, vg: Option<&VgItem>) {
-        let group = vg.map_or(Vec::new(), |vg| vg.vg.name.to_vec());
-        let group_id = vg.and_then(|vg| vg.vg.id).map_or_else(String::new, |id| id.to_string());
-        let message = "success".to_owned();
-        let name = name.to_vec();
-        self.note(Entry { kind: "status", object, name, id, group, group_id, message, errno: self.errno, status: 1 });
-    }
-
-    fn note(&mut self, entry: Entry) {
-        if self.plan.log.is_some() {
-            self.entries.push(entry);
-        }
     }
 }
 
@@ -235,9 +214,11 @@ impl Engine<'_> {
         let mut labels = Vec::new();
         // Those that were named come in the order of their names.
         let mut named: Vec<(usize, Box<VgItem>)> = Vec::new();
+        // PVs that are in no VG come last; LVM does not look at them if it has all that it looks for.
+        let mut reads_orphans = None;
         while let Some(item) = source.next().map_err(Error::Source)? {
             match item {
-                Item::Host(host) => self.take_host(host),
+                Item::Host(host) => self.take_host(host, kind),
                 Item::Vg(vg) if kind == Kind::Labels => labels.extend(vg.present),
                 Item::Vg(vg) => match self.place(&vg) {
                     Some(at) => named.push((at, vg)),
@@ -246,14 +227,15 @@ impl Engine<'_> {
                 Item::Unreadable(vg) => self.unreadable(&vg),
                 Item::Orphan(present) if kind == Kind::Labels => labels.push(*present),
                 Item::Orphan(present) => {
-                    if plan.command == Command::Pvs {
-                        self.say_all(&present.warnings);
+                    let reads_orphans = *reads_orphans.get_or_insert_with(|| !self.names.has_all_pvs());
+                    if plan.command == Command::Pvs && reads_orphans {
+                        self.warn_of_orphan(&present.warnings);
                     }
                     if plan.command == Command::Pvs && self.is_pv_wanted(None, Some(&present)) {
                         let mut add = |row: &Row| report.add_row(row, self.out);
                         Common { host: &self.host, marks: plan.marks, live: plan.live }
                             .orphan(&present, kind, &mut add)?;
-                        self.done("pv", present.device.path.as_bytes(), present.id.to_string(), None);
+                        self.done_pv(&present);
                     }
                 }
                 Item::Device(device) => {
@@ -266,14 +248,13 @@ impl Engine<'_> {
                 }
             }
         }
-        named.sort_by_key(|(at, _)| *at);
-        for (_, vg) in named {
-            self.vg(&vg, kind, &mut report)?;
-        }
+        self.each_named(named, |engine, vg| engine.vg(vg, kind, &mut report))?;
         if kind == Kind::Labels {
             self.labels(labels, &mut report)?;
+        } else if plan.command == Command::Pvs && self.names.is_empty() {
+            self.done_orphans();
         }
-        self.say_missing(kind);
+        self.miss_pvs(kind);
         if self.is_quiet() {
             return Ok(());
         }
@@ -287,11 +268,6 @@ impl Engine<'_> {
         Ok(())
     }
 
-    fn take_host(&mut self, host: Host) {
-        self.say_all(&host.warnings);
-        self.host = host;
-    }
-
     /// Where the VG comes among those that were named, if it is only these that are shown.
     fn place(&self, vg: &VgItem) -> Option<usize> {
         if !self.names.tags.is_empty() {
@@ -301,62 +277,27 @@ impl Engine<'_> {
         }
     }
 
-    fn named(&self, vg: &VgItem) -> Option<&VgName> {
-        self.names.vgs.iter().find(|named| named.name == *vg.vg.name)
-    }
-
-    fn unreadable(&mut self, vg: &Unreadable) {
-        self.say_all(&vg.warnings);
-    }
-
-    fn say_all(&mut self, warnings: &[Warning]) {
-        for warning in warnings.iter().filter(|warning| !(warning.unless_foreign && self.plan.options.foreign)) {
-            (self.say)(&warning.text);
-        }
-    }
-
-    /// Whether there is anything to show of it; and says why not.
-    fn admit(&mut self, vg: &VgItem, is_of_lvs: bool) -> bool {
-        let named = self.names.vgs.iter_mut().find(|named| named.name == *vg.vg.name);
-        let is_named = named.is_some();
-        if let Some(named) = named {
-            named.is_found = true;
-        }
-        let is_of_pvs = self.plan.command == Command::Pvs;
-        let has_names = !self.names.vgs.is_empty() || self.names.has_bad;
-        if has_names && !is_named && self.names.tags.is_empty() {
-            return false;
-        }
-        self.say_all(&vg.warnings);
-        for present in &vg.present {
-            self.say_all(&present.warnings);
-        }
-        let options = self.plan.options;
-        let access = Access { foreign: options.foreign, shared: options.shared, is_of_lvs };
-        let Some(barred) = access::barred(&vg.vg, &self.host, access) else { return true };
-        let lines = access::lines(barred, &vg.vg, &self.host, is_named);
-        for message in lines {
-            let id = vg.vg.id.map_or_else(String::new, |id| id.to_string());
-            self.complain(Entry { object: "vg", name: vg.vg.name.to_vec(), id, message, ..Entry::default() });
-        }
-        if is_named {
-            self.status = FAILED;
-        }
-        if is_of_pvs {
-            self.say_barred(barred, vg);
-        }
-        false
-    }
-
-    /// Of PVs that were named and are in a VG that is not looked into.
-    fn say_barred(&mut self, barred: Barred, vg: &VgItem) {
-        for present in &vg.present {
-            if self.names.takes_pv(present)
-                && let Some(line) = access::pv_line(barred, &vg.vg, &present.device.path)
-            {
-                self.fail(Entry { object: "pv", message: line, ..Entry::default() });
+    /// In the order of their names, of which each has its place.
+    fn each_named(
+        &mut self,
+        mut named: Vec<(usize, Box<VgItem>)>,
+        mut each: impl FnMut(&mut Self, &VgItem) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        named.sort_by_key(|(at, _)| *at);
+        let mut named = named.into_iter().peekable();
+        for at in 0..self.names.vgs.len() {
+            if named.peek().is_none_or(|(place, _)| *place != at) {
+                self.miss_vg(at);
+            }
+            while let Some((_, vg)) = named.next_if(|(place, _)| *place == at) {
+                each(self, &vg)?;
             }
         }
+        Ok(())
+    }
+
+    fn named(&self, vg: &VgItem) -> Option<&VgName> {
+        self.names.vgs.iter().find(|named| named.name == *vg.vg.name)
     }
 
     fn vg(&mut self, vg: &VgItem, kind: Kind, report: &mut Report) -> Result<(), Error> {
@@ -370,7 +311,7 @@ impl Engine<'_> {
         }
         let lvs = self.lvs(vg);
         self.rows(vg, lvs.as_ref(), kind, report)?;
-        self.done("vg", &vg.vg.name, vg.vg.id.map_or_else(String::new, |id| id.to_string()), None);
+        self.done_vg(vg);
         Ok(())
     }
 
@@ -418,9 +359,7 @@ impl Engine<'_> {
         for present in &vg.present {
             self.names.note_path(&present.device);
         }
-        for (object, name, id) in done {
-            self.done(object, &name, id, Some(vg));
-        }
+        self.done_within(vg, done);
         Ok(())
     }
 
@@ -433,7 +372,8 @@ impl Engine<'_> {
             }
             let common = Common { host: &self.host, marks: self.plan.marks, live: self.plan.live };
             common.orphan(present, Kind::Labels, |row| report.add_row(row, self.out))?;
-            self.done("label", present.device.path.as_bytes(), String::new(), None);
+            let name = present.device.path.as_bytes().to_vec();
+            self.done(Entry { object: "label", name, ..Entry::default() });
         }
         Ok(())
     }
@@ -444,43 +384,6 @@ impl Engine<'_> {
         }
         is_pv_wanted(&self.names, self.plan.command, listed, present)
     }
-
-    /// What was named and not found.
-    fn say_missing(&mut self, kind: Kind) {
-        let mut missing = Vec::new();
-        for vg in &self.names.vgs {
-            let shown = names::show(&vg.name);
-            if !vg.is_found && self.names.tags.is_empty() {
-                missing.push(("vg", vg.name.clone(), format!("Volume group \"{shown}\" not found")));
-                missing.push(("vg", vg.name.clone(), format!("Cannot process volume group {shown}")));
-            }
-            if vg.is_found {
-                for lv in vg.lvs.iter().filter(|lv| !lv.is_found) {
-                    let message = format!("Failed to find logical volume \"{shown}/{}\"", names::show(&lv.name));
-                    missing.push(("vg", vg.name.clone(), message));
-                }
-            }
-        }
-        for pv in self.names.pvs.iter().filter(|pv| !pv.is_found) {
-            let shown = names::show(&pv.text);
-            let message = match (kind, pv.is_device) {
-                (Kind::Labels, true) => format!("No physical volume label read from {shown}."),
-                (Kind::Labels, false) => format!("Failed to find device \"{shown}\"."),
-                (_, true) => format!("Failed to find physical volume \"{shown}\"."),
-                (_, false) => format!("Cannot use {shown}: device not found"),
-            };
-            missing.push(("", Vec::new(), message));
-        }
-        for (object, name, message) in missing {
-            let is_whole = message.starts_with("Cannot process");
-            self.fail(Entry { object, name: name.clone(), message, ..Entry::default() });
-            if is_whole {
-                let (message, errno) = ("failure".to_owned(), self.errno);
-                let status = FAILED.into();
-                self.note(Entry { kind: "status", object, name, message, errno, status, ..Entry::default() });
-            }
-        }
-    }
 }
 
 fn is_pv_wanted(names: &Names, command: Command, listed: Option<&VgPv>, present: Option<&Present>) -> bool {
@@ -488,157 +391,4 @@ fn is_pv_wanted(names: &Names, command: Command, listed: Option<&VgPv>, present:
         return true;
     }
     present.is_some_and(|present| names.takes_pv(present)) || listed.is_some_and(|listed| names.has_tag(&listed.tags))
-}
-
-fn note_done(done: &mut Vec<(&'static str, Vec<u8>, String)>, row: &Row, kind: Kind) {
-    let entry = match kind {
-        Kind::Lvs | Kind::Segments => row.lv.map(|lv| ("lv", lv.name.clone(), lv.id.to_string())),
-        Kind::Pvs | Kind::PvSegments => row.pv.and_then(|pv| {
-            let path = pv.present.map_or(&b"[unknown]"[..], |present| present.device.path.as_bytes());
-            Some(("pv", path.to_vec(), pv.listed?.id?.to_string()))
-        }),
-        Kind::Log | Kind::Labels | Kind::Vgs => None,
-    };
-    if let Some(entry) = entry
-        && done.last() != Some(&entry)
-    {
-        done.push(entry);
-    }
-}
-
-/// Which LVs of a VG are shown.
-struct LvFilter<'f> {
-    names: &'f Names,
-    options: &'f Options,
-    named: Option<&'f VgName>,
-    takes_all: bool,
-}
-
-impl<'f> LvFilter<'f> {
-    fn new(names: &'f Names, options: &'f Options, vg: &VgItem) -> LvFilter<'f> {
-        let named = names.vgs.iter().find(|named| named.name == *vg.vg.name);
-        let is_whole = named.is_some_and(|named| named.is_whole);
-        let has_lvs = named.is_some_and(|named| !named.lvs.is_empty());
-        let takes_all = is_whole || (names.tags.is_empty() && !has_lvs) || names.has_tag(&vg.vg.tags);
-        LvFilter { names, options, named: named.filter(|_| !is_whole), takes_all }
-    }
-
-    fn takes(&self, lv: &Lv, kind: Kind) -> bool {
-        if lv.is_historical && !self.options.history {
-            return false;
-        }
-        let lvs = self.named.map_or(&[][..], |named| &named.lvs);
-        let is_hidden = !lv.is_visible && !lv.is_historical && !self.options.all;
-        if is_hidden && (lvs.is_empty() || kind == Kind::Segments) {
-            return false;
-        }
-        let is_named = lvs.iter().any(|named| named.name == lv.name);
-        let takes_all = self.takes_all && (!is_hidden || lvs.is_empty());
-        takes_all || is_named || lv.tags.iter().any(|tag| self.names.tags.contains(tag))
-    }
-}
-
-/// Each VG's five reports.
-impl Engine<'_> {
-    fn full(&mut self, source: &mut dyn Source) -> Result<(), Error> {
-        let mut named: Vec<(usize, Box<VgItem>)> = Vec::new();
-        let mut orphans = Vec::new();
-        while let Some(item) = source.next().map_err(Error::Source)? {
-            match item {
-                Item::Host(host) => self.take_host(host),
-                Item::Vg(vg) => match self.place(&vg) {
-                    Some(at) => named.push((at, vg)),
-                    None => self.full_vg(&vg)?,
-                },
-                Item::Unreadable(vg) => self.unreadable(&vg),
-                Item::Orphan(present) => orphans.push(present),
-                Item::Device(_) => {}
-            }
-        }
-        named.sort_by_key(|(at, _)| *at);
-        for (_, vg) in named {
-            self.full_vg(&vg)?;
-        }
-        if self.names.is_empty() && !orphans.is_empty() {
-            self.full_orphans(&orphans)?;
-        }
-        self.say_missing(Kind::Vgs);
-        Ok(())
-    }
-
-    fn begin_vg(&mut self) -> io::Result<()> {
-        self.count += 1;
-        if self.is_quiet() {
-            Ok(())
-        } else if self.is_json() {
-            self.json.begin_object(self.out)
-        } else if self.has_titles() && self.count > 1 {
-            self.out.write_all(b"  \n")
-        } else {
-            Ok(())
-        }
-    }
-
-    fn end_vg(&mut self) -> io::Result<()> {
-        if self.is_json() && !self.is_quiet() { self.json.end_object(self.out) } else { Ok(()) }
-    }
-
-    fn full_vg(&mut self, vg: &VgItem) -> Result<(), Error> {
-        if !self.admit(vg, false) {
-            return Ok(());
-        }
-        if !self.names.tags.is_empty() && !self.names.has_tag(&vg.vg.tags) && self.named(vg).is_none() {
-            return Ok(());
-        }
-        let plan = self.plan;
-        let lvs = self.lvs(vg);
-        self.begin_vg()?;
-        let name = names::show(&vg.vg.name);
-        for (at, section) in plan.sections.iter().enumerate() {
-            let own = kind::own(section.start);
-            match kind::kind(section.start, section.columns.objects, Some(&name)) {
-                Ok(kind) if kind == own => {}
-                Ok(_) => {
-                    let part = kind::name(section.start);
-                    let message = format!(
-                        "Subreport of type \"{part}\" for VG {name} contains columns which lead to change of report \
-                         type. Add these columns to proper subreport type."
-                    );
-                    self.fail(Entry { object: "vg", message, ..Entry::default() });
-                    break;
-                }
-                Err(message) => {
-                    self.fail(Entry { object: "vg", message, ..Entry::default() });
-                    break;
-                }
-            }
-            let mut report = self.report(section, at > 0);
-            self.rows(vg, lvs.as_ref(), own, &mut report)?;
-            if !self.is_quiet() {
-                self.print(section, report)?;
-            }
-        }
-        self.end_vg()?;
-        self.done("vg", &vg.vg.name, vg.vg.id.map_or_else(String::new, |id| id.to_string()), None);
-        Ok(())
-    }
-
-    fn full_orphans(&mut self, orphans: &[Box<Present>]) -> Result<(), Error> {
-        let plan = self.plan;
-        self.begin_vg()?;
-        let of_pvs = plan.sections.iter().filter(|section| matches!(section.start, Object::Pv | Object::PvSeg));
-        for (at, section) in of_pvs.enumerate() {
-            let mut report = self.report(section, at > 0);
-            for present in orphans {
-                let kind = kind::own(section.start);
-                let common = Common { host: &self.host, marks: plan.marks, live: plan.live };
-                common.orphan(present, kind, |row| report.add_row(row, self.out))?;
-                self.done("pv", present.device.path.as_bytes(), present.id.to_string(), None);
-            }
-            if !self.is_quiet() {
-                self.print(section, report)?;
-            }
-        }
-        Ok(self.end_vg()?)
-    }
 }
