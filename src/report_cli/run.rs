@@ -1,7 +1,7 @@
 //! From a command line to its reports.
 
-use super::{FAILED, Failure, NO_DAEMON, USAGE, live, spool};
-use crate::client::{self, inventory::Inventory};
+use super::{Ask, FAILED, Failure, NO_DAEMON, USAGE, live, spool};
+use crate::client::inventory::Inventory;
 use crate::conf;
 use crate::devno::DevNo;
 use crate::dry_run::Images;
@@ -27,7 +27,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-pub fn run(command: Command, socket: Option<&Path>, options: &Options, out: &mut dyn Write) -> Result<u8, Failure> {
+pub fn run(command: Command, ask: Ask, options: &Options, out: &mut dyn Write) -> Result<u8, Failure> {
     if options.unknown_journal {
         super::complain(&["Ignoring unrecognized journal value.".to_owned()], "  ");
     }
@@ -60,7 +60,7 @@ pub fn run(command: Command, socket: Option<&Path>, options: &Options, out: &mut
     let needs = plan.needs(kind, &names);
     let live = live::ask(options, needs, plan.needs_status())?;
     plan.live = live.as_ref();
-    let (source, unread) = source(socket, options, conf, needs)?;
+    let (source, unread) = source(ask, options, conf, needs)?;
     let mut source = live::Now(source);
     super::complain(&unread, "  ");
     let mut say = |line: &str| super::complain(&[line.to_owned()], "  ");
@@ -68,7 +68,9 @@ pub fn run(command: Command, socket: Option<&Path>, options: &Options, out: &mut
         Ok(0) if !unread.is_empty() => Ok(FAILED),
         Ok(status) => Ok(status),
         Err(engine::Error::Write(error)) => Err(error.into()),
-        Err(engine::Error::Source(error)) => Err(Failure::new(NO_DAEMON, error)),
+        Err(engine::Error::Source(broken)) => {
+            Err(Failure::new(if broken.is_gone { NO_DAEMON } else { FAILED }, broken.reason))
+        }
     }
 }
 
@@ -116,21 +118,16 @@ fn device_of(path: &[u8]) -> Option<DevNo> {
 
 /// Where the inventory comes from, and what of the devices that were named could not be looked at.
 fn source(
-    socket: Option<&Path>,
+    ask: Ask,
     options: &Options,
     mut conf: conf::Settings,
     needs: Needs,
 ) -> Result<(Box<dyn Source>, Vec<String>), Failure> {
     if options.devices.is_empty() {
-        let socket = options.socket.as_deref().map(Path::new).or(socket);
-        let asked = Inventory::open(socket, needs).map_err(|error| {
-            let status = if matches!(error, client::Error::Unreachable { .. } | client::Error::Denied { .. }) {
-                NO_DAEMON
-            } else {
-                FAILED
-            };
-            Failure::new(status, error.to_string())
-        })?;
+        let named = options.socket.as_deref().map(Path::new);
+        let ask = Ask { socket: named.or(ask.socket), ..ask };
+        let asked = Inventory::open(ask.socket, needs, ask.timeout)
+            .map_err(|error| Failure::new(if error.is_gone() { NO_DAEMON } else { FAILED }, error.to_string()))?;
         return Ok((Box::new(asked), Vec::new()));
     }
     settings::load_multipath(&mut conf);

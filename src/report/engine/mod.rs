@@ -4,7 +4,7 @@ mod account;
 mod filter;
 mod full;
 
-use super::inventory::{Host, Item, Needs, Present, Source, VgItem};
+use super::inventory::{Broken, Host, Item, Needs, Present, Source, VgItem};
 use super::kind::{self, Kind};
 use super::layout::{Json, Look};
 use super::live::Live;
@@ -38,8 +38,7 @@ pub struct Plan<'p> {
 #[derive(Debug)]
 pub enum Error {
     Write(io::Error),
-    /// Of the source, in words.
-    Source(String),
+    Source(Broken),
 }
 
 impl From<io::Error> for Error {

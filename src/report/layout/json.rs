@@ -128,20 +128,9 @@ fn add_string(out: &mut Vec<u8>, text: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::value::{Align, Object, Value};
 
     fn check(kind: Kind, text: &[u8], json: &str, std: &str) {
-        let field = Field {
-            name: "x",
-            heading: "",
-            width: 0,
-            align: Align::Left,
-            kind,
-            object: Object::Lv,
-            later: false,
-            help: "",
-            value: |_| Value::Undefined(""),
-        };
+        let field = Field::of_kind("x", kind);
         for (is_std, expected) in [(false, json), (true, std)] {
             let mut out = Vec::new();
             add_field(&mut out, &field, text, is_std);

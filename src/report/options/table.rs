@@ -180,7 +180,7 @@ pub const OPTIONS: &[Spec] = &[
             Ok(())
         })
     },
-    value(None, "socket", "where the daemon is to be asked", keep!(socket)),
+    value(Some(b's'), "socket", "where the daemon is to be asked", keep!(socket)),
     switch(None, "live", "ask device-mapper, which needs root", set!(live)),
     Spec {
         repeat: Repeat::Yes,
