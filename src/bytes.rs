@@ -59,6 +59,11 @@ pub fn from_text(text: String) -> Vec<u8> {
     out
 }
 
+/// What JSON need not say.
+pub fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 impl Deref for Bytes {
     type Target = [u8];
 

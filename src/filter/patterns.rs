@@ -1,7 +1,11 @@
 //! `global_filter`: a list of patterns that accept or reject device names.
 
-use regex::bytes::RegexSet;
+use crate::dm_regex;
+use regex::bytes::{RegexSet, RegexSetBuilder};
 use std::fmt;
+
+/// Of all patterns compiled, in bytes.
+const MAX_SIZE: usize = 16 << 20;
 
 /// A compiled list. For each name the first pattern in the list that matches anywhere in it
 /// decides; one accepted name accepts the device, else one rejected name rejects it, and a device
@@ -30,18 +34,16 @@ impl Patterns {
     pub fn compile<'p>(patterns: impl Iterator<Item = &'p [u8]>) -> Result<Patterns, PatternsError> {
         let mut accepting = Vec::new();
         let mut translated = Vec::new();
-        let mut sources = Vec::new();
         for pattern in patterns {
-            let source = String::from_utf8_lossy(pattern).into_owned();
-            let fail = |reason| PatternsError { pattern: source.clone(), reason };
-            let (accepts, regex) = split(&source).map_err(fail)?;
+            let fail = |reason| PatternsError { pattern: String::from_utf8_lossy(pattern).into_owned(), reason };
+            let (accepts, regex) = split(pattern).map_err(fail)?;
             accepting.push(accepts);
-            translated.push(translate(regex).map_err(fail)?);
-            sources.push(source);
+            translated.push(dm_regex::translate(regex).map_err(|error| fail(error.reason))?);
         }
-        let set = RegexSet::new(&translated)
-            .map_err(|_| PatternsError { pattern: sources.join(" "), reason: "not a regular expression LVM knows" })?;
-        Ok(Patterns { set, accepting })
+        let set = RegexSetBuilder::new(&translated).unicode(false).size_limit(MAX_SIZE).build();
+        // They are expressions, each of them; what is wrong is what they are together.
+        let too_large = |_| PatternsError { pattern: "...".to_owned(), reason: "the patterns are too large together" };
+        Ok(Patterns { set: set.map_err(too_large)?, accepting })
     }
 
     /// Whether every device passes, whatever its names.
@@ -52,7 +54,7 @@ impl Patterns {
     pub fn accept<'n>(&self, names: impl Iterator<Item = &'n str>) -> bool {
         let mut rejected = false;
         for name in names {
-            match self.set.matches(name.as_bytes()).iter().next() {
+            match self.set.matches(&dm_regex::between_ends(name.as_bytes())).iter().next() {
                 Some(first) if self.accepting[first] => return true,
                 Some(_) => rejected = true,
                 None => {}
@@ -63,117 +65,21 @@ impl Patterns {
 }
 
 /// `a|regex|` or `r|regex|`; the delimiter is any character, brackets close with their partner.
-fn split(pattern: &str) -> Result<(bool, &str), &'static str> {
-    let mut chars = pattern.chars();
-    let accepts = match chars.next() {
-        Some('a') => true,
-        Some('r') => false,
+fn split(pattern: &[u8]) -> Result<(bool, &[u8]), &'static str> {
+    let (accepts, rest) = match pattern {
+        [b'a', rest @ ..] => (true, rest),
+        [b'r', rest @ ..] => (false, rest),
         _ => return Err("it must begin with 'a' or 'r'"),
     };
-    let close = match chars.next() {
-        Some('(') => ')',
-        Some('[') => ']',
-        Some('{') => '}',
-        Some(other) => other,
-        None => return Err("it has no delimiters"),
+    let (open, rest) = rest.split_first().ok_or("it has no delimiters")?;
+    let close = match open {
+        b'(' => b')',
+        b'[' => b']',
+        b'{' => b'}',
+        other => *other,
     };
-    let regex = chars.as_str().strip_suffix(close).ok_or("it must end with the closing delimiter")?;
+    let regex = rest.strip_suffix(&[close]).ok_or("it must end with the closing delimiter")?;
     Ok((accepts, regex))
-}
-
-/// LVM's regular expressions (`^ $ . * + ? | ( ) [ ]` and backslash) in the syntax of the `regex`
-/// crate, in which more characters are special.
-fn translate(pattern: &str) -> Result<String, &'static str> {
-    let mut out = String::from("(?s-u)");
-    let mut chars = pattern.chars();
-    // Whether there is something that a `*` could repeat.
-    let mut repeatable = false;
-    while let Some(char) = chars.next() {
-        match char {
-            '*' | '+' | '?' if !repeatable => return Err("a repetition repeats nothing"),
-            '*' | '+' | '?' => {
-                // Repeating a repetition is the same to LVM; to the crate a second `?` is not.
-                out.insert_str(atom_start(&out), "(?:");
-                out.push(char);
-                out.push(')');
-            }
-            '(' => out.push_str("(?:"),
-            '|' | ')' | '^' | '$' | '.' => out.push(char),
-            '[' => set(&mut chars, &mut out)?,
-            '\\' => literal(unescape(chars.next().ok_or("it ends with a backslash")?), &mut out),
-            _ => literal(char, &mut out),
-        }
-        repeatable = !matches!(char, '(' | '|' | '^');
-    }
-    Ok(out)
-}
-
-/// Where the last atom of a translated expression begins.
-fn atom_start(out: &str) -> usize {
-    let bytes = out.as_bytes();
-    let escaped = |at: usize| bytes[..at].iter().rev().take_while(|&&byte| byte == b'\\').count() % 2 == 1;
-    let mut at = out.char_indices().next_back().map_or(0, |(at, _)| at);
-    if escaped(at) {
-        return at - 1;
-    }
-    let (open, close) = match bytes[at] {
-        b')' => (b'(', b')'),
-        b']' => (b'[', b']'),
-        _ => return at,
-    };
-    let mut depth = 0;
-    loop {
-        if bytes[at] == close && !escaped(at) {
-            depth += 1;
-        } else if bytes[at] == open && !escaped(at) {
-            depth -= 1;
-            if depth == 0 {
-                return at;
-            }
-        }
-        if at == 0 {
-            return 0;
-        }
-        at -= 1;
-    }
-}
-
-fn set(chars: &mut std::str::Chars, out: &mut String) -> Result<(), &'static str> {
-    out.push('[');
-    if chars.as_str().starts_with('^') {
-        chars.next();
-        out.push('^');
-    }
-    let mut empty = true;
-    loop {
-        match chars.next() {
-            None => return Err("a '[' is never closed"),
-            Some(']') if empty => return Err("a set of characters is empty"),
-            Some(']') => break,
-            Some('-') if !empty && !chars.as_str().starts_with(']') => out.push('-'),
-            Some('\\') => literal(unescape(chars.next().ok_or("it ends with a backslash")?), out),
-            Some(char) => literal(char, out),
-        }
-        empty = false;
-    }
-    out.push(']');
-    Ok(())
-}
-
-fn unescape(char: char) -> char {
-    match char {
-        'n' => '\n',
-        'r' => '\r',
-        't' => '\t',
-        other => other,
-    }
-}
-
-fn literal(char: char, out: &mut String) {
-    if char.is_ascii() && !char.is_ascii_alphanumeric() && !char.is_ascii_whitespace() && char != '/' {
-        out.push('\\');
-    }
-    out.push(char);
 }
 
 #[cfg(test)]
@@ -208,6 +114,15 @@ mod tests {
     }
 
     #[test]
+    fn the_ends_of_a_name_are_characters() {
+        check(&["r|/dev/sda.|"], &["/dev/sda"], false);
+        check(&["r|/dev/sda[^1]|"], &["/dev/sda"], false);
+        check(&["r|/dev/sda[^1]|"], &["/dev/sda1"], true);
+        check(&["r|sda..|"], &["/dev/sda"], true);
+        check(&["r|.^/dev|"], &["/dev/sda"], true);
+    }
+
+    #[test]
     fn what_is_special_only_to_the_crate_is_literal() {
         check(&["r|x{2}|"], &["xx"], true);
         check(&["r|x{2}|"], &["x{2}"], false);
@@ -215,7 +130,7 @@ mod tests {
         check(&[r"r|\d|"], &["d"], false);
         check(&["r|a-b|"], &["a-b"], false);
         check(&["r|[a&&b]|"], &["&"], false);
-        check(&["r|[^-a]|"], &["-a"], true);
+        check(&["r|^[^-a]|"], &["-a"], true);
         check(&[r"r|^[\]x]$|"], &["]"], false);
         check(&["r|^(ab)*?$|"], &["abab"], false);
         check(&["r|^[ab]+*c$|"], &["abac"], false);
@@ -224,7 +139,9 @@ mod tests {
 
     #[test]
     fn broken_patterns_are_named() {
-        for pattern in ["sda", "a", "a|sda", "x|sda|", "a|*|", "a|(?i)x|", "a|[x|", "a|[]|", "a|(x|", "a|\\|"] {
+        for pattern in
+            ["sda", "a", "a|sda", "x|sda|", "a|*|", "a|(?i)x|", "a|[x|", "a|(x|", "a|\\|", "a||", "a|x)|", "a||x|"]
+        {
             check_error(pattern);
         }
     }

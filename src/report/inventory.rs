@@ -2,7 +2,7 @@
 //! (`Inventory` in `src/api/io.pvwatch.varlink`); of images it is made in place.
 
 use super::model::Vg;
-use crate::bytes::Bytes;
+use crate::bytes::{Bytes, is_default};
 use crate::devno::DevNo;
 use crate::id::Id;
 use crate::metadata::Body;
@@ -84,7 +84,9 @@ pub struct Present {
     pub device: Device,
     pub label: Label,
     /// Other devices with the same PV, which are not used.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub duplicates: Vec<Device>,
+    #[serde(default, skip_serializing_if = "is_default")]
     pub warnings: Vec<Warning>,
 }
 
@@ -96,7 +98,9 @@ pub struct Device {
     /// Bytes.
     pub size: u64,
     /// As the devices file has them.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub device_id_type: Option<String>,
+    #[serde(default, skip_serializing_if = "is_default")]
     pub device_id: Option<String>,
 }
 
@@ -110,6 +114,7 @@ pub struct Label {
     /// Where the first data area begins.
     pub data_start: u64,
     /// Start and size of the bootloader area; 0 if there is none.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub bootloader: (u64, u64),
     pub mdas: Vec<Mda>,
 }
@@ -120,8 +125,10 @@ pub struct Mda {
     pub size: u64,
     /// By what the text takes (on-disk.md 10).
     pub free: u64,
+    #[serde(default, skip_serializing_if = "is_default")]
     pub ignored: bool,
     /// It cannot be read, and LVM does not count it.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub bad: bool,
 }
 

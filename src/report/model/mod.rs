@@ -3,7 +3,7 @@
 pub mod lvs;
 mod read;
 
-use crate::bytes::Bytes;
+use crate::bytes::{Bytes, is_default};
 use crate::id::Id;
 use crate::report::inventory::Present;
 use serde::{Deserialize, Serialize};
@@ -16,22 +16,33 @@ pub struct Vg {
     pub id: Option<Id>,
     pub seqno: i64,
     pub status: Vec<Bytes>,
+    #[serde(skip_serializing_if = "is_default")]
     pub flags: Vec<Bytes>,
+    #[serde(skip_serializing_if = "is_default")]
     pub tags: Vec<Bytes>,
+    #[serde(skip_serializing_if = "is_default")]
     pub system_id: Bytes,
+    #[serde(skip_serializing_if = "is_default")]
     pub lock_type: Bytes,
+    #[serde(skip_serializing_if = "is_default")]
     pub lock_args: Bytes,
     /// Sectors.
     pub extent_size: u64,
+    #[serde(skip_serializing_if = "is_default")]
     pub max_lv: u64,
+    #[serde(skip_serializing_if = "is_default")]
     pub max_pv: u64,
     pub allocation_policy: Bytes,
+    #[serde(skip_serializing_if = "is_default")]
     pub profile: Bytes,
+    #[serde(skip_serializing_if = "is_default")]
     pub metadata_copies: u32,
     pub pvs: Vec<VgPv>,
     /// Those that users see, snapshots among them.
     pub lv_count: u64,
+    #[serde(skip_serializing_if = "is_default")]
     pub snap_count: u64,
+    #[serde(skip_serializing_if = "is_default")]
     pub has_historical: bool,
 }
 
@@ -44,18 +55,25 @@ pub struct VgPv {
     pub key: Bytes,
     /// The name that its device had when this was written.
     pub device: Bytes,
+    #[serde(skip_serializing_if = "is_default")]
     pub device_id_type: Bytes,
+    #[serde(skip_serializing_if = "is_default")]
     pub device_id: Bytes,
     pub status: Vec<Bytes>,
+    #[serde(skip_serializing_if = "is_default")]
     pub flags: Vec<Bytes>,
+    #[serde(skip_serializing_if = "is_default")]
     pub tags: Vec<Bytes>,
     /// Sectors.
     pub dev_size: u64,
     pub pe_start: u64,
     pub pe_count: u64,
     /// Extents that segments of LVs use.
+    #[serde(skip_serializing_if = "is_default")]
     pub pe_alloc_count: u64,
+    #[serde(skip_serializing_if = "is_default")]
     pub ba_start: u64,
+    #[serde(skip_serializing_if = "is_default")]
     pub ba_size: u64,
 }
 
