@@ -101,7 +101,7 @@ broken lostpool_cpool_cmeta; dd if=/dev/urandom of=/dev/vgf/lost bs=64k count=30
 broken bad-cow; dd if=/dev/urandom of=/dev/vgf/base bs=64k count=10 oflag=direct status=none || true
 broken bitten_rimage_1; dd if=/dev/urandom of=/dev/vgf/bitten bs=64k count=10 oflag=direct status=none || true
 lvchange -q --syncaction check vg/checked
-convert -R 512k vg/reshaped || true
+
 convert --stripes 3 vg/reshaped
 
 # A VG that has lost a PV.
