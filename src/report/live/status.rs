@@ -285,7 +285,8 @@ fn raid(words: &mut Words) -> Option<Raid> {
     let action = words.word().map(str::to_owned);
     let mismatches = if action.is_some() { words.number()? } else { 0 };
     // All of it cannot be in sync while some of the images are not. The kernel is about to begin.
-    let behind = health.bytes().filter(|letter| *letter == b'a').count();
+    // While stripes are added, the kernel tells fewer images than letters, and LVM goes by those.
+    let behind = health.bytes().take(images).filter(|letter| *letter == b'a').count();
     let is_about_to = action
         .as_deref()
         .is_some_and(|action| ["recover", "idle"].iter().any(|known| known.eq_ignore_ascii_case(action)));
