@@ -6,6 +6,9 @@ use pvwatch::devno;
 
 use common::daemon::World;
 use common::{vg, write_pv};
+use std::io::{Read, Write};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::process::{Command, Output};
 
 fn report(world: &World, words: &[&str]) -> Output {
@@ -67,5 +70,39 @@ fn a_list_of_devices_has_one_at_least() {
     for list in ["", ","] {
         let expected = (5, String::new(), "  --devices: it names no device\n".to_owned());
         assert_eq!(said(&world, &["pvs", "--devices", list]), expected);
+    }
+}
+
+/// Takes one connection after the other, says this to each and hangs up, or says nothing.
+fn answer(socket: &Path, reply: Option<&'static str>) {
+    let listener = UnixListener::bind(socket).unwrap();
+    std::thread::spawn(move || {
+        let mut silent = Vec::new();
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            match reply {
+                Some(reply) => {
+                    let _ = stream.read(&mut [0; 4096]);
+                    let _ = stream.write_all(reply.as_bytes());
+                }
+                None => silent.push(stream),
+            }
+        }
+    });
+}
+
+#[test]
+fn who_answers_nonsense_is_no_daemon_that_is_missing() {
+    for (reply, status, expected) in [
+        (Some("nonsense\0"), 5, "not a pvwatchd"),
+        (Some("{\"parameters\":{\"items\":[7]}}\0"), 5, "not a pvwatchd"),
+        (Some("{\"continues\":true,\"parameters\":{\"items\":[]}}\0"), 4, "it closed the connection"),
+        (None, 5, "0.2"),
+    ] {
+        let world = World::new();
+        let socket = world.path("socket");
+        answer(&socket, reply);
+        let (code, _, stderr) = said(&world, &["--timeout", "0.2", "vgs", "-s", socket.to_str().unwrap()]);
+        assert!(code == status && stderr.contains(expected), "{reply:?}: {code}: {stderr}");
     }
 }

@@ -146,7 +146,9 @@ fn run() -> Result<u8, Failure> {
             Some(_) if arguments.json => Err(usage(format!("--json: of {other} it is --reportformat json"))),
             Some(command) => {
                 let is_named = arguments.report_socket.is_none();
-                Ok(report_cli::run(command, is_named.then_some(&*arguments.socket), arguments.words))
+                let socket = is_named.then_some(&*arguments.socket);
+                let ask = report_cli::Ask { socket, timeout: arguments.timeout };
+                Ok(report_cli::run(command, ask, arguments.words))
             }
             None => Err(usage(format!("{other}: no such command"))),
         },

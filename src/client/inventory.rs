@@ -4,7 +4,9 @@ use super::{Error, connect_first, report_sockets};
 use crate::bytes::Bytes;
 use crate::metadata::Body;
 use crate::protocol::frame::{CALL_END, MESSAGE_MAX};
-use crate::report::inventory::{Device, Host, Item, Mapped, Mda, Needs, Present, Source, Unreadable, VgItem, Warning};
+use crate::report::inventory::{
+    Broken, Device, Host, Item, Mapped, Mda, Needs, Present, Source, Unreadable, VgItem, Warning,
+};
 use crate::report::model::Vg;
 use serde::Deserialize;
 use serde_json::json;
@@ -33,11 +35,11 @@ pub struct Inventory {
 }
 
 impl Inventory {
-    /// Asks at this socket, or where reports are to be had.
-    pub fn open(socket: Option<&Path>, needs: Needs) -> Result<Inventory, Error> {
+    /// Asks at this socket, or where reports are to be had. Nobody is waited for longer than that.
+    pub fn open(socket: Option<&Path>, needs: Needs, timeout: Option<Duration>) -> Result<Inventory, Error> {
         let sockets = socket.map_or_else(report_sockets, |socket| vec![socket.to_owned()]);
         let sockets = sockets.iter().map(PathBuf::as_path).collect::<Vec<_>>();
-        Inventory::ask(&sockets, needs, TIMEOUT)
+        Inventory::ask(&sockets, needs, timeout.unwrap_or(TIMEOUT))
     }
 
     /// Asks at the first of these sockets that lets us in.
@@ -66,7 +68,13 @@ impl Inventory {
             if self.decoder.is_over {
                 return Ok(None);
             }
-            let reply = self.replies.next().map_err(|error| Error::of(&self.socket, self.timeout, error))?;
+            let reply = match self.replies.next() {
+                Ok(reply) => reply,
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    return Err(self.nonsense(&error.to_string()));
+                }
+                Err(error) => return Err(Error::of(&self.socket, self.timeout, error)),
+            };
             match self.decoder.take(reply) {
                 Ok(()) => {}
                 Err(Wrong::Refusal(error)) => {
@@ -84,8 +92,8 @@ impl Inventory {
 }
 
 impl Source for Inventory {
-    fn next(&mut self) -> Result<Option<Item>, String> {
-        self.next_item().map_err(|error| error.to_string())
+    fn next(&mut self) -> Result<Option<Item>, Broken> {
+        self.next_item().map_err(|error| Broken { reason: error.to_string(), is_gone: error.is_gone() })
     }
 }
 

@@ -68,6 +68,11 @@ impl std::error::Error for Error {}
 
 impl Error {
     /// Of connecting, sending or receiving.
+    /// There is no daemon to ask, or none that lets us.
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Error::Unreachable { .. } | Error::Denied { .. })
+    }
+
     fn of(socket: &Path, timeout: Duration, error: io::Error) -> Error {
         match error.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Error::TimedOut(timeout),

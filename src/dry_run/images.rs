@@ -3,7 +3,7 @@
 use super::look;
 use crate::conf::Settings;
 use crate::daemon::scope::Scope;
-use crate::report::inventory::{Item, Needs, Source};
+use crate::report::inventory::{Broken, Item, Needs, Source};
 use crate::watcher::{Device, HeldBack, Inventory, Watcher};
 use std::collections::BTreeMap;
 use std::io;
@@ -59,7 +59,7 @@ fn unread(watcher: &Watcher, scope: &Scope, devices: &[PathBuf]) -> Vec<(String,
 }
 
 impl Source for Images {
-    fn next(&mut self) -> Result<Option<Item>, String> {
+    fn next(&mut self) -> Result<Option<Item>, Broken> {
         Ok(self.inventory.next(&self.watcher))
     }
 }

@@ -81,6 +81,16 @@ pub fn lines(barred: Barred, vg: &Vg, host: &Host, is_named: bool) -> Vec<String
     }
 }
 
+/// With `-v`, of a VG that was not named.
+pub fn skip_line(barred: Barred, vg: &Vg) -> Option<String> {
+    let name = super::names::show(&vg.name);
+    match barred {
+        Barred::Foreign => Some(format!("Skipping foreign volume group {name}")),
+        Barred::Shared => Some(format!("Skipping volume group {name}")),
+        Barred::Clustered | Barred::Exported => None,
+    }
+}
+
 /// Of a PV that was named.
 pub fn pv_line(barred: Barred, vg: &Vg, path: &str) -> Option<String> {
     let name = super::names::show(&vg.name);

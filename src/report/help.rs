@@ -21,7 +21,7 @@ pub fn usage(command: Command) -> String {
         let long = format!("--{}{value}", spec.long);
         let what = match &spec.effect {
             Effect::Works(_) | Effect::Group(_) => spec.help.to_owned(),
-            Effect::Nothing(why) => format!("no effect: {why}"),
+            Effect::Nothing(why, _) => format!("no effect: {why}"),
             Effect::Refused(why) => format!("refused: {why}"),
         };
         let _ = writeln!(out, "  {short}{long:24} {what}");
@@ -89,7 +89,7 @@ pub const SELECTION: &str = "
   How to select
     FIELD = VALUE   FIELD != VALUE      equal, or not [all kinds]
     FIELD < VALUE   <=   >   >=         [number, size, percent, time]
-    FIELD =~ REGEX  FIELD !~ REGEX      the expression fits, or not [string, string list]
+    FIELD =~ REGEX  FIELD !~ REGEX      the expression fits, or not [string]
     FIELD since|after|until|before TIME [time]
     A && B   A , B                      both
     A || B   A # B                      one of them, or both
@@ -120,7 +120,7 @@ mod tests {
             let row = row.unwrap_or_else(|| panic!("--{} is not there", spec.long));
             let expected = match &spec.effect {
                 Effect::Works(_) | Effect::Group(_) => "works",
-                Effect::Nothing(_) => "no effect",
+                Effect::Nothing(..) => "no effect",
                 Effect::Refused(_) => "refused",
             };
             assert!(row.split('|').nth(2).is_some_and(|what| what.trim().starts_with(expected)), "{row}");

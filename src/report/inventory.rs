@@ -168,6 +168,15 @@ pub trait Source {
     /// The next one; `None` at the end.
     ///
     /// # Errors
-    /// What is said to whoever asked for the report, in words.
-    fn next(&mut self) -> Result<Option<Item>, String>;
+    /// What is said to whoever asked for the report.
+    fn next(&mut self) -> Result<Option<Item>, Broken>;
+}
+
+/// Why no more items come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken {
+    /// In words.
+    pub reason: String,
+    /// There is nobody to ask, or no longer.
+    pub is_gone: bool,
 }

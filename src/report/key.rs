@@ -102,29 +102,13 @@ fn push_string(bytes: &[u8], out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::value::{Align, Object};
-
-    fn field(name: &'static str, kind: Kind) -> Field {
-        let value = |_: &crate::report::row::Row<'_>| Value::Undefined("");
-        Field {
-            name,
-            heading: "",
-            width: 0,
-            align: Align::Left,
-            kind,
-            object: Object::Lv,
-            later: false,
-            help: "",
-            value,
-        }
-    }
 
     fn text_value(text: &str) -> Value<'_> {
         Value::Text(Cow::Borrowed(text.as_bytes()))
     }
 
     fn check_order(name: &'static str, kind: Kind, ordered: &[Value<'_>]) {
-        let field = field(name, kind);
+        let field = Field::of_kind(name, kind);
         let key = |value: &Value<'_>, descending| {
             let mut key = Vec::new();
             push(&field, value, descending, &mut key);
@@ -166,6 +150,6 @@ mod tests {
     fn names_are_compared_without_their_brackets() {
         let hidden = [text_value("a"), text_value("[b]"), text_value("-c"), text_value("d")];
         check_order("lv_name", Kind::String, &hidden);
-        assert_eq!(&*text(&field("devices", Kind::String), &hidden[1]), b"[b]");
+        assert_eq!(&*text(&Field::of_kind("devices", Kind::String), &hidden[1]), b"[b]");
     }
 }

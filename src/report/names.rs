@@ -51,8 +51,6 @@ pub struct PvName {
     /// There is such a device.
     pub is_device: bool,
     pub is_found: bool,
-    /// What is wrong with it is said already.
-    pub is_told: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,7 +88,6 @@ impl Names {
                             devno: devno(word),
                             is_device: false,
                             is_found: false,
-                            is_told: false,
                         });
                     }
                 }
@@ -132,29 +129,6 @@ impl Names {
         }
     }
 
-    /// It is there, and why it is not shown was said.
-    pub fn note_told(&mut self, device: &Device) {
-        for pv in self.pvs.iter_mut().filter(|pv| pv.is_of(device)) {
-            pv.is_told = true;
-        }
-    }
-
-    /// Those that lead to no device, unless it is one of the images that are looked at.
-    pub fn lost_pvs(&mut self, is_image: impl Fn(&[u8]) -> bool) -> Vec<Vec<u8>> {
-        let lost = self.pvs.iter_mut().filter(|pv| pv.devno.is_none() && !is_image(&pv.text));
-        lost.map(|pv| {
-            pv.is_told = true;
-            pv.text.clone()
-        })
-        .collect()
-    }
-
-    /// Nothing else than PVs is named, and each was found, or is known to be nowhere.
-    pub fn has_all_pvs(&self) -> bool {
-        let is_done = |pv: &PvName| pv.is_found || pv.is_told;
-        !self.pvs.is_empty() && self.tags.is_empty() && self.pvs.iter().all(is_done)
-    }
-
     /// It is there, and is no PV.
     pub fn note_device(&mut self, device: &Device) {
         for pv in self.pvs.iter_mut().filter(|pv| pv.is_of(device)) {
@@ -168,6 +142,12 @@ impl Names {
         for lv in &mut named.lvs {
             lv.is_found |= lvs.is_some_and(|lvs| lvs.all.iter().any(|known| known.name == lv.name));
         }
+    }
+
+    /// PVs were named, nothing else, and all of them were found.
+    pub fn has_all_pvs(&self) -> bool {
+        let is_named = !self.pvs.is_empty() && self.tags.is_empty();
+        is_named && self.pvs.iter().all(|pv| pv.is_found)
     }
 
     pub fn is_empty(&self) -> bool {

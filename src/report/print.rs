@@ -17,6 +17,8 @@ pub struct Section {
     /// These are left out if they are empty in all rows.
     pub compact: Vec<&'static str>,
     pub compact_all: bool,
+    /// The first name of those to be left out that no field has: none is left out then.
+    pub unknown_compact: Option<String>,
 }
 
 /// Where rows are kept until all are there, each with the key that it is sorted by.

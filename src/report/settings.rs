@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 /// Settings that are texts, and what they are if they are not set.
 const TEXTS: &[(&str, &str)] = &[
     ("global/units", "r"),
+    ("config/profile_dir", ""),
     ("report/output_format", "basic"),
     ("report/separator", " "),
     ("report/list_item_separator", ","),
@@ -64,6 +65,7 @@ const TEXTS: &[(&str, &str)] = &[
 /// Settings that are on or off, and what they are if they are not set.
 const SWITCHES: &[(&str, bool)] = &[
     ("global/suffix", true),
+    ("global/si_unit_consistency", true),
     ("report/aligned", true),
     ("report/buffered", true),
     ("report/prefixes", false),

@@ -10,6 +10,8 @@ pub struct Units {
     /// Bytes of one unit; 0 for those that fit themselves to the size (`r`, `h` and `H`).
     pub factor: f64,
     pub suffix: bool,
+    /// Capitals are for thousands. Otherwise all letters are capitals.
+    pub consistent: bool,
 }
 
 /// LVM says no more than that the units are invalid.
@@ -33,7 +35,7 @@ const LETTERS: [u8; 6] = *b"eptgmk";
 
 impl Default for Units {
     fn default() -> Units {
-        Units { letter: Some(b'r'), factor: 0.0, suffix: true }
+        Units { letter: Some(b'r'), factor: 0.0, suffix: true, consistent: true }
     }
 }
 
@@ -53,7 +55,7 @@ impl Units {
             });
         };
         if matches!(letter, b'r' | b'R' | b'h' | b'H') {
-            return Ok(Units { letter: Some(*letter), factor: 0.0, suffix: true });
+            return Ok(Units { letter: Some(*letter), factor: 0.0, ..Units::default() });
         }
         let Some(multiplier) = bytes_of(*letter) else {
             return fail("the letter is none of r, h, b, s, k, m, g, t, p and e");
@@ -64,11 +66,19 @@ impl Units {
         }
         #[expect(clippy::cast_precision_loss, reason = "LVM divides by it as a double")]
         let factor = factor as f64;
-        Ok(Units { letter: (whole == 1).then_some(*letter), factor, suffix: true })
+        Ok(Units { letter: (whole == 1).then_some(*letter), factor, ..Units::default() })
     }
 
     /// As reports show a size. `<` says of `r` that the two places were rounded up.
     pub fn show(&self, sectors: u64) -> String {
+        let mut shown = self.show_consistent(sectors);
+        if !self.consistent {
+            shown.make_ascii_uppercase();
+        }
+        shown
+    }
+
+    fn show_consistent(&self, sectors: u64) -> String {
         match self.letter {
             Some(b'r' | b'R' | b'h' | b'H') if sectors == 0 => (if self.suffix { "0 " } else { "0" }).to_owned(),
             Some(b'r') => fitting(sectors, 1024, true),

@@ -77,3 +77,15 @@ pub enum Value<'v> {
     /// There is nothing to say; what is shown for it: mostly nothing, or `-1`, or `unknown`.
     Undefined(&'static str),
 }
+
+/// A field for tests, of which only these matter.
+#[cfg(test)]
+impl Field {
+    pub const fn of_kind(name: &'static str, kind: Kind) -> Field {
+        fn none<'r>(_: &Row<'r>) -> Value<'r> {
+            Value::Undefined("")
+        }
+        let (align, object) = (Align::Left, Object::Lv);
+        Field { name, heading: "", width: 0, align, kind, object, later: false, help: "", value: none }
+    }
+}

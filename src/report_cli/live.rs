@@ -1,7 +1,7 @@
 //! `--live`; and without it, what sysfs has of device-mapper just now.
 
 use super::{FAILED, Failure};
-use crate::report::inventory::{Item, Needs, Source};
+use crate::report::inventory::{Broken, Item, Needs, Source};
 use crate::report::live::Live;
 use crate::report::options::Options;
 use crate::sys;
@@ -26,7 +26,7 @@ pub fn ask(options: &Options, needs: Needs, with_status: bool) -> Result<Option<
 pub struct Now(pub Box<dyn Source>);
 
 impl Source for Now {
-    fn next(&mut self) -> Result<Option<Item>, String> {
+    fn next(&mut self) -> Result<Option<Item>, Broken> {
         let mut item = self.0.next()?;
         if let Some(Item::Host(host)) = &mut item {
             for mapped in host.mapped.iter_mut().flatten() {

@@ -7,10 +7,12 @@ mod spool;
 use crate::report::help;
 use crate::report::layout::escape;
 use crate::report::options::{self, Command, Options, Refusal};
+use crate::sys::spool::SpoolError;
 use std::ffi::OsString;
 use std::io::{self, BufWriter, Write};
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
+use std::time::Duration;
 
 /// Exit statuses, LVM's but for the last.
 const USAGE: u8 = 3;
@@ -32,9 +34,17 @@ impl Failure {
     }
 }
 
-/// Does what the words behind the command's name say; asks at this socket, or where reports are to be
-/// had. The exit status.
-pub fn run(command: Command, socket: Option<&Path>, words: impl IntoIterator<Item = OsString>) -> u8 {
+/// Of the daemon.
+#[derive(Clone, Copy, Default)]
+pub struct Ask<'a> {
+    /// Where; if nowhere is named, where reports are to be had.
+    pub socket: Option<&'a Path>,
+    /// How long it may be silent.
+    pub timeout: Option<Duration>,
+}
+
+/// Does what the words behind the command's name say. The exit status.
+pub fn run(command: Command, ask: Ask, words: impl IntoIterator<Item = OsString>) -> u8 {
     let words = words.into_iter().map(OsString::into_vec).collect::<Vec<_>>();
     let options = match options::parse(command, &words) {
         Ok(options) => options,
@@ -44,7 +54,7 @@ pub fn run(command: Command, socket: Option<&Path>, words: impl IntoIterator<Ite
         }
     };
     let mut out = BufWriter::with_capacity(BUFFER, io::stdout());
-    let status = report(command, socket, &options, &mut out).unwrap_or_else(|failure| {
+    let status = report(command, ask, &options, &mut out).unwrap_or_else(|failure| {
         let _ = out.flush();
         complain(&failure.lines, "  ");
         failure.status
@@ -59,7 +69,7 @@ pub fn run(command: Command, socket: Option<&Path>, words: impl IntoIterator<Ite
     }
 }
 
-fn report(command: Command, socket: Option<&Path>, options: &Options, out: &mut dyn Write) -> Result<u8, Failure> {
+fn report(command: Command, ask: Ask, options: &Options, out: &mut dyn Write) -> Result<u8, Failure> {
     if options.version {
         writeln!(out, "pvwatch {}", env!("CARGO_PKG_VERSION"))?;
         return Ok(0);
@@ -68,11 +78,15 @@ fn report(command: Command, socket: Option<&Path>, options: &Options, out: &mut 
         write!(out, "{}", help::usage(command))?;
         return Ok(0);
     }
-    run::run(command, socket, options, out)
+    run::run(command, ask, options, out)
 }
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Failure {
+        let of_spool = error.get_ref().and_then(|error| error.downcast_ref::<SpoolError>());
+        if let Some(error) = of_spool {
+            return Failure::new(FAILED, format!("too many rows to keep in memory: {error}"));
+        }
         match error.kind() {
             io::ErrorKind::BrokenPipe => Failure { lines: Vec::new(), status: 0 },
             _ => Failure::new(FAILED, format!("standard output: {error}")),
@@ -87,5 +101,23 @@ fn complain(lines: &[String], indent: &str) {
         let _ = stderr.write_all(indent.as_bytes());
         let _ = stderr.write_all(&escape(line.as_bytes()));
         let _ = stderr.write_all(b"\n");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_not_taken_for_standard_output() {
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+        let spooled = io::Error::from(SpoolError { directory: "/var/tmp".into(), error: full() });
+        for (error, expected) in [
+            (spooled, "too many rows to keep in memory: temporary file in /var/tmp: no storage space"),
+            (full(), "standard output: no storage space"),
+        ] {
+            let failure = Failure::from(error);
+            assert_eq!((&*failure.lines, failure.status), (&[expected.to_owned()][..], FAILED));
+        }
     }
 }

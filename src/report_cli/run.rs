@@ -1,7 +1,7 @@
 //! From a command line to its reports.
 
-use super::{FAILED, Failure, NO_DAEMON, USAGE, live, spool};
-use crate::client::{self, inventory::Inventory};
+use super::{Ask, FAILED, Failure, NO_DAEMON, USAGE, live, spool};
+use crate::client::inventory::Inventory;
 use crate::conf;
 use crate::devno::DevNo;
 use crate::dry_run::Images;
@@ -27,14 +27,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-pub fn run(command: Command, socket: Option<&Path>, options: &Options, out: &mut dyn Write) -> Result<u8, Failure> {
-    let laid_over = laid_over(options)?;
-    let over = laid_over.as_deref().map_or(Over::Nothing, Over::Text);
-    let conf = settings::load(&settings::system_dir(), over);
-    let conf = conf.map_err(|error| {
-        let is_given = matches!(&error, settings::Error::Parse { path, .. } if path.as_os_str() == "--config");
-        Failure::new(if is_given { USAGE } else { FAILED }, error.to_string())
-    })?;
+pub fn run(command: Command, ask: Ask, options: &Options, out: &mut dyn Write) -> Result<u8, Failure> {
+    if options.unknown_journal {
+        super::complain(&["Ignoring unrecognized journal value.".to_owned()], "  ");
+    }
+    if options.config.as_ref().is_some_and(|text| text.trim().is_empty()) {
+        return Err(Failure::new(USAGE, "--config: it sets nothing"));
+    }
+    let conf = load(laid_over(options)?.as_deref())?;
     let settings = conf.report.clone();
     let look = look(command, &settings, options)?;
     let marks = settings.marks();
@@ -46,6 +46,10 @@ pub fn run(command: Command, socket: Option<&Path>, options: &Options, out: &mut
         write!(out, "{help}")?;
         return Ok(0);
     }
+    if options.test {
+        let line = "TEST MODE: Metadata will NOT be updated and volumes will not be (de)activated.";
+        super::complain(&[line.to_owned()], "  ");
+    }
     let mut plan = Plan { command, options, look: &look, marks: &marks, sections, log, live: None, keep: spool::keep };
     let kind = plan.kind().map_err(|error| Failure::new(FAILED, error))?;
     let names = Names::parse(&options.names, plan.names_of(kind), command.name(), device_of);
@@ -56,7 +60,7 @@ pub fn run(command: Command, socket: Option<&Path>, options: &Options, out: &mut
     let needs = plan.needs(kind, &names);
     let live = live::ask(options, needs, plan.needs_status())?;
     plan.live = live.as_ref();
-    let (source, unread) = source(socket, options, conf, needs)?;
+    let (source, unread) = source(ask, options, conf, needs)?;
     let mut source = live::Now(source);
     super::complain(&unread, "  ");
     let mut say = |line: &str| super::complain(&[line.to_owned()], "  ");
@@ -64,8 +68,17 @@ pub fn run(command: Command, socket: Option<&Path>, options: &Options, out: &mut
         Ok(0) if !unread.is_empty() => Ok(FAILED),
         Ok(status) => Ok(status),
         Err(engine::Error::Write(error)) => Err(error.into()),
-        Err(engine::Error::Source(error)) => Err(Failure::new(NO_DAEMON, error)),
+        Err(engine::Error::Source(broken)) => {
+            Err(Failure::new(if broken.is_gone { NO_DAEMON } else { FAILED }, broken.reason))
+        }
     }
+}
+
+fn load(over: Option<&str>) -> Result<conf::Settings, Failure> {
+    settings::load(&settings::system_dir(), over.map_or(Over::Nothing, Over::Text)).map_err(|error| {
+        let is_given = matches!(&error, settings::Error::Parse { path, .. } if path.as_os_str() == "--config");
+        Failure::new(if is_given { USAGE } else { FAILED }, error.to_string())
+    })
 }
 
 /// What `--profile` and `--config` say, the latter above the former.
@@ -75,8 +88,12 @@ fn laid_over(options: &Options) -> Result<Option<String>, Failure> {
     if name.contains('/') {
         return Err(wrong("a profile is named without its directory"));
     }
-    let path = settings::system_dir().join("profile").join(format!("{name}.profile"));
-    let profile = std::fs::read_to_string(path).map_err(|error| wrong(&error.to_string()))?;
+    let directory = match load(options.config.as_deref())?.report.text("config/profile_dir") {
+        "" => settings::system_dir().join("profile"),
+        directory => PathBuf::from(directory),
+    };
+    let path = directory.join(format!("{name}.profile"));
+    let profile = std::fs::read_to_string(&path).map_err(|error| wrong(&format!("{}: {error}", path.display())))?;
     Ok(Some(format!("{profile}\n{}", options.config.as_deref().unwrap_or_default())))
 }
 
@@ -101,21 +118,16 @@ fn device_of(path: &[u8]) -> Option<DevNo> {
 
 /// Where the inventory comes from, and what of the devices that were named could not be looked at.
 fn source(
-    socket: Option<&Path>,
+    ask: Ask,
     options: &Options,
     mut conf: conf::Settings,
     needs: Needs,
 ) -> Result<(Box<dyn Source>, Vec<String>), Failure> {
     if options.devices.is_empty() {
-        let socket = options.socket.as_deref().map(Path::new).or(socket);
-        let asked = Inventory::open(socket, needs).map_err(|error| {
-            let status = if matches!(error, client::Error::Unreachable { .. } | client::Error::Denied { .. }) {
-                NO_DAEMON
-            } else {
-                FAILED
-            };
-            Failure::new(status, error.to_string())
-        })?;
+        let named = options.socket.as_deref().map(Path::new);
+        let ask = Ask { socket: named.or(ask.socket), ..ask };
+        let asked = Inventory::open(ask.socket, needs, ask.timeout)
+            .map_err(|error| Failure::new(if error.is_gone() { NO_DAEMON } else { FAILED }, error.to_string()))?;
         return Ok((Box::new(asked), Vec::new()));
     }
     settings::load_multipath(&mut conf);
@@ -171,8 +183,12 @@ fn look(command: Command, settings: &Settings, options: &Options) -> Result<Look
         quoted: settings.is_on("report/quoted") && !options.unquoted,
         transposed: transposed && format == Format::Basic,
         texts: Texts {
-            units: Units { suffix: settings.is_on("global/suffix") && !options.no_suffix, ..units },
-            is_binary: options.binary || settings.is_on("report/binary_values_as_numeric"),
+            units: Units {
+                suffix: settings.is_on("global/suffix") && !options.no_suffix,
+                consistent: settings.is_on("global/si_unit_consistency"),
+                ..units
+            },
+            is_binary: options.binary || format == Format::JsonStd || settings.is_on("report/binary_values_as_numeric"),
             list_separator: settings.text("report/list_item_separator").into(),
             time_format: settings.text("report/time_format").to_owned(),
             time: clock::format,
@@ -282,7 +298,17 @@ fn section(start: Object, asked: Asked, settings: &Settings, options: &Options) 
     for field in selection.iter().flat_map(Selection::fields) {
         columns.objects = columns.objects.with(field.object);
     }
-    let compact = asked.compact.split(',').filter_map(|name| columns::field(start, name));
-    let compact = compact.map(|field| field.name).collect();
-    Ok(Section { start, columns, selection, compact, compact_all: settings.is_on("report/compact_output") })
+    let mut compact = Vec::new();
+    let mut unknown_compact = None;
+    for name in asked.compact.split(',').filter(|name| !name.is_empty()) {
+        match columns::field(start, name) {
+            Some(field) => compact.push(field.name),
+            None => unknown_compact = unknown_compact.or_else(|| Some(name.to_owned())),
+        }
+    }
+    if unknown_compact.is_some() {
+        compact.clear();
+    }
+    let compact_all = settings.is_on("report/compact_output");
+    Ok(Section { start, columns, selection, compact, compact_all, unknown_compact })
 }

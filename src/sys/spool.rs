@@ -34,7 +34,7 @@ impl std::error::Error for SpoolError {}
 
 impl From<SpoolError> for io::Error {
     fn from(error: SpoolError) -> io::Error {
-        io::Error::new(error.error.kind(), error.to_string())
+        io::Error::new(error.error.kind(), error)
     }
 }
 

@@ -1,10 +1,11 @@
-# LVs of every kind that the machine can have, and in every state; the disks are $1 to $9. What waits
+# LVs of every kind that the machine can have, and in every state; the disks are $1 to ${11}. What waits
 # is made as short as it can be: udevd is not waited for, and dmeventd not told. Behind these lines, each
 # is run by itself.
 quick='activation{udev_sync=0 udev_rules=0 monitoring=0}'
 make() { lvcreate -q -y --config "$quick" "$@"; }
 change() { lvchange -q -y --config "$quick" "$@"; }
 convert() { lvconvert -q -y --config "$quick" "$@"; }
+broken() { dmsetup table vgf-$1 | awk '{ print $1, $2, "error" }' | dmsetup load vgf-$1 && dmsetup suspend --noflush --nolockfs vgf-$1 && dmsetup resume vgf-$1; }
 fill() { dd if=/dev/urandom of=/dev/vg/$1 bs=64k count=$2 oflag=direct status=none || [ $1 = bigthin ]; }
 
 # Plain ones, mirrors and raid.
@@ -16,6 +17,11 @@ make --type raid0 -i 2 -l 2 -n raid0 vg
 make --type raid1 -m 1 -l 2 -n raid1 vg
 make --type raid5 -i 2 -l 2 -n raid5 vg
 
+make --type raid4 -i 2 -l 2 -n raid4 vg
+make --type raid6 -i 3 -l 3 -n raid6 vg
+make --type raid0_meta -i 2 -l 2 -n raid0m vg
+make --type raid5 -i 2 -l 4 -n reshaped vg
+make --type raid1 -m 1 -l 8 -n checked vg
 make --type raid10 -i 2 -m 1 -l 2 -n raid10 vg
 make --type raid1 -m 1 -l 32 --maxrecoveryrate 1k -n syncing vg
 make --type raid1 -m 1 -l 2 --raidintegrity y -n integ vg
@@ -80,6 +86,23 @@ dmsetup load vg-inact --table '0 2048 zero'
 dmsetup suspend vg-susp
 make -l 3 -n moving vg
 pvmove -q -b -i 9999 -n moving --config "$quick" $(lvs --noheadings -o devices vg/moving | sed 's/(.*//')
+
+# What has gone wrong: errors below them.
+vgcreate -q -s 1M vgf ${10} ${11}
+make -T -L 4M -V 8M -n thin vgf/tpool
+make -L 4M -n lost vgf ${10}
+make --type cache-pool -L 8M -n lostpool vgf ${11}
+convert --type cache --cachepool vgf/lostpool --cachemode writethrough vgf/lost
+make -L 4M -n base vgf
+make -s -L 1M -n bad vgf/base
+make --type raid1 -m 1 -l 2 -n bitten vgf
+broken tpool_tmeta; dd if=/dev/urandom of=/dev/vgf/thin bs=64k count=30 oflag=direct status=none || true
+broken lostpool_cpool_cmeta; dd if=/dev/urandom of=/dev/vgf/lost bs=64k count=30 oflag=direct status=none || true
+broken bad-cow; dd if=/dev/urandom of=/dev/vgf/base bs=64k count=10 oflag=direct status=none || true
+broken bitten_rimage_1; dd if=/dev/urandom of=/dev/vgf/bitten bs=64k count=10 oflag=direct status=none || true
+lvchange -q --syncaction check vg/checked
+
+convert --stripes 3 vg/reshaped
 
 # A VG that has lost a PV.
 vgcreate -q -s 1M vgp $8 $9

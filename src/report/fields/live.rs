@@ -1,7 +1,7 @@
 //! Fields that device-mapper tells.
 
 use super::lv::{lv, number, text};
-use super::table::{field, wide};
+use super::table::{field, later, wide};
 use crate::report::live::{self, Cache, Discards, Info, Mismatches, Percent, Snapshot, State, ThinPool, known};
 use crate::report::model::lvs::Status;
 use crate::report::row::Row;
@@ -124,12 +124,19 @@ pub const FIELDS: &[Field] = &[
     field(STATUS, Number, "cache_write_misses", "CacheWriteMisses", "Writes that it did not.", |row| {
         caches::number_of(row, |cache| cache.write_misses)
     }),
+    later(field(STATUS, Number, "cache_promotions", "CachePromotions", "Blocks that were moved into it.", |row| {
+        caches::number_of(row, |cache| cache.promotions)
+    })),
+    later(field(STATUS, Number, "cache_demotions", "CacheDemotions", "Blocks that were moved out of it.", |row| {
+        caches::number_of(row, |cache| cache.demotions)
+    })),
     wide(
         18,
         field(STATUS, StringList, "kernel_cache_settings", "KCacheSettings", "How it is set up now.", |row| {
             caches::settings(row)
         }),
     ),
+    later(field(STATUS, String, "kernel_cache_mode", "KCacheMode", "How it writes now.", caches::mode)),
     wide(18, field(STATUS, String, "kernel_cache_policy", "KCachePolicy", "Its policy now.", caches::policy)),
     field(STATUS, Number, "kernel_metadata_format", "KMFmt", "The format of its metadata.", caches::metadata_format),
     wide(15, field(STATUS, String, "lv_health_status", "Health", "What is wrong with it.", health::health)),

@@ -1,5 +1,6 @@
 //! Fields of VGs.
 
+use super::table::later;
 use super::{id_text, sorted};
 use crate::report::inventory::{Mda, VgItem};
 use crate::report::model::{ClusterKind, Vg};
@@ -110,6 +111,10 @@ pub const FIELDS: &[Field] = &[
         Value::Size(used_mdas(row).map(|mda| mda.size).min().unwrap_or(0) / SECTOR)
     }),
     field(NUMBER, ("#VMdaCps", 0), "vg_mda_copies", "How many metadata areas are to be in use.", copies),
+    // What it is shown as is not in the metadata alone.
+    later(field(TEXT, ("PR", 0), "pr", "Persistent reservations of its PVs; not known here.", |_| {
+        Value::Undefined("")
+    })),
 ];
 
 /// The VG of the row. Of a duplicate of one of its PVs, LVM knows no more than which VG it is in.

@@ -72,12 +72,21 @@ impl Json {
     }
 }
 
+/// Of fields that came to be of another kind when `json_std` did, that one.
+fn std_kind(field: &Field) -> Kind {
+    match field.name {
+        "pv_major" | "pv_minor" | "lv_active" => Kind::Number,
+        "pe_start" => Kind::Size,
+        _ => field.kind,
+    }
+}
+
 /// Adds `"name":value`. Items of a list stand in `json_std` with a NUL behind each.
 pub fn add_field(out: &mut Vec<u8>, field: &Field, text: &[u8], is_std: bool) {
     out.push(b'"');
     out.extend_from_slice(field.name.as_bytes());
     out.extend_from_slice(b"\":");
-    match field.kind {
+    match std_kind(field) {
         Kind::StringList if is_std => {
             out.push(b'[');
             for (at, item) in text.split_inclusive(|&byte| byte == 0).enumerate() {
@@ -119,20 +128,9 @@ fn add_string(out: &mut Vec<u8>, text: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::value::{Align, Object, Value};
 
     fn check(kind: Kind, text: &[u8], json: &str, std: &str) {
-        let field = Field {
-            name: "x",
-            heading: "",
-            width: 0,
-            align: Align::Left,
-            kind,
-            object: Object::Lv,
-            later: false,
-            help: "",
-            value: |_| Value::Undefined(""),
-        };
+        let field = Field::of_kind("x", kind);
         for (is_std, expected) in [(false, json), (true, std)] {
             let mut out = Vec::new();
             add_field(&mut out, &field, text, is_std);
@@ -153,6 +151,18 @@ mod tests {
         check(Kind::Size, b"4.00m", "\"4.00m\"", "\"4.00m\"");
         check(Kind::Percent, b"50.00", "\"50.00\"", "50.00");
         check(Kind::StringList, b"", "\"\"", "[]");
+    }
+
+    #[test]
+    fn some_fields_came_to_be_of_another_kind() {
+        for (name, text, expected) in
+            [("pv_minor", "7", "7"), ("lv_active", "-1", "-1"), ("pe_start", "1048576", "\"1048576\"")]
+        {
+            let field = crate::report::fields::all().find(|field| field.name == name).unwrap();
+            let mut out = Vec::new();
+            add_field(&mut out, field, text.as_bytes(), true);
+            assert_eq!(String::from_utf8(out).unwrap(), format!("\"{name}\":{expected}"));
+        }
     }
 
     #[test]

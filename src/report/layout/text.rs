@@ -3,7 +3,7 @@
 use super::Look;
 use crate::report::options::Format;
 use crate::report::units::Units;
-use crate::report::value::{Field, Value};
+use crate::report::value::{Field, Kind, Value};
 use std::io::Write;
 
 /// How values are written.
@@ -24,14 +24,20 @@ const PERCENT: u64 = 1_000_000;
 /// Adds the text of the value.
 pub fn show(out: &mut Vec<u8>, field: &Field, value: &Value, look: &Look) {
     let texts = &look.texts;
+    let is_std = look.format == Format::JsonStd;
     match value {
+        Value::Text(text) if is_std && field.name == "lv_active" => out.extend_from_slice(match &**text {
+            b"" => b"0",
+            b"unknown" => b"-1",
+            _ => b"1",
+        }),
         Value::Text(text) => out.extend_from_slice(text),
         Value::Number(number) => out.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes()),
         Value::Size(sectors) => out.extend_from_slice(texts.units.show(*sectors).as_bytes()),
         Value::Percent(percent) => show_percent(out, *percent),
         Value::Time(seconds) => out.extend((texts.time)(*seconds, &texts.time_format)),
         // Each has its end, and there may be none.
-        Value::List(items) if look.format == Format::JsonStd => {
+        Value::List(items) if is_std => {
             for item in items {
                 out.extend_from_slice(item);
                 out.push(0);
@@ -47,6 +53,9 @@ pub fn show(out: &mut Vec<u8>, field: &Field, value: &Value, look: &Look) {
         }
         Value::Flag(is_set, _) if texts.is_binary => out.push(if *is_set { b'1' } else { b'0' }),
         Value::Flag(is_set, word) => out.extend_from_slice(if *is_set { word.as_bytes() } else { b"" }),
+        Value::Word(_, number) if is_std && field.kind == Kind::Number => {
+            out.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes());
+        }
         Value::Word(word, _) => out.extend_from_slice(word.as_bytes()),
         Value::Undefined("unknown") if texts.is_binary => out.extend_from_slice(b"-1"),
         Value::Undefined(word) => out.extend_from_slice(word.as_bytes()),

@@ -47,9 +47,14 @@ pub struct CacheState {
     pub read_misses: u64,
     pub write_hits: u64,
     pub write_misses: u64,
+    /// Blocks that were moved out.
+    pub demotions: u64,
+    /// Blocks that were moved in.
+    pub promotions: u64,
     pub dirty: u64,
     pub metadata2: bool,
     pub no_discard_passdown: bool,
+    pub mode: String,
     pub policy: String,
     /// Names and values: of the target itself, then of the policy.
     pub settings: Vec<(String, String)>,
@@ -223,13 +228,14 @@ fn cache(text: &str, words: &mut Words) -> Option<Cache> {
     state.read_misses = words.number()?;
     state.write_hits = words.number()?;
     state.write_misses = words.number()?;
-    // Blocks that were moved out and in.
-    words.skip(2)?;
+    state.demotions = words.number()?;
+    state.promotions = words.number()?;
     state.dirty = words.number()?;
     for _ in 0..words.count()? {
         match words.word()? {
             "metadata2" => state.metadata2 = true,
             "no_discard_passdown" => state.no_discard_passdown = true,
+            mode @ ("writethrough" | "writeback" | "passthrough") => mode.clone_into(&mut state.mode),
             _ => {}
         }
     }
@@ -279,7 +285,8 @@ fn raid(words: &mut Words) -> Option<Raid> {
     let action = words.word().map(str::to_owned);
     let mismatches = if action.is_some() { words.number()? } else { 0 };
     // All of it cannot be in sync while some of the images are not. The kernel is about to begin.
-    let behind = health.bytes().filter(|letter| *letter == b'a').count();
+    // While stripes are added, the kernel tells fewer images than letters, and LVM goes by those.
+    let behind = health.bytes().take(images).filter(|letter| *letter == b'a').count();
     let is_about_to = action
         .as_deref()
         .is_some_and(|action| ["recover", "idle"].iter().any(|known| known.eq_ignore_ascii_case(action)));

@@ -119,7 +119,7 @@ struct Seen {
     is_merging: bool,
 }
 
-/// How many LVs users see, and how many of them are snapshots.
+/// How many LVs users see, and how many are snapshots: also one that is merged, which users do not see.
 fn count(lvs: Option<&Section>) -> (u64, u64) {
     let lvs = lvs.into_iter().flat_map(Section::sections).collect::<Vec<_>>();
     let has_flag = |lv: &Section| {
@@ -135,13 +135,9 @@ fn count(lvs: Option<&Section>) -> (u64, u64) {
         Some(origin) => !lv.is_merging || !seen[origin].is_marked,
         None => lv.is_marked,
     };
-    let visible = seen.iter().filter(is_visible);
-    let (mut lv_count, mut snap_count) = (0, 0);
-    for lv in visible {
-        lv_count += 1;
-        snap_count += u64::from(lv.cow_of.is_some());
-    }
-    (lv_count, snap_count)
+    let is_snapshot = |lv: &&Seen| lv.cow_of.is_some() && !lv.is_origin && !lv.is_tie;
+    let count = |lvs: usize| u64::try_from(lvs).unwrap_or(u64::MAX);
+    (count(seen.iter().filter(is_visible).count()), count(seen.iter().filter(is_snapshot).count()))
 }
 
 fn tie_snapshots(lvs: &[(&[u8], &Section)], seen: &mut [Seen]) {
@@ -265,7 +261,7 @@ mod tests {
             assert_eq!((vg.lv_count, vg.snap_count), expected, "{store} {origin}");
         };
         check("cow_store", "\"VISIBLE\"", (2, 1));
-        check("merging_store", "\"VISIBLE\"", (1, 0));
+        check("merging_store", "\"VISIBLE\"", (1, 1));
         check("cow_store", "", (1, 1));
         check("merging_store", "", (1, 1));
     }

@@ -101,7 +101,10 @@ pub struct Options {
     pub units: Option<String>,
     pub format: Option<Format>,
     pub verbose: u32,
-    pub quiet: u32,
+    /// `--test`, which LVM tells before it does anything.
+    pub test: bool,
+    /// `--journal` with a value that LVM takes and does not know.
+    pub unknown_journal: bool,
     pub config: Option<String>,
     pub profile: Option<String>,
     pub devices: Vec<String>,

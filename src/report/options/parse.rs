@@ -114,7 +114,7 @@ impl Parser {
         let taken = match &spec.effect {
             Effect::Works(set) => set(&mut self.options, &value),
             Effect::Group(set) => set(self.group(spec.long), &value),
-            Effect::Nothing(_) => Ok(()),
+            Effect::Nothing(_, check) => check(&mut self.options, &value),
             Effect::Refused(why) => return Err(wrong(vec![format!("  --{}: {why}.", spec.long)])),
         };
         taken.map_err(|expected| {
@@ -161,6 +161,13 @@ mod tests {
     }
 
     #[test]
+    fn what_has_no_effect_is_told_where_lvm_tells_it() {
+        let options = parse_line(Command::Vgs, "-t --journal foo -q -q -d -d --driverloaded n").unwrap();
+        assert!(options.test && options.unknown_journal);
+        assert!(!parse_line(Command::Vgs, "--journal output").unwrap().unknown_journal);
+    }
+
+    #[test]
     fn hyphens_in_options_count_for_nothing() {
         let options = parse_line(Command::Vgs, "--no-head --no-suffix --un-its=b ---rows --- --all").unwrap();
         assert!(options.headings == Some(Headings::Off) && options.no_suffix && options.rows);
@@ -189,6 +196,10 @@ mod tests {
             (Command::Lvs, "--rows --rows", "  Option --rows may not be repeated."),
             (Command::Lvs, "--rows=1", "lvs: option '--rows' doesn't allow an argument"),
             (Command::Pvs, "--reportformat x", "  Invalid argument for --reportformat: x"),
+            (Command::Pvs, "--driverloaded yes", "  Invalid argument for --driverloaded: yes"),
+            (Command::Pvs, "--devicesfile a/b", "  Invalid argument for --devicesfile: a/b"),
+            (Command::Pvs, "--nolocking --nolocking", "  Option --nolocking may not be repeated."),
+            (Command::Pvs, "-t -t", "  Option -t/--test may not be repeated."),
             (Command::Pvs, "--configreport foo", "  Invalid argument for --configreport: foo"),
             (
                 Command::Lvs,

@@ -23,8 +23,8 @@ pub enum Effect {
     Works(fn(&mut Options, &str) -> Result<(), String>),
     /// Of a group.
     Group(fn(&mut Group, &str) -> Result<(), String>),
-    /// Taken, and changes nothing here: why.
-    Nothing(&'static str),
+    /// Taken, and changes nothing here: why. A value that LVM refuses is refused.
+    Nothing(&'static str, fn(&mut Options, &str) -> Result<(), String>),
     /// Not taken: why.
     Refused(&'static str),
 }
@@ -46,6 +46,9 @@ const OF_LVS: &[Command] = &[Command::Lvs];
 
 const NO_LOCKS: &str = "nothing is locked";
 const NO_CHANGES: &str = "nothing is changed";
+const NO_FILE: &str = "the daemon goes by its own, and with --devices none counts";
+const NO_JOURNAL: &str = "nothing is written to the journal";
+const ONLY_LIVE: &str = "device-mapper is asked with --live only";
 const READ_ANEW: &str = "hints are not used";
 
 const fn switch(
@@ -76,7 +79,12 @@ const fn grouped(
 }
 
 const fn nothing(short: Option<u8>, long: &'static str, takes: Takes, why: &'static str) -> Spec {
-    Spec { short, long, takes, repeat: Repeat::Yes, effect: Effect::Nothing(why), commands: ALL, help: why }
+    let effect = Effect::Nothing(why, |_, _| Ok(()));
+    Spec { short, long, takes, repeat: Repeat::No, effect, commands: ALL, help: why }
+}
+
+const fn checked(spec: Spec, why: &'static str, check: fn(&mut Options, &str) -> Result<(), String>) -> Spec {
+    Spec { effect: Effect::Nothing(why, check), ..spec }
 }
 
 const fn refused(long: &'static str, takes: Takes, why: &'static str) -> Spec {
@@ -162,7 +170,9 @@ pub const OPTIONS: &[Spec] = &[
     value(None, "config", "settings laid over lvm.conf", keep!(config)),
     value(None, "profile", "a file of settings laid over lvm.conf", keep!(profile)),
     value(None, "commandprofile", "the same", keep!(profile)),
-    nothing(None, "devicesfile", Takes::Value, "the daemon goes by its own, and with --devices none counts"),
+    checked(nothing(None, "devicesfile", Takes::Value, NO_FILE), NO_FILE, |_, value| {
+        if value.contains('/') { Err("the name of a file, without its directory".to_owned()) } else { Ok(()) }
+    }),
     Spec {
         repeat: Repeat::Yes,
         ..value(None, "devices", "look at these devices and images, without a daemon", |options, value| {
@@ -170,7 +180,7 @@ pub const OPTIONS: &[Spec] = &[
             Ok(())
         })
     },
-    value(None, "socket", "where the daemon is to be asked", keep!(socket)),
+    value(Some(b's'), "socket", "where the daemon is to be asked", keep!(socket)),
     switch(None, "live", "ask device-mapper, which needs root", set!(live)),
     Spec {
         repeat: Repeat::Yes,
@@ -179,26 +189,29 @@ pub const OPTIONS: &[Spec] = &[
             Ok(())
         })
     },
-    Spec {
-        repeat: Repeat::Yes,
-        ..switch(Some(b'q'), "quiet", "no effect on reports", |options, _| {
-            options.quiet = options.quiet.saturating_add(1);
-            Ok(())
-        })
-    },
+    Spec { repeat: Repeat::Yes, ..nothing(Some(b'q'), "quiet", Takes::Nothing, "reports have nothing that it hides") },
     switch(Some(b'h'), "help", "print this", set!(help)),
     switch(None, "longhelp", "print this", set!(help)),
     switch(None, "version", "print the version", set!(version)),
-    nothing(Some(b'd'), "debug", Takes::Nothing, "there is no debugging output"),
-    nothing(Some(b't'), "test", Takes::Nothing, NO_CHANGES),
+    Spec { repeat: Repeat::Yes, ..nothing(Some(b'd'), "debug", Takes::Nothing, "there is no debugging output") },
+    checked(nothing(Some(b't'), "test", Takes::Nothing, NO_CHANGES), NO_CHANGES, |options, _| {
+        options.test = true;
+        Ok(())
+    }),
     nothing(Some(b'y'), "yes", Takes::Nothing, "nothing is asked"),
-    nothing(None, "driverloaded", Takes::Value, "device-mapper is asked with --live only"),
+    checked(nothing(None, "driverloaded", Takes::Value, ONLY_LIVE), ONLY_LIVE, |_, value| match value {
+        "y" | "n" => Ok(()),
+        _ => Err("y or n".to_owned()),
+    }),
     nothing(None, "ignorelockingfailure", Takes::Nothing, NO_LOCKS),
     nothing(None, "nolocking", Takes::Nothing, NO_LOCKS),
     nothing(None, "lockopt", Takes::Value, NO_LOCKS),
     nothing(None, "readonly", Takes::Nothing, "nothing is ever locked or written"),
     nothing(None, "nohints", Takes::Nothing, READ_ANEW),
-    nothing(None, "journal", Takes::Value, "nothing is written to the journal"),
+    checked(nothing(None, "journal", Takes::Value, NO_JOURNAL), NO_JOURNAL, |options, value| {
+        options.unknown_journal = !matches!(value, "command" | "output" | "debug");
+        Ok(())
+    }),
     nothing(Some(b'P'), "partial", Takes::Nothing, "VGs that lack PVs are always shown"),
     nothing(None, "trustcache", Takes::Nothing, "it is the daemon's cache that is shown"),
     nothing(None, "ignoreskippedcluster", Takes::Nothing, "no VG is clustered any more"),

@@ -1,8 +1,7 @@
-//! Lists of strings: `tag`, `[a && b]`, `{a || b}`, and lists of regular expressions.
+//! Lists of strings: `tag`, `[a && b]`, `{a || b}`.
 
 use super::error::SelectError;
 use super::lexer::{ITEM_END, Lexer, Logic, WORD_END, Word};
-use crate::dm_regex::DmRegex;
 
 /// What a list is compared with.
 pub struct Strings {
@@ -10,71 +9,35 @@ pub struct Strings {
     strict: bool,
     /// `&&`, or one item in `[ ]`.
     all: bool,
-    items: Items,
-}
-
-enum Items {
-    Plain(Vec<Vec<u8>>),
-    Regexes(Vec<DmRegex>),
+    items: Vec<Vec<u8>>,
 }
 
 impl Strings {
-    pub fn parse(lexer: &mut Lexer<'_>, regexes: bool) -> Result<Strings, SelectError> {
+    pub fn parse(lexer: &mut Lexer<'_>) -> Result<Strings, SelectError> {
         let (strict, all, words) = match lexer.logic(&[Logic::ListOpen, Logic::SubsetOpen]) {
             None => (false, false, vec![lexer.word(WORD_END)?]),
             Some(open) => list(lexer, open == Logic::ListOpen)?,
         };
-        let items = if regexes {
-            Items::Regexes(words.into_iter().map(compile).collect::<Result<_, _>>()?)
-        } else {
-            Items::Plain(words.into_iter().map(|word| word.text.to_vec()).collect())
-        };
-        Ok(Strings { strict, all, items })
+        Ok(Strings { strict, all, items: words.into_iter().map(|word| word.text.to_vec()).collect() })
     }
 
     /// LVM takes an empty list for a list of an empty string.
     pub fn match_list(&self, mut list: Vec<&[u8]>) -> bool {
-        match &self.items {
-            Items::Plain(wanted) => {
-                if list.is_empty() {
-                    return if self.all {
-                        wanted.len() == 1 && wanted[0].is_empty()
-                    } else {
-                        wanted.contains(&Vec::new())
-                    };
-                }
-                if !self.all {
-                    return wanted.iter().any(|item| list.contains(&&**item));
-                }
-                if !self.strict {
-                    return wanted.iter().all(|item| list.contains(&&**item));
-                }
-                let mut wanted = wanted.iter().map(|item| &**item).collect::<Vec<_>>();
-                wanted.sort_unstable();
-                list.sort_unstable();
-                wanted == list
-            }
-            Items::Regexes(regexes) => self.match_regexes(regexes, &list),
-        }
-    }
-
-    /// As later versions of LVM have it; an item counts for the last expression that matches it.
-    fn match_regexes(&self, regexes: &[DmRegex], list: &[&[u8]]) -> bool {
-        let which = |item: &[u8]| regexes.iter().rposition(|regex| regex.matches(item));
+        let wanted = &self.items;
         if list.is_empty() {
-            return (!self.all || regexes.len() == 1) && which(b"").is_some();
+            return if self.all { wanted.len() == 1 && wanted[0].is_empty() } else { wanted.contains(&Vec::new()) };
         }
-        let matched = list.iter().map(|item| which(item)).collect::<Vec<_>>();
-        let every = matched.iter().all(Option::is_some);
         if !self.all {
-            return if self.strict { every } else { matched.iter().any(Option::is_some) };
+            return wanted.iter().any(|item| list.contains(&&**item));
         }
-        (every || !self.strict) && (0..regexes.len()).all(|regex| matched.contains(&Some(regex)))
+        if !self.strict {
+            return wanted.iter().all(|item| list.contains(&&**item));
+        }
+        let mut wanted = wanted.iter().map(|item| &**item).collect::<Vec<_>>();
+        wanted.sort_unstable();
+        list.sort_unstable();
+        wanted == list
     }
-}
-
-fn compile(word: Word<'_>) -> Result<DmRegex, SelectError> {
-    DmRegex::compile(word.text).map_err(|error| SelectError::new(word.start + error.at, error.reason))
 }
 
 type List<'t> = (bool, bool, Vec<Word<'t>>);

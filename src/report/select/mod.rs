@@ -12,8 +12,7 @@
 //! - Percentages in millionths, cut off. One that is undefined is found by no comparison.
 //! - Strings byte by byte. A name in brackets is compared without them.
 //! - Lists: `a` and `{a || b}` match if any is there, `{a && b}` if all are, `[a && b]` if these are
-//!   the list. An empty list is one of an empty string. Regular expressions for lists came after
-//!   2.03.16, and are what they are in the later versions.
+//!   the list. An empty list is one of an empty string. Regular expressions are not for lists.
 //! - Times as seconds. What names no second is a span, which a time is in, before or after; `!=` with
 //!   a span is the same as `=`. See [`time`].
 //! - The negation of a negation is one negation.
@@ -59,13 +58,17 @@ impl Selection {
         if text.len() > MAX_LENGTH {
             return Err(SelectError::new(MAX_LENGTH, "the selection is too long"));
         }
-        let mut parser = parse::Parser { lexer: Lexer { text, at: 0 }, look_up, calendar, fields: Vec::new() };
-        let root = parser.any(0)?;
-        parser.lexer.skip_space();
-        if !parser.lexer.rest().is_empty() {
-            return parser.lexer.fail("&& or || is expected");
+        let lexer = Lexer { text, at: 0 };
+        let mut parser = parse::Parser { lexer, look_up, calendar, fields: Vec::new(), doubled: None };
+        let parsed = parser.any(0).and_then(|root| {
+            parser.lexer.skip_space();
+            if parser.lexer.rest().is_empty() { Ok(root) } else { parser.lexer.fail("&& or || is expected") }
+        });
+        match (parsed, parser.doubled) {
+            (Ok(root), _) => Ok(Selection { root: Some(root), fields: parser.fields }),
+            (Err(_), Some(column)) => Err(SelectError::new(column, "the operator is =, not ==")),
+            (Err(error), None) => Err(error),
         }
-        Ok(Selection { root: Some(root), fields: parser.fields })
     }
 
     /// Whether it asks for the fields and operators that there are.

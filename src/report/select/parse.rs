@@ -16,6 +16,8 @@ pub struct Parser<'t> {
     pub look_up: LookUp<'t>,
     pub calendar: &'t dyn Calendar,
     pub fields: Vec<&'static Field>,
+    /// Where the second `=` of the last operator is, which is none: it begins the value.
+    pub doubled: Option<usize>,
 }
 
 impl Parser<'_> {
@@ -76,11 +78,10 @@ impl Parser<'_> {
         let field = (self.look_up)(name).map_err(|message| SelectError::new(column, message))?;
         let (column, comparison) = self.lexer.comparison()?;
         check_kind(field, comparison).map_err(|message| SelectError::new(column, message))?;
+        let is_doubled = comparison == Comparison::Value(Op::Equal) && self.lexer.peek() == Some(b'=');
+        self.doubled = is_doubled.then_some(self.lexer.at);
         self.lexer.skip_space();
         let test = match comparison {
-            Comparison::Regex { not } if field.kind == Kind::StringList => {
-                Test::List { not, strings: Strings::parse(&mut self.lexer, true)? }
-            }
             Comparison::Regex { not } => {
                 let word = self.lexer.expression()?;
                 let regex = DmRegex::compile(word.text);
@@ -116,7 +117,7 @@ impl Parser<'_> {
                 let wanted = lexer.word(WORD_END)?.text.to_vec();
                 Ok(Test::Text { not: op == Op::NotEqual, wanted })
             }
-            Kind::StringList => Ok(Test::List { not: op == Op::NotEqual, strings: Strings::parse(lexer, false)? }),
+            Kind::StringList => Ok(Test::List { not: op == Op::NotEqual, strings: Strings::parse(lexer)? }),
             Kind::Time => {
                 let (first, last) = time::literal(lexer, self.calendar)?;
                 Ok(Test::Time(op, first, last))
@@ -127,8 +128,8 @@ impl Parser<'_> {
 
 fn check_kind(field: &Field, comparison: Comparison) -> Result<(), &'static str> {
     match comparison {
-        Comparison::Regex { .. } if !matches!(field.kind, Kind::String | Kind::StringList) => {
-            Err("regular expressions are for fields that are strings or lists of them")
+        Comparison::Regex { .. } if field.kind != Kind::String => {
+            Err("regular expressions are for fields that are strings")
         }
         Comparison::Time(_) if field.kind != Kind::Time => Err("this operator is for fields that are times"),
         Comparison::Value(Op::Equal | Op::NotEqual) => Ok(()),

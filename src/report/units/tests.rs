@@ -48,7 +48,7 @@ fn a_number_whose_whole_part_is_one_keeps_the_letter() {
 }
 
 fn check_parse(text: &str, letter: Option<u8>, factor: f64) {
-    assert_eq!(Units::parse(text.as_bytes()), Ok(Units { letter, factor, suffix: true }), "{text}");
+    assert_eq!(Units::parse(text.as_bytes()), Ok(Units { letter, factor, ..Units::default() }), "{text}");
 }
 
 /// Of a size that doubles hold exactly, rounded by whole numbers only.

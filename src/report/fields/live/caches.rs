@@ -30,6 +30,10 @@ pub fn policy<'r>(row: &Row<'r>) -> Value<'r> {
     Value::Text(Cow::Owned(cache(row).map(|cache| cache.policy).unwrap_or_default().into_bytes()))
 }
 
+pub fn mode<'r>(row: &Row<'r>) -> Value<'r> {
+    Value::Text(Cow::Owned(cache(row).map(|cache| cache.mode).unwrap_or_default().into_bytes()))
+}
+
 pub fn metadata_format<'r>(row: &Row<'r>) -> Value<'r> {
     cache(row).map_or(NOTHING, |cache| number(if cache.metadata2 { 2 } else { 1 }))
 }

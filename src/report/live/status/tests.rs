@@ -20,6 +20,7 @@ fn raid() {
     };
     for (line, expected) in [
         ("raid raid1 2 AA 8192/8192 idle 0 0 -", raid("AA", 8192, 8192, Some("idle"), 0)),
+        ("raid raid5_ls 3 AAAa 4096/4096 idle 0 0 -", raid("AAAa", 4096, 4096, Some("idle"), 0)),
         ("raid raid6_zr 5 AADaa 0/8192 recover 17 0 -", raid("AADaa", 0, 8192, Some("recover"), 17)),
         // Before version 1.5.0.
         ("raid raid1 2 Aa 1/2", raid("Aa", 1, 2, None, 0)),
@@ -140,9 +141,12 @@ fn cache() {
         read_misses: 20,
         write_hits: 30,
         write_misses: 40,
+        demotions: 1,
+        promotions: 2,
         dirty: 5,
         metadata2: true,
         no_discard_passdown: true,
+        mode: "writethrough".into(),
         policy: "mq".into(),
         settings: vec![
             setting("migration_threshold", "2048"),
