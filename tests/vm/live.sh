@@ -10,6 +10,9 @@ fill() { dd if=/dev/urandom of=/dev/vg/$1 bs=64k count=$2 oflag=direct status=no
 
 # Plain ones, mirrors and raid.
 vgcreate -q -s 1M vg $1 $2 $3 $4 $5 $6 $7
+make --type raid5 -i 2 -l 4 -n reshaped vg
+until dmsetup status vg-reshaped | grep -q 'AAA [0-9/]* idle'; do sleep 1; done
+convert --stripes 3 vg/reshaped
 make -l 3 -n linear vg
 make -l 4 -i 2 -n striped vg
 make --type mirror -m 1 --mirrorlog disk -l 2 -n mirror vg
@@ -20,7 +23,6 @@ make --type raid5 -i 2 -l 2 -n raid5 vg
 make --type raid4 -i 2 -l 2 -n raid4 vg
 make --type raid6 -i 3 -l 3 -n raid6 vg
 make --type raid0_meta -i 2 -l 2 -n raid0m vg
-make --type raid5 -i 2 -l 4 -n reshaped vg
 make --type raid1 -m 1 -l 8 -n checked vg
 make --type raid10 -i 2 -m 1 -l 2 -n raid10 vg
 make --type raid1 -m 1 -l 32 --maxrecoveryrate 1k -n syncing vg
@@ -101,8 +103,6 @@ broken lostpool_cpool_cmeta; dd if=/dev/urandom of=/dev/vgf/lost bs=64k count=30
 broken bad-cow; dd if=/dev/urandom of=/dev/vgf/base bs=64k count=10 oflag=direct status=none || true
 broken bitten_rimage_1; dd if=/dev/urandom of=/dev/vgf/bitten bs=64k count=10 oflag=direct status=none || true
 lvchange -q --syncaction check vg/checked
-
-convert --stripes 3 vg/reshaped
 
 # A VG that has lost a PV.
 vgcreate -q -s 1M vgp $8 $9
