@@ -1,6 +1,7 @@
 //! Fields of PVs, and of their devices and labels.
 
 use super::{id_text, sorted};
+use crate::bytes::Bytes;
 use crate::report::inventory::{Device, Label, Present};
 use crate::report::model::{Vg, VgPv};
 use crate::report::row::Row;
@@ -76,11 +77,11 @@ pub const FIELDS: &[Field] = &[
     field(NUMBER, ("Duplicate", 0), "pv_duplicate", "Another device with the same PV is used.", |row| {
         Value::Flag(is_duplicate(row), "duplicate")
     }),
-    field(TEXT, ("DeviceID", 0), "pv_device_id", "What the devices file knows its device by.", |row| {
-        device_id(row, |device| device.device_id.as_ref())
+    field(TEXT, ("DeviceID", 0), "pv_device_id", "What its device was known by when its VG was changed.", |row| {
+        device_id(row, |pv| &pv.device_id)
     }),
     field(TEXT, ("DeviceIDType", 0), "pv_device_id_type", "What kind of thing that is.", |row| {
-        device_id(row, |device| device.device_id_type.as_ref())
+        device_id(row, |pv| &pv.device_id_type)
     }),
 ];
 
@@ -135,8 +136,8 @@ fn device_size(row: &Row) -> u64 {
     device(row).map_or(0, |device| device.size / SECTOR)
 }
 
-fn device_id<'r>(row: &Row<'r>, which: impl Fn(&Device) -> Option<&String>) -> Value<'r> {
-    Value::Text(Cow::Borrowed(device(row).and_then(which).map_or(&[], |id| id.as_bytes())))
+fn device_id<'r>(row: &Row<'r>, which: impl Fn(&'r VgPv) -> &'r Bytes) -> Value<'r> {
+    Value::Text(Cow::Borrowed(listed(row).map_or(&[], |pv| which(pv))))
 }
 
 fn mda_free<'r>(row: &Row<'r>) -> Value<'r> {
