@@ -1,7 +1,7 @@
 //! What a report is made of: the host as a cache knows it. The daemon sends this as JSON
 //! (`Inventory` in `src/api/io.pvwatch.varlink`); of images it is made in place.
 
-use super::model::Vg;
+use super::model::{Vg, VgPv};
 use crate::bytes::{Bytes, is_default};
 use crate::devno::DevNo;
 use crate::id::Id;
@@ -148,6 +148,18 @@ impl VgItem {
             pv.is_missing(own)
         });
         missing.count() as u64
+    }
+}
+
+impl VgPv {
+    /// Whether it is not there for LVM. One that was missing when its VG was changed stays missing when it
+    /// is back, unless no LV is on it, or it has no metadata that could be outdated.
+    pub fn is_missing(&self, present: Option<&Present>) -> bool {
+        let was_missed = |present: &Present| {
+            let has_metadata = present.label.readable_mdas().any(|mda| !mda.ignored);
+            self.is_marked_missing() && self.pe_alloc_count > 0 && has_metadata
+        };
+        present.is_none_or(was_missed)
     }
 }
 
