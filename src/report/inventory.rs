@@ -10,20 +10,41 @@ use serde::{Deserialize, Serialize};
 use std::rc::Rc;
 
 /// What is not needed is not sent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Needs {
     /// The texts of the VGs, from which their LVs are read.
     pub lvs: bool,
     /// Devices that are no PVs.
     pub devices: bool,
+    /// Whether there are these, and may be used.
+    pub named: Vec<NamedDevice>,
 }
 
-/// One thing after the other: the host first, then its VGs in the order in which LVM goes through
-/// them, then PVs in no VG, then other devices.
+/// A device as somebody calls it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedDevice {
+    pub path: Bytes,
+    /// What the path leads to where it was said.
+    pub devno: Option<DevNo>,
+}
+
+/// A device that was named and is there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Named {
+    /// Which one, of those that are needed.
+    pub at: usize,
+    pub devno: DevNo,
+    /// Why it is not used, if it is not.
+    pub reason: Option<String>,
+}
+
+/// One thing after the other: the host first, then devices that were named, then its VGs in the order in
+/// which LVM goes through them, then PVs in no VG, then other devices.
 #[derive(Clone, Debug)]
 pub enum Item {
     Host(Host),
+    Named(Named),
     Vg(Box<VgItem>),
     /// A VG that LVM refuses to read: neither it nor its PVs are shown.
     Unreadable(Box<Unreadable>),
