@@ -150,6 +150,15 @@ const NULL_BLKS: &str = "/sys/kernel/config/nullb";
 fn clean() {
     run(&format!(
         "any() {{ [ -e \"$1\" ]; }}
+        # What has let go of a disk may be at it for a moment; what dmeventd and pvmove left does not let go.
+        unload() {{
+            for _ in 1 2 3 4 5; do
+                ! modprobe -r $module 2>/dev/null || return 0
+                pkill 'dmeventd|lvm2copyd' || true
+                sleep 1
+            done
+            modprobe -r $module || {{ ls -l /proc/[0-9]*/fd 2>/dev/null | grep /dev/ | grep -v null; exit 1; }}
+        }}
         ! any /run/multipathd.pid || multipathd shutdown >/dev/null
         for _ in 1 2 3 4 5 6 7 8; do
             ! any /sys/block/dm-* || dmsetup remove_all --force >/dev/null 2>&1 || true
@@ -163,7 +172,7 @@ fn clean() {
             ! any \"$disk\" || {{ echo 0 >$disk; rmdir ${{disk%/power}}; }}
         done
         for module in scsi_debug null_blk; do
-            ! any /sys/module/$module || {{ udevadm settle; modprobe -r $module; udevadm settle; }}
+            ! any /sys/module/$module || {{ udevadm settle; unload; udevadm settle; }}
         done
         ! any {RULES}/* || {{ rm {RULES}/*; udevadm control --reload; }}
         rm -rf /etc/multipath /etc/multipath.conf /run/lvm/* /run/pvwatch /etc/lvm/archive /etc/lvm/backup /etc/lvm/devices"
