@@ -120,3 +120,32 @@ fn a_pv_is_in_parts() {
     assert_eq!(lvs.all.iter().map(|lv| lvs.index(lv)).collect::<Vec<_>>(), [Some(0), Some(1)]);
     assert_eq!(lvs.index(&Lv::FREE), None);
 }
+
+/// An origin and its snapshots, of which one each lies on a PV that is missing: as LVM judges them, in the
+/// order of the text.
+#[test]
+fn a_missing_pv_beneath_a_snapshot_or_its_origin() {
+    let partial = |order: [&str; 3], missing: &str| {
+        let lv = |name: &str| {
+            let kind = if name == missing { "striped\" stripes=[\"pv0\",0] x=\"" } else { "error" };
+            format!("{name} {{ status=[\"VISIBLE\"] s {{ type=\"{kind}\" extent_count=1 }} }}\n")
+        };
+        let tie = |name: &str| format!("tie{name} {{ s {{ type=\"snapshot\" origin=\"o\" cow_store=\"{name}\" }} }}\n");
+        let (vg, lvs) = read(&(order.map(lv).concat() + &tie("a") + &tie("b")), "");
+        let item = VgItem { vg, present: Vec::new(), warnings: Vec::new(), text: None, stray: Vec::new() };
+        let mut names = (0..lvs.all.len()).filter(|lv| lvs.is_partial(&item, *lv)).collect::<Vec<_>>();
+        names.sort_by_key(|lv| &lvs.all[*lv].name);
+        names.iter().map(|lv| String::from_utf8_lossy(&lvs.all[*lv].name)).collect::<String>()
+    };
+    for (order, missing, expected) in [
+        (["o", "a", "b"], "o", "o"),
+        (["o", "a", "b"], "a", "ao"),
+        (["a", "o", "b"], "o", "ao"),
+        (["a", "o", "b"], "a", "a"),
+        (["a", "o", "b"], "b", "abo"),
+        (["a", "b", "o"], "o", "ao"),
+        (["a", "b", "o"], "b", "abo"),
+    ] {
+        assert_eq!(partial(order, missing), expected, "{order:?} without {missing}");
+    }
+}
