@@ -89,13 +89,7 @@ fn shown(row: &Row, name: &str) -> String {
 fn with_pvs((vg, lvs): (VgItem, Lvs), is_there: impl Fn(usize) -> bool) -> (VgItem, Lvs) {
     let present = vg.vg.pvs.iter().enumerate().filter(|(number, _)| is_there(*number)).map(|(number, pv)| {
         let number = u32::try_from(number).unwrap();
-        let device = Device {
-            path: format!("/dev/sd{number}"),
-            devno: DevNo::new(8, number * 16),
-            size: 64 << 20,
-            device_id_type: None,
-            device_id: None,
-        };
+        let device = Device { path: format!("/dev/sd{number}"), devno: DevNo::new(8, number * 16), size: 64 << 20 };
         Present { id: pv.id.unwrap(), device, label: Label::default(), duplicates: Vec::new(), warnings: Vec::new() }
     });
     let present = present.collect();

@@ -33,13 +33,7 @@ struct Read {
 fn read(text: &[u8], devices: &BTreeMap<Id, String>) -> Read {
     let text = VgText::parse(text.into()).unwrap();
     let vg = Vg::read(&text.name, &text.body).unwrap();
-    let device = |path: &String| Device {
-        path: path.clone(),
-        devno: DevNo::new(7, 0),
-        size: 0,
-        device_id_type: None,
-        device_id: None,
-    };
+    let device = |path: &String| Device { path: path.clone(), devno: DevNo::new(7, 0), size: 0 };
     let present = vg.pvs.iter().filter_map(|pv| pv.id.and_then(|id| Some((id, devices.get(&id)?))));
     let present = present.map(|(id, path)| Present {
         id,

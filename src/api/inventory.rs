@@ -146,13 +146,7 @@ pub mod tests {
     use std::rc::Rc;
 
     pub fn device(number: u32) -> Device {
-        Device {
-            path: format!("/dev/sd\u{fc}{number}"),
-            devno: DevNo::new(8, number),
-            size: u64::MAX,
-            device_id_type: Some("sys_wwid".into()),
-            device_id: None,
-        }
+        Device { path: format!("/dev/sd\u{fc}{number}"), devno: DevNo::new(8, number), size: u64::MAX }
     }
 
     pub fn present(number: u32) -> Present {

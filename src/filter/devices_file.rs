@@ -25,18 +25,6 @@ enum IdType {
 }
 
 impl IdType {
-    fn as_str(self) -> &'static str {
-        match self {
-            IdType::SysWwid => "sys_wwid",
-            IdType::SysSerial => "sys_serial",
-            IdType::MpathUuid => "mpath_uuid",
-            IdType::CryptUuid => "crypt_uuid",
-            IdType::LvmlvUuid => "lvmlv_uuid",
-            IdType::MdUuid => "md_uuid",
-            IdType::LoopFile => "loop_file",
-        }
-    }
-
     fn parse(text: &str) -> Option<IdType> {
         Some(match text {
             "sys_wwid" => IdType::SysWwid,
@@ -150,18 +138,6 @@ impl DevicesFile {
             None if !self.pvids.is_empty() && (ids.is_empty() || self.others) => Listed::ByPvid,
             None => Listed::No,
         }
-    }
-
-    /// The type and the name of the entry that the device is in the file by, if it is not its PV alone.
-    pub fn entry_of<'n>(&self, facts: &Facts, names: impl Iterator<Item = &'n str>) -> Option<(String, String)> {
-        let part = partition(facts);
-        let by_id = ids(facts).into_iter().find(|(kind, name)| self.ids.contains(&(*kind, name.clone(), part)));
-        if let Some((kind, name)) = by_id {
-            return Some((kind.as_str().to_owned(), name));
-        }
-        let mut names = names.take(if facts.dm_uuid.is_some() { usize::MAX } else { 1 });
-        let name = names.find(|name| self.names.contains_key(&((*name).to_owned(), part)))?;
-        Some(("devname".to_owned(), name.to_owned()))
     }
 
     pub fn lists_pvid(&self, pvid: &Id) -> bool {

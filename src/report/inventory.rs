@@ -99,11 +99,6 @@ pub struct Device {
     pub devno: DevNo,
     /// Bytes.
     pub size: u64,
-    /// As the devices file has them.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub device_id_type: Option<String>,
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub device_id: Option<String>,
 }
 
 /// What the label of a PV says, in bytes.

@@ -76,11 +76,11 @@ pub const FIELDS: &[Field] = &[
     field(NUMBER, ("Duplicate", 0), "pv_duplicate", "Another device with the same PV is used.", |row| {
         Value::Flag(is_duplicate(row), "duplicate")
     }),
-    field(TEXT, ("DeviceID", 0), "pv_device_id", "What the devices file knows its device by.", |row| {
-        device_id(row, |device| device.device_id.as_ref())
+    field(TEXT, ("DeviceID", 0), "pv_device_id", "What its device was known by when the VG was written.", |row| {
+        device_id(row, |pv| &pv.device_id)
     }),
     field(TEXT, ("DeviceIDType", 0), "pv_device_id_type", "What kind of thing that is.", |row| {
-        device_id(row, |device| device.device_id_type.as_ref())
+        device_id(row, |pv| &pv.device_id_type)
     }),
 ];
 
@@ -135,8 +135,9 @@ fn device_size(row: &Row) -> u64 {
     device(row).map_or(0, |device| device.size / SECTOR)
 }
 
-fn device_id<'r>(row: &Row<'r>, which: impl Fn(&Device) -> Option<&String>) -> Value<'r> {
-    Value::Text(Cow::Borrowed(device(row).and_then(which).map_or(&[], |id| id.as_bytes())))
+/// LVM shows what the metadata say, whatever the devices file has.
+fn device_id<'r>(row: &Row<'r>, which: impl Fn(&'r VgPv) -> &'r [u8]) -> Value<'r> {
+    Value::Text(Cow::Borrowed(listed(row).map_or(&[], which)))
 }
 
 fn mda_free<'r>(row: &Row<'r>) -> Value<'r> {
@@ -177,9 +178,9 @@ fn size(row: &Row) -> u64 {
 
 fn free<'r>(row: &Row<'r>) -> Value<'r> {
     Value::Size(match listed(row) {
-        Some(pv) if pv.pe_count > 0 => extents(row, pv.pe_count.saturating_sub(pv.pe_alloc_count)),
+        Some(pv) => extents(row, pv.pe_count.saturating_sub(pv.pe_alloc_count)),
         None if is_in_use(row) => 0,
-        Some(_) | None => size(row),
+        None => size(row),
     })
 }
 

@@ -250,13 +250,7 @@ impl View<'_> {
             let (label, size) = self.watcher.cache.told(pvid)?;
             return Some(Present {
                 id,
-                device: Shown {
-                    path: format!("/dev/block/{devno}"),
-                    devno,
-                    size,
-                    device_id_type: None,
-                    device_id: None,
-                },
+                device: Shown { path: format!("/dev/block/{devno}"), devno, size },
                 label,
                 duplicates: Vec::new(),
                 warnings: Vec::new(),
@@ -278,11 +272,7 @@ impl View<'_> {
     }
 
     fn device(&self, devno: DevNo, device: &Device) -> Shown {
-        let names = || device.names.iter().map(String::as_str);
-        let entry = self.watcher.settings.filter.devices_file.as_ref();
-        let entry = entry.and_then(|file| file.entry_of(&device.facts, names()));
-        let (device_id_type, device_id) = entry.map_or((None, None), |(kind, name)| (Some(kind), Some(name)));
-        Shown { path: self.path(devno, device), devno, size: device.facts.size, device_id_type, device_id }
+        Shown { path: self.path(devno, device), devno, size: device.facts.size }
     }
 }
 

@@ -121,6 +121,14 @@ fn a_pv_is_in_parts() {
     assert_eq!(lvs.index(&Lv::FREE), None);
 }
 
+#[test]
+fn a_minor_number_that_no_device_can_have_is_not_heeded() {
+    for (minor, expected) in [("7", Some((8, 7))), ("1048575", Some((8, 1_048_575))), ("1048576", None), ("-1", None)] {
+        let (_, lvs) = read(&format!("a {{ status=[\"FIXED_MINOR\"] major=8 minor={minor} }}"), "");
+        assert_eq!(lvs.all[0].devno, expected, "{minor}");
+    }
+}
+
 /// An origin and its snapshots, of which one each lies on a PV that is missing: as LVM judges them, in the
 /// order of the text.
 #[test]
