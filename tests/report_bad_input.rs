@@ -123,3 +123,26 @@ fn who_says_nothing_without_end_is_left() {
         );
     }
 }
+
+#[test]
+fn devices_that_are_none_are_told_apart() {
+    let world = World::new();
+    write_pv(&world.path("image"), "a", None);
+    std::fs::write(world.path("zeros"), vec![0; 4 << 20]).unwrap();
+    let path = |name: &str| world.path(name).display().to_string();
+    let (status, stdout, stderr) = said(&world, &["pvs", "--devices", "/dev/null,.,nope,image"]);
+    let expected = "  /dev/null: it is neither a block device nor a file\n  .: it is a directory\n  nope: there is no such device or image\n";
+    assert_eq!((status, &*stderr), (5, expected));
+    assert!(stdout.contains(" image "), "{stdout}");
+
+    let _daemon = world.watch(&[&world.path("image"), &world.path("zeros")]);
+    let socket = world.report_socket().display().to_string();
+    let (status, stdout, stderr) =
+        said(&world, &["pvs", "-s", &socket, "--noheadings", &path("zeros"), &path("image"), "nope"]);
+    let expected =
+        format!("  Cannot use nope: device not found\n  Failed to find physical volume \"{}\".\n", path("zeros"));
+    assert_eq!((status, stderr), (5, expected));
+    assert!(stdout.contains(&path("image")), "{stdout}");
+    let (status, _, stderr) = said(&world, &["dump", "-s", &socket]);
+    assert!(status == 1 && stderr.contains("this socket is for reports"), "{stderr}");
+}

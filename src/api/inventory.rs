@@ -4,7 +4,7 @@
 use super::{failed, finish_with};
 use crate::bytes;
 use crate::metadata::Body;
-use crate::report::inventory::{Device, Host, Item, Mapped, Mda, Present, Unreadable, Warning};
+use crate::report::inventory::{Device, Host, Item, Mapped, Mda, Named, Present, Unreadable, Warning};
 use crate::report::model::Vg;
 use serde::{Serialize, Serializer};
 use std::collections::VecDeque;
@@ -20,6 +20,7 @@ const MAPPED_PART: usize = 128;
 enum Piece<'i> {
     Host(&'i Host),
     Mapped(&'i [Mapped]),
+    Named(&'i Named),
     Vg(VolumeGroup<'i>),
     Text(Text<'i>),
     Unreadable(&'i Unreadable),
@@ -119,6 +120,7 @@ impl Replies {
                 };
                 serde_json::to_writer(out, &Piece::Vg(group))
             }
+            Item::Named(named) => serde_json::to_writer(out, &Piece::Named(&named)),
             Item::Unreadable(vg) => serde_json::to_writer(out, &Piece::Unreadable(&vg)),
             Item::Orphan(present) => serde_json::to_writer(out, &Piece::Orphan(&present)),
             Item::Label(present) => serde_json::to_writer(out, &Piece::Label(&present)),

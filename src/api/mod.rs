@@ -121,7 +121,13 @@ fn call(request: &Map<String, Value>) -> Result<Call, Vec<u8>> {
         "io.pvwatch.Inhibit" => inhibit(parameters),
         "io.pvwatch.Inhibited" => Ok(Call::Inhibited),
         "io.pvwatch.Inventory" => {
-            let needs = Needs { lvs: flag(parameters, "lvs")?, devices: flag(parameters, "devices")? };
+            let named = parameters.get("named").filter(|named| !named.is_null());
+            let named = named.map(|named| serde_json::from_value(named.clone()).map_err(|_| invalid("named")));
+            let needs = Needs {
+                lvs: flag(parameters, "lvs")?,
+                devices: flag(parameters, "devices")?,
+                named: named.transpose()?.unwrap_or_default(),
+            };
             if more { Ok(Call::Inventory(needs)) } else { Err(error("org.varlink.service.ExpectedMore", json!({}))) }
         }
         "io.pvwatch.Reload" => Ok(Call::Reload),
@@ -319,8 +325,15 @@ mod tests {
         let needs = |rest: &str| parse(call(rest).as_bytes()).call;
         assert_eq!(needs(r#","more":true"#), Ok(Call::Inventory(Needs::default())));
         let both = r#","more":true,"parameters":{"lvs":true,"devices":true}"#;
-        assert_eq!(needs(both), Ok(Call::Inventory(Needs { lvs: true, devices: true })));
-        let none = r#","more":true,"parameters":{"lvs":null,"devices":false}"#;
+        assert_eq!(needs(both), Ok(Call::Inventory(Needs { lvs: true, devices: true, named: Vec::new() })));
+        let two = r#","more":true,"parameters":{"named":[{"path":"/dev/sda","devno":"8:0"},{"path":"x"}]}"#;
+        let named = [("/dev/sda", Some(crate::devno::DevNo::new(8, 0))), ("x", None)];
+        let named =
+            named.map(|(path, devno)| crate::report::inventory::NamedDevice { path: path.into(), devno }).to_vec();
+        assert_eq!(needs(two), Ok(Call::Inventory(Needs { named, ..Needs::default() })));
+        let wrong = call(r#","more":true,"parameters":{"named":["/dev/sda"]}"#);
+        assert_eq!(error_of(&wrong), "org.varlink.service.InvalidParameter");
+        let none = r#","more":true,"parameters":{"lvs":null,"devices":false,"named":null}"#;
         assert_eq!(needs(none), Ok(Call::Inventory(Needs::default())));
         assert_eq!(error_of(&call("")), "org.varlink.service.ExpectedMore");
         assert_eq!(error_of(&call(r#","more":false"#)), "org.varlink.service.ExpectedMore");

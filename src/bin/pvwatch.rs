@@ -34,21 +34,21 @@ Usage: pvwatch [options] COMMAND
   inhibit [VG [--for SPAN | --until TIME | --lift]]
                           keep a VG from being activated by itself: for 2h or 1h 30min, until
                           2031-12-31T23:30:00Z, or until --lift; without a VG: which are kept
-  pvscan --cache ...      as lvm pvscan: what udev is told of a device; see pvscan --help
-  pvs|vgs|lvs|fullreport  as LVM's commands of these names; see lvs --help
+  pvscan --cache ...      as lvm pvscan: what udev is told of a device; see pvwatch pvscan --help
+  pvs|vgs|lvs|fullreport  as LVM's commands of these names; see pvwatch lvs --help
   takeover status|enable|disable|compare
-                          who starts activation, LVM's udev rule or ours; see takeover --help
+                          who starts activation, LVM's udev rule or ours; see pvwatch takeover --help
 
   -s, --socket PATH       the daemon's socket (LVM_LVMETAD_SOCKET,
                           default /run/lvm/lvmetad.socket; if we may not ask
                           there, PVWATCH_SOCKET, default /run/pvwatch/pvwatch.socket)
-      --json              print JSON
+      --json              print JSON; of reports, --reportformat json does
       --timeout SECONDS   give up after that long (30; settle: never; inspect: 10 a device)
   -V, --version           print the version
   -h, --help              print this
 
 Exit status: 0 done, 1 failed, 2 usage, 3 not found, 4 daemon not reachable, 5 timed out.
-Of pvscan, LVM's: 0 done, 3 usage, 5 failed.
+Of pvscan and reports, LVM's: 0 done, 3 usage, 5 failed; of reports also 4.
 ";
 
 /// For everything but `settle`, which waits as long as it takes.
@@ -260,7 +260,7 @@ fn print_json(value: &Value) -> Result<(), Failure> {
 impl Arguments {
     fn call(&self, method: &str, parameters: &Value) -> Result<Value, Failure> {
         let timeout = self.timeout.or((method != "Settle").then_some(DEFAULT_TIMEOUT));
-        let only_reads = ["Status", "Show", "Activations", "Inhibited"].contains(&method);
+        let only_reads = client::READS.contains(&method);
         let second = self.report_socket.as_deref().filter(|_| only_reads);
         let sockets = [&*self.socket].into_iter().chain(second).collect::<Vec<_>>();
         Ok(client::call_first(&sockets, method, parameters, timeout)?)

@@ -5,7 +5,7 @@ use crate::bytes::Bytes;
 use crate::metadata::Body;
 use crate::protocol::frame::{CALL_END, MESSAGE_MAX};
 use crate::report::inventory::{
-    Broken, Device, Host, Item, Mapped, Mda, Needs, Present, Source, Unreadable, VgItem, Warning,
+    Broken, Device, Host, Item, Mapped, Mda, Named, Needs, Present, Source, Unreadable, VgItem, Warning,
 };
 use crate::report::model::Vg;
 use serde::Deserialize;
@@ -38,14 +38,14 @@ pub struct Inventory {
 
 impl Inventory {
     /// Asks at this socket, or where reports are to be had. Nobody is waited for longer than that.
-    pub fn open(socket: Option<&Path>, needs: Needs, timeout: Option<Duration>) -> Result<Inventory, Error> {
+    pub fn open(socket: Option<&Path>, needs: &Needs, timeout: Option<Duration>) -> Result<Inventory, Error> {
         let sockets = socket.map_or_else(report_sockets, |socket| vec![socket.to_owned()]);
         let sockets = sockets.iter().map(PathBuf::as_path).collect::<Vec<_>>();
         Inventory::ask(&sockets, needs, timeout.unwrap_or(TIMEOUT))
     }
 
     /// Asks at the first of these sockets that lets us in.
-    pub fn ask(sockets: &[&Path], needs: Needs, timeout: Duration) -> Result<Inventory, Error> {
+    pub fn ask(sockets: &[&Path], needs: &Needs, timeout: Duration) -> Result<Inventory, Error> {
         let (socket, mut stream) = connect_first(sockets, Some(timeout))?;
         let call = json!({ "method": "io.pvwatch.Inventory", "parameters": needs, "more": true });
         let mut message = call.to_string().into_bytes();
@@ -171,6 +171,7 @@ struct Parameters {
 enum Piece {
     Host(Host),
     Mapped(Vec<Mapped>),
+    Named(Named),
     Vg(VolumeGroup),
     Text(Bytes),
     Unreadable(Box<Unreadable>),
@@ -270,6 +271,7 @@ impl Decoder {
                     self.begun = Some(Begun::Vg(vg, Vec::with_capacity(size), size));
                     continue;
                 }
+                (None, Piece::Named(named)) => Item::Named(named),
                 (None, Piece::Unreadable(vg)) => Item::Unreadable(vg),
                 (None, Piece::Orphan(present)) => Item::Orphan(present),
                 (None, Piece::Label(present)) => Item::Label(present),
@@ -320,6 +322,7 @@ mod tests {
         let unreadable = Unreadable { name: "odd".into(), id: None, devices: vec![device(3)], warnings: Vec::new() };
         let items = vec![
             host(Some(1000)),
+            Item::Named(Named { at: 3, devno: crate::devno::DevNo::new(8, 1), reason: Some("device is an LV".into()) }),
             vg("none", None),
             vg("large", Some(&text)),
             vg("small", Some(b"x")),

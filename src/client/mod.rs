@@ -19,6 +19,9 @@ pub const DEFAULT_SOCKET: &str = "/run/lvm/lvmetad.socket";
 /// Where it does for who may only read.
 pub const DEFAULT_REPORT_SOCKET: &str = "/run/pvwatch/pvwatch.socket";
 
+/// What is also answered to who may only read.
+pub const READS: [&str; 4] = ["Status", "Show", "Activations", "Inhibited"];
+
 /// The largest reply taken: a dump of the largest cache we can think of.
 const REPLY_MAX: usize = 1 << 30;
 
@@ -55,7 +58,7 @@ impl fmt::Display for Error {
                 write!(f, "{}: permission denied: root and members of group {group} may ask", socket.display())
             }
             Error::Denied { socket, group: None } => {
-                write!(f, "{}: permission denied: only root may ask (see pvwatch/socket_group)", socket.display())
+                write!(f, "{}: permission denied: only root may ask", socket.display())
             }
             Error::TimedOut(waited) => write!(f, "no answer within {} s", waited.as_secs_f64()),
             Error::NotFound(thing) => write!(f, "{thing}: not known"),
@@ -158,6 +161,9 @@ pub fn call_first(
         None => Ok(parameters),
         Some("io.pvwatch.NotFound") => {
             Err(Error::NotFound(parameters["thing"].as_str().unwrap_or_default().to_owned()))
+        }
+        Some("org.varlink.service.PermissionDenied") if !READS.contains(&method) => {
+            Err(Error::Refused(format!("{}: this socket is for reports, and does nothing else", socket.display())))
         }
         Some("org.varlink.service.PermissionDenied") => Err(Error::denied(&socket)),
         Some("io.pvwatch.NotScanning") => {

@@ -30,7 +30,7 @@ impl Daemon<'_> {
         // Nothing is known of LVs of devices that were named, nor of any if none is looked at.
         let all = self.options.devices.is_empty() && self.watcher.is_scanning();
         let shows_mapped = needs.lvs && all && sysfs::has_device_mapper();
-        let inventory = Inventory::begin(&self.watcher, needs, shows_mapped);
+        let inventory = Inventory::begin(&self.watcher, &needs, shows_mapped);
         self.clients.begin_stream(token, Box::new(Stream { inventory, replies: Replies::default() }));
     }
 

@@ -27,6 +27,8 @@ pub fn usage(command: Command) -> String {
         let _ = writeln!(out, "  {short}{long:24} {what}");
     }
     let _ = writeln!(out, "\n-o help: all fields; -S help: their kinds, and how to select by them.");
+    let _ =
+        writeln!(out, "pvwatch --timeout SECONDS {}: wait that long for the daemon, not 30 seconds.", command.name());
     let _ = writeln!(out, "Exit status: 0 done, 3 usage, 4 the daemon cannot be asked, 5 failed.");
     out
 }

@@ -1,7 +1,7 @@
 //! What a report is made of: the host as a cache knows it. The daemon sends this as JSON
 //! (`Inventory` in `src/api/io.pvwatch.varlink`); of images it is made in place.
 
-use super::model::Vg;
+use super::model::{Vg, VgPv};
 use crate::bytes::{Bytes, is_default};
 use crate::devno::DevNo;
 use crate::id::Id;
@@ -10,20 +10,41 @@ use serde::{Deserialize, Serialize};
 use std::rc::Rc;
 
 /// What is not needed is not sent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Needs {
     /// The texts of the VGs, from which their LVs are read.
     pub lvs: bool,
     /// Devices that are no PVs.
     pub devices: bool,
+    /// Whether there are these, and may be used.
+    pub named: Vec<NamedDevice>,
 }
 
-/// One thing after the other: the host first, then its VGs in the order in which LVM goes through
-/// them, then PVs in no VG, then other devices.
+/// A device as somebody calls it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedDevice {
+    pub path: Bytes,
+    /// What the path leads to where it was said.
+    pub devno: Option<DevNo>,
+}
+
+/// A device that was named and is there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Named {
+    /// Which one, of those that are needed.
+    pub at: usize,
+    pub devno: DevNo,
+    /// Why it is not used, if it is not.
+    pub reason: Option<String>,
+}
+
+/// One thing after the other: the host first, then devices that were named, then its VGs in the order in
+/// which LVM goes through them, then PVs in no VG, then other devices.
 #[derive(Clone, Debug)]
 pub enum Item {
     Host(Host),
+    Named(Named),
     Vg(Box<VgItem>),
     /// A VG that LVM refuses to read: neither it nor its PVs are shown.
     Unreadable(Box<Unreadable>),
@@ -148,6 +169,18 @@ impl VgItem {
             pv.is_missing(own)
         });
         missing.count() as u64
+    }
+}
+
+impl VgPv {
+    /// Whether it is not there for LVM. One that was missing when its VG was changed stays missing when it
+    /// is back, unless no LV is on it, or it has no metadata that could be outdated.
+    pub fn is_missing(&self, present: Option<&Present>) -> bool {
+        let was_missed = |present: &Present| {
+            let has_metadata = present.label.readable_mdas().any(|mda| !mda.ignored);
+            self.is_marked_missing() && self.pe_alloc_count > 0 && has_metadata
+        };
+        present.is_none_or(was_missed)
     }
 }
 

@@ -1,10 +1,9 @@
 //! The names on a command line: VGs, LVs, PVs and tags, and what LVM says of those that are not there.
 
-use super::inventory::{Device, Present, VgItem};
+use super::inventory::{Device, Named, NamedDevice, Present, VgItem};
 use super::model::lvs::Lvs;
 use crate::bytes::Bytes;
 use crate::devno::DevNo;
-use crate::metadata::is_valid_name;
 
 /// What the names may be of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,9 +19,11 @@ pub struct Names {
     pub pvs: Vec<PvName>,
     pub tags: Vec<Vec<u8>>,
     /// What LVM says of names before it looks for anything.
-    pub complaints: Vec<Complaint>,
-    /// Some were given that are not used.
-    pub has_bad: bool,
+    pub complaints: Vec<String>,
+    /// The exit status, if nothing is looked for.
+    pub fatal: Option<u8>,
+    /// Devices were given that are none, or are not used.
+    pub has_missed: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,45 +49,43 @@ pub struct PvName {
     pub text: Vec<u8>,
     /// The device that it leads to.
     pub devno: Option<DevNo>,
-    /// There is such a device.
+    /// There is such a device, and it is used.
     pub is_device: bool,
+    /// Why there is one and it is not.
+    pub reason: Option<String>,
     pub is_found: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Complaint {
-    pub text: String,
-    /// The exit status, if it is not only a warning.
-    pub status: Option<u8>,
-    /// Nothing else is done.
-    pub is_fatal: bool,
-}
-
-const FAILED: u8 = 5;
-const USAGE: u8 = 3;
+pub const FAILED: u8 = 5;
+pub const USAGE: u8 = 3;
 
 const DEV: &[u8] = b"/dev/";
 const MAPPER: &[u8] = b"/dev/mapper/";
 
 impl PvName {
-    fn is_of(&self, device: &Device) -> bool {
+    pub fn is_of(&self, device: &Device) -> bool {
         self.text == device.path.as_bytes() || self.devno == Some(device.devno)
+    }
+
+    pub fn to_device(&self) -> NamedDevice {
+        NamedDevice { path: self.text.as_slice().into(), devno: self.devno }
     }
 }
 
 impl Names {
     /// `devno` tells which device a path leads to.
-    pub fn parse(words: &[Vec<u8>], of: Of, command: &str, devno: impl Fn(&[u8]) -> Option<DevNo>) -> Names {
+    pub fn parse(words: &[Vec<u8>], of: Of, devno: impl Fn(&[u8]) -> Option<DevNo>) -> Names {
         let mut names = Names::default();
         for word in words {
             match (word.as_slice(), of) {
-                ([b'@', tag @ ..], _) => names.add_tag(tag),
+                ([b'@', tag @ ..], of) => names.add_tag(tag, of),
                 (word, Of::Pvs) => {
                     if !names.pvs.iter().any(|pv| pv.text == word) {
                         names.pvs.push(PvName {
                             text: word.to_vec(),
                             devno: devno(word),
                             is_device: false,
+                            reason: None,
                             is_found: false,
                         });
                     }
@@ -94,15 +93,11 @@ impl Names {
                 (word, Of::Vgs) => {
                     let name = word.strip_prefix(DEV).unwrap_or(word);
                     if name.contains(&b'/') {
-                        let lines = [
-                            format!("Invalid volume group name {}.", show(name)),
-                            format!("Run `{command} --help' for more information."),
-                        ];
-                        let fatal = |text| Complaint { text, status: Some(USAGE), is_fatal: true };
-                        names.complaints.extend(lines.map(fatal));
-                        return names;
+                        names.complaints.push(format!("Invalid volume group name {}.", show(name)));
+                        names.fatal = Some(USAGE);
+                    } else {
+                        names.add_vg(name, None);
                     }
-                    names.add_vg(name, None);
                 }
                 (word, Of::Lvs) => names.add_lv(word),
             }
@@ -129,10 +124,12 @@ impl Names {
         }
     }
 
-    /// It is there, and is no PV.
-    pub fn note_device(&mut self, device: &Device) {
-        for pv in self.pvs.iter_mut().filter(|pv| pv.is_of(device)) {
-            pv.is_device = true;
+    /// It is there.
+    pub fn note_device(&mut self, named: Named) {
+        if let Some(pv) = self.pvs.get_mut(named.at) {
+            pv.devno = Some(named.devno);
+            pv.is_device = named.reason.is_none();
+            pv.reason = named.reason;
         }
     }
 
@@ -144,24 +141,28 @@ impl Names {
         }
     }
 
-    /// PVs were named, nothing else, and all of them were found.
+    /// PVs were named, nothing else, and all of them that are there were found.
     pub fn has_all_pvs(&self) -> bool {
-        let is_named = !self.pvs.is_empty() && self.tags.is_empty();
+        let is_named = (!self.pvs.is_empty() || self.has_missed) && self.tags.is_empty();
         is_named && self.pvs.iter().all(|pv| pv.is_found)
     }
 
     pub fn is_empty(&self) -> bool {
-        self.vgs.is_empty() && self.pvs.is_empty() && self.tags.is_empty() && !self.has_bad
+        self.vgs.is_empty() && self.pvs.is_empty() && self.tags.is_empty() && !self.has_missed
     }
 
-    fn complain(&mut self, text: String, status: Option<u8>) {
-        self.complaints.push(Complaint { text, status, is_fatal: false });
-    }
-
-    fn add_tag(&mut self, tag: &[u8]) {
+    fn add_tag(&mut self, tag: &[u8], of: Of) {
         let is_valid = |byte: &u8| byte.is_ascii_alphanumeric() || b"_+.-/=!:#&".contains(byte);
         if tag.is_empty() || tag.len() > TAG_MAX || !tag.iter().all(is_valid) || tag[0] == b'-' {
-            self.complain(format!("Skipping invalid tag @{}.", show(tag)), None);
+            let tag = show(tag);
+            self.complaints.push(match of {
+                Of::Vgs => format!("Skipping invalid tag: @{tag}"),
+                Of::Lvs => format!("Skipping invalid tag @{tag}."),
+                Of::Pvs => format!("Skipping invalid tag {tag}."),
+            });
+            if of != Of::Lvs {
+                self.fatal = Some(USAGE);
+            }
         } else if !self.tags.iter().any(|known| known == tag) {
             self.tags.push(tag.to_vec());
         }
@@ -182,20 +183,13 @@ impl Names {
         match split {
             Some((vg, lv)) => self.add_vg(&vg, lv.as_deref()),
             None => {
-                self.has_bad = true;
-                self.complain(format!("\"{}\": Invalid path for Logical Volume.", show(word)), Some(FAILED));
+                self.complaints.push(format!("\"{}\": Invalid path for Logical Volume.", show(word)));
+                self.fatal = Some(FAILED);
             }
         }
     }
 
     fn add_vg(&mut self, name: &[u8], lv: Option<&[u8]>) {
-        if !is_valid_name(name) {
-            let name = show(name);
-            self.has_bad = true;
-            self.complain(format!("Volume group name \"{name}\" has invalid characters."), Some(FAILED));
-            self.complain(format!("Cannot process volume group {name}"), Some(FAILED));
-            return;
-        }
         let at = match self.vgs.iter().position(|vg| vg.name == name) {
             Some(at) => at,
             None => {
@@ -243,7 +237,7 @@ mod tests {
 
     fn lvs(words: &[&str]) -> Names {
         let words = words.iter().map(|word| word.as_bytes().to_vec()).collect::<Vec<_>>();
-        Names::parse(&words, Of::Lvs, "lvs", |_| None)
+        Names::parse(&words, Of::Lvs, |_| None)
     }
 
     fn check(word: &str, vg: &str, lv: Option<&str>) {
@@ -270,14 +264,16 @@ mod tests {
         for (word, expected) in [
             ("/vg/lv", "\"/vg/lv\": Invalid path for Logical Volume."),
             ("vg/lv/x", "\"vg/lv/x\": Invalid path for Logical Volume."),
-            ("a b", "Volume group name \"a b\" has invalid characters."),
             ("@", "Skipping invalid tag @."),
         ] {
-            assert_eq!(lvs(&[word]).complaints[0].text, expected);
+            assert_eq!(lvs(&[word]).complaints, [expected]);
         }
-        let words = [b"vg/".to_vec()];
-        let names = Names::parse(&words, Of::Vgs, "vgs", |_| None);
-        assert!(names.complaints[0].is_fatal);
-        assert_eq!(names.complaints[0].text, "Invalid volume group name vg/.");
+        let words = [b"@".to_vec(), b"vg/".to_vec(), b"vg".to_vec(), b"@a b".to_vec()];
+        let names = Names::parse(&words, Of::Vgs, |_| None);
+        assert_eq!(names.fatal, Some(USAGE));
+        let expected = ["Skipping invalid tag: @", "Invalid volume group name vg/.", "Skipping invalid tag: @a b"];
+        assert_eq!(names.complaints, expected);
+        assert_eq!(Names::parse(&words[..1], Of::Pvs, |_| None).fatal, Some(USAGE));
+        assert_eq!(lvs(&["@"]).fatal, None);
     }
 }

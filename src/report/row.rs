@@ -1,7 +1,7 @@
 //! One row of a report: the objects that its fields are of.
 
 use super::inventory::{Device, Host, Present, VgItem};
-use super::live::Live;
+use super::live::asked::Live;
 use super::model::VgPv;
 use super::model::lvs::{Lv, Lvs, PvSegment, Segment};
 

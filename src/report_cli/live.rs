@@ -12,7 +12,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 
 /// What device-mapper says, if it is to be asked and anything of the report depends on it; with the
 /// state of targets if that is a part of it. It has nothing to say of devices that were named.
-pub fn ask(options: &Options, needs: Needs, with_status: bool) -> Result<Option<Live>, Failure> {
+pub fn ask(options: &Options, needs: &Needs, with_status: bool) -> Result<Option<Live>, Failure> {
     if !options.live || !options.devices.is_empty() || !needs.lvs {
         return Ok(None);
     }

@@ -8,7 +8,7 @@ use crate::dry_run::Images;
 use crate::report::columns;
 use crate::report::engine::{self, Plan};
 use crate::report::help;
-use crate::report::inventory::{Needs, Source};
+use crate::report::inventory::{Broken, Item, Needs, Source};
 use crate::report::kind;
 use crate::report::layout::{Look, Texts};
 use crate::report::lists::{self, Asked};
@@ -52,15 +52,14 @@ pub fn run(command: Command, ask: Ask, options: &Options, out: &mut dyn Write) -
     }
     let mut plan = Plan { command, options, look: &look, marks: &marks, sections, log, live: None, keep: spool::keep };
     let kind = plan.kind().map_err(|error| Failure::new(FAILED, error))?;
-    let names = Names::parse(&options.names, plan.names_of(kind), command.name(), device_of);
-    if let Some(fatal) = names.complaints.iter().find(|complaint| complaint.is_fatal) {
-        let lines = names.complaints.iter().map(|complaint| complaint.text.clone()).collect();
-        return Err(Failure { lines, status: fatal.status.unwrap_or(FAILED) });
-    }
+    let names = Names::parse(&options.names, plan.names_of(kind), device_of);
     let needs = plan.needs(kind, &names);
-    let live = live::ask(options, needs, plan.needs_status())?;
+    let live = if names.fatal.is_some() { None } else { live::ask(options, &needs, plan.needs_status())? };
     plan.live = live.as_ref();
-    let (source, unread) = source(ask, options, conf, needs)?;
+    let (source, unread) = match names.fatal {
+        Some(_) => (Box::new(Nothing) as Box<dyn Source>, Vec::new()),
+        None => source(ask, options, conf, needs)?,
+    };
     let mut source = live::Now(source);
     super::complain(&unread, "  ");
     let mut say = |line: &str| super::complain(&[line.to_owned()], "  ");
@@ -71,6 +70,15 @@ pub fn run(command: Command, ask: Ask, options: &Options, out: &mut dyn Write) -
         Err(engine::Error::Source(broken)) => {
             Err(Failure::new(if broken.is_gone { NO_DAEMON } else { FAILED }, broken.reason))
         }
+    }
+}
+
+/// Nobody is asked for what cannot be shown.
+struct Nothing;
+
+impl Source for Nothing {
+    fn next(&mut self) -> Result<Option<Item>, Broken> {
+        Ok(None)
     }
 }
 
@@ -126,7 +134,7 @@ fn source(
     if options.devices.is_empty() {
         let named = options.socket.as_deref().map(Path::new);
         let ask = Ask { socket: named.or(ask.socket), ..ask };
-        let asked = Inventory::open(ask.socket, needs, ask.timeout)
+        let asked = Inventory::open(ask.socket, &needs, ask.timeout)
             .map_err(|error| Failure::new(if error.is_gone() { NO_DAEMON } else { FAILED }, error.to_string()))?;
         return Ok((Box::new(asked), Vec::new()));
     }

@@ -11,10 +11,10 @@ use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
-const ALL: Needs = Needs { lvs: true, devices: true };
+const ALL: Needs = Needs { lvs: true, devices: true, named: Vec::new() };
 const CALL: &[u8] = b"{\"method\":\"io.pvwatch.Inventory\",\"parameters\":{\"lvs\":true},\"more\":true}\0";
 
-fn ask(socket: &Path, needs: Needs) -> Vec<Item> {
+fn ask(socket: &Path, needs: &Needs) -> Vec<Item> {
     let mut inventory = Inventory::ask(&[socket], needs, LONG).unwrap();
     std::iter::from_fn(|| inventory.next_item().unwrap()).collect()
 }
@@ -22,6 +22,7 @@ fn ask(socket: &Path, needs: Needs) -> Vec<Item> {
 fn names(items: &[Item]) -> Vec<String> {
     let name = |item: &Item| match item {
         Item::Host(_) => "host".to_owned(),
+        Item::Named(named) => format!("named {}", named.at),
         Item::Vg(item) => format!("VG {}", String::from_utf8_lossy(&item.vg.name)),
         Item::Unreadable(vg) => format!("unreadable {}", String::from_utf8_lossy(&vg.name)),
         Item::Orphan(present) => format!("orphan {}", present.id),
@@ -66,14 +67,14 @@ fn everything_that_reports_need_arrives() {
     let _daemon = world.watch(&images.each_ref().map(|path| path.as_path()));
     let body = VgText::parse(text.into()).unwrap().body.to_vec();
     for socket in [world.report_socket(), world.socket()] {
-        let items = ask(&socket, ALL);
+        let items = ask(&socket, &ALL);
         let expected = ["host", "VG vg0", &format!("orphan {}", id("o")), &format!("device {}", images[2].display())];
         assert_eq!(names(&items), expected);
         assert_eq!(texts(&items), [Some(body.clone())]);
         let Item::Vg(item) = &items[1] else { panic!("{:?}", items[1]) };
         assert_eq!((item.vg.seqno, item.vg.pvs.len(), item.present.len()), (1, 1, 1));
         assert_eq!(item.present[0].device.path, images[0].display().to_string());
-        let items = ask(&socket, Needs::default());
+        let items = ask(&socket, &Needs::default());
         assert_eq!(names(&items), expected[..3]);
         assert_eq!(texts(&items), [None]);
     }
@@ -94,9 +95,9 @@ fn whoever_asks_first_waits_for_the_first_scan() {
     wait_until("its socket", || std::os::unix::net::UnixStream::connect(world.report_socket()).is_ok());
     let gone = std::thread::spawn({
         let socket = world.report_socket();
-        move || Inventory::ask(&[&*socket], ALL, Duration::from_millis(200)).unwrap().next_item().err()
+        move || Inventory::ask(&[&*socket], &ALL, Duration::from_millis(200)).unwrap().next_item().err()
     });
-    assert_eq!(names(&ask(&world.report_socket(), ALL)), ["host", "VG vg0"]);
+    assert_eq!(names(&ask(&world.report_socket(), &ALL)), ["host", "VG vg0"]);
     assert_eq!(daemon.status()["ready"], true);
     let gone = gone.join().unwrap();
     assert!(gone.is_none_or(|error| error.to_string().contains("no answer within")));
@@ -110,10 +111,10 @@ fn each_piece_is_as_it_is_when_its_turn_comes() {
         tell(&daemon, name, 1, 10);
     }
     let long = tell(&daemon, "a", 1, 4 << 20);
-    let mut order = names(&ask(&world.report_socket(), Needs::default()));
+    let mut order = names(&ask(&world.report_socket(), &Needs::default()));
     assert_eq!(order.remove(0), "host");
     assert_eq!(order.len(), 3, "{order:?}");
-    let mut stream = Inventory::ask(&[&*world.report_socket()], ALL, LONG).unwrap();
+    let mut stream = Inventory::ask(&[&*world.report_socket()], &ALL, LONG).unwrap();
     assert!(matches!(stream.next_item(), Ok(Some(Item::Host(_)))));
     // Nothing but the long one holds it up, and what came before that is on its way.
     let at = order.iter().position(|name| name == "VG a").unwrap();
@@ -139,7 +140,7 @@ fn whoever_takes_nothing_costs_nobody_anything() {
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() >> 10
     };
-    ask(&world.report_socket(), ALL);
+    ask(&world.report_socket(), &ALL);
     let before = memory();
     let mut idle = (0..50).map(|_| Caller::connect(&world.report_socket())).collect::<Vec<_>>();
     for caller in &mut idle {
@@ -152,7 +153,7 @@ fn whoever_takes_nothing_costs_nobody_anything() {
         slow.stream.read_exact(&mut [0]).unwrap();
         assert_eq!(daemon.ask("request=\"hello\"").response(), "OK");
     }
-    assert_eq!(texts(&ask(&world.report_socket(), ALL))[0].as_ref().unwrap().len() >> 20, 4);
+    assert_eq!(texts(&ask(&world.report_socket(), &ALL))[0].as_ref().unwrap().len() >> 20, 4);
     assert!(memory() < before + 64, "{before} MiB, then {} MiB", memory());
     // Half of them leave, and the others have what they asked for when they take it.
     idle.truncate(25);
@@ -178,7 +179,7 @@ fn a_daemon_that_ends_or_talks_nonsense_is_an_error() {
         },
         Err(error) => error.to_string(),
     };
-    let ask = || Inventory::ask(&[&*world.report_socket()], ALL, Duration::from_millis(500));
+    let ask = || Inventory::ask(&[&*world.report_socket()], &ALL, Duration::from_millis(500));
     assert!(error(ask()).contains("systemctl start pvwatch"));
 
     let mut daemon = world.start(["--no-scan"]);

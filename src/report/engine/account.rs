@@ -1,6 +1,8 @@
 //! What goes wrong and what is done: said on standard error, or put into the log if there is one.
 
-use super::{Engine, FAILED, names};
+use super::names::{self, PvName};
+use super::{Engine, FAILED};
+use crate::metadata::is_valid_name;
 use crate::report::access::{self, Access, Barred};
 use crate::report::inventory::{Host, Present, Unreadable, VgItem, Warning};
 use crate::report::kind::Kind;
@@ -11,6 +13,16 @@ use crate::report::row::Row;
 
 /// LVM's name for the PVs that are in no VG.
 const ORPHANS: &[u8] = b"lvm2";
+
+/// What a command goes through.
+pub fn processed(command: Command, kind: Kind) -> &'static str {
+    match (command, kind) {
+        (Command::Pvs, Kind::Labels) => "label",
+        (Command::Pvs, _) => "pv",
+        (Command::Lvs, _) => "lv",
+        (Command::Vgs | Command::FullReport, _) => "vg",
+    }
+}
 
 /// That it is about the VG.
 pub fn about(vg: &Vg) -> Entry {
@@ -32,7 +44,7 @@ impl Engine<'_> {
     }
 
     /// What goes into the log is not said as well.
-    fn complain(&mut self, entry: Entry) {
+    pub fn complain(&mut self, entry: Entry) {
         if self.plan.log.is_none() {
             (self.say)(&entry.message);
         }
@@ -59,12 +71,7 @@ impl Engine<'_> {
     }
 
     pub fn take_host(&mut self, host: Host, kind: Kind) {
-        let object = match (self.plan.command, kind) {
-            (Command::Pvs, Kind::Labels) => "label",
-            (Command::Pvs, _) => "pv",
-            (Command::Lvs, _) => "lv",
-            (Command::Vgs | Command::FullReport, _) => "vg",
-        };
+        let object = processed(self.plan.command, kind);
         self.warn(&host.warnings, &Entry { object, ..Entry::default() });
         self.host = host;
     }
@@ -100,7 +107,7 @@ impl Engine<'_> {
         if let Some(named) = named {
             named.is_found = true;
         }
-        let has_names = !self.names.vgs.is_empty() || self.names.has_bad;
+        let has_names = !self.names.vgs.is_empty();
         if has_names && !is_named && self.names.tags.is_empty() {
             return false;
         }
@@ -191,7 +198,12 @@ impl Engine<'_> {
                 "Use --select vg_uuid=<uuid> in place of the VG name.".to_owned(),
             ]
         } else {
-            [format!("Volume group \"{shown}\" not found"), format!("Cannot process volume group {shown}")]
+            let why = if is_valid_name(&vg.name) {
+                format!("Volume group \"{shown}\" not found")
+            } else {
+                format!("Volume group name \"{shown}\" has invalid characters.")
+            };
+            [why, format!("Cannot process volume group {shown}")]
         };
         for message in lines {
             self.fail(Entry { message, ..about.clone() });
@@ -199,22 +211,36 @@ impl Engine<'_> {
         self.failed(about);
     }
 
-    /// PVs that were named and not found.
-    pub fn miss_pvs(&mut self, kind: Kind) {
-        let mut missing = Vec::new();
-        for pv in self.names.pvs.iter().filter(|pv| !pv.is_found) {
-            let shown = names::show(&pv.text);
-            missing.push(match (kind, pv.is_device) {
-                (Kind::Labels, true) => format!("No physical volume label read from {shown}."),
-                (Kind::Labels, false) => format!("Failed to find device \"{shown}\"."),
-                (_, true) => format!("Failed to find physical volume \"{shown}\"."),
-                (_, false) => format!("Cannot use {shown}: device not found"),
-            });
+    /// What was named and is no device that can be used: it counts for nothing.
+    pub fn miss_devices(&mut self) {
+        let (there, missing) = std::mem::take(&mut self.names.pvs).into_iter().partition(|pv| pv.is_device);
+        self.names.pvs = there;
+        let missing: Vec<PvName> = missing;
+        for pv in missing {
+            self.names.has_missed = true;
+            let why = pv.reason.as_deref().unwrap_or("device not found");
+            let message = format!("Cannot use {}: {why}", names::show(&pv.text));
+            self.fail(Entry { object: "pv", message, ..Entry::default() });
         }
-        let object = if kind == Kind::Labels { "label" } else { "pv" };
-        for message in missing {
-            self.fail(Entry { object, message, ..Entry::default() });
+    }
+
+    /// Devices that were named and hold no PV.
+    pub fn miss_pvs(&mut self) {
+        let missing = self.names.pvs.iter().filter(|pv| !pv.is_found).map(|pv| names::show(&pv.text));
+        for shown in missing.collect::<Vec<_>>() {
+            let message = format!("Failed to find physical volume \"{shown}\".");
+            self.fail(Entry { object: "pv", message, ..Entry::default() });
         }
+    }
+
+    pub fn miss_label(&mut self, pv: &PvName) {
+        let shown = names::show(&pv.text);
+        let message = if pv.is_device {
+            format!("No physical volume label read from {shown}.")
+        } else {
+            format!("Failed to find device \"{shown}\".")
+        };
+        self.fail(Entry { object: "label", message, ..Entry::default() });
     }
 }
 

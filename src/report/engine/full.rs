@@ -21,7 +21,7 @@ impl Engine<'_> {
                 },
                 Item::Unreadable(vg) => self.unreadable(&vg),
                 Item::Orphan(present) => orphans.push(present),
-                Item::Device(_) | Item::Label(_) => {}
+                Item::Device(_) | Item::Label(_) | Item::Named(_) => {}
             }
         }
         self.each_named(named, Self::full_vg)?;
@@ -34,7 +34,6 @@ impl Engine<'_> {
             }
             self.done_orphans();
         }
-        self.miss_pvs(Kind::Vgs);
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use super::live::Live;
 use super::log::{self, Entry};
 use super::model::VgPv;
 use super::model::lvs::Lvs;
-use super::names::{self, Names, VgName};
+use super::names::{self, Names, PvName, VgName};
 use super::options::{Command, Options};
 use super::print::{Keep, Report, Section};
 use super::row::{Marks, PvRow, Row};
@@ -73,7 +73,8 @@ impl Plan<'_> {
         let is_of_pvs = self.command == Command::Pvs;
         Needs {
             lvs: self.sections.iter().any(is_of_lvs) || kind == Kind::PvSegments,
-            devices: is_of_pvs && (self.options.all || !names.pvs.is_empty()),
+            devices: is_of_pvs && self.options.all && names.is_empty(),
+            named: names.pvs.iter().map(PvName::to_device).collect(),
         }
     }
 
@@ -119,12 +120,21 @@ pub fn run(
     let entries = Vec::new();
     let mut engine =
         Engine { plan, names, out, say, json, host: Host::default(), entries, status: 0, errno: 0, count: 0 };
-    engine.begin()?;
+    let fatal = engine.names.fatal;
+    engine.begin(kind)?;
     match plan.command {
+        Command::FullReport if fatal.is_some() => {}
         Command::FullReport => engine.full(source)?,
+        Command::Pvs | Command::Vgs | Command::Lvs if fatal.is_some() => {
+            let report = engine.report(&plan.sections[0], false);
+            engine.print_alone(&plan.sections[0], report)?;
+        }
         Command::Pvs | Command::Vgs | Command::Lvs => engine.single(kind, source)?,
     }
     engine.end()?;
+    if fatal == Some(names::USAGE) {
+        (engine.say)(&format!("Run `{} --help' for more information.", plan.command.name()));
+    }
     Ok(engine.status)
 }
 
@@ -143,18 +153,17 @@ impl Engine<'_> {
         self.plan.log.is_some() && !self.is_quiet() && !self.is_json()
     }
 
-    fn begin(&mut self) -> io::Result<()> {
+    fn begin(&mut self, kind: Kind) -> io::Result<()> {
         for section in &self.plan.sections {
             for key in &section.columns.duplicate_keys {
                 (self.say)(&format!("dm_report: Ignoring duplicate sort field: {key}."));
             }
         }
-        for complaint in std::mem::take(&mut self.names.complaints) {
-            match complaint.status {
-                Some(_) => self.fail(Entry { object: "vg", message: complaint.text, ..Entry::default() }),
-                None => (self.say)(&complaint.text),
-            }
+        let object = account::processed(self.plan.command, kind);
+        for message in std::mem::take(&mut self.names.complaints) {
+            self.complain(Entry { object, message, ..Entry::default() });
         }
+        self.status = self.names.fatal.unwrap_or(0);
         if self.is_json() {
             self.json.begin(self.out)?;
             if !self.is_quiet() {
@@ -215,11 +224,18 @@ impl Engine<'_> {
         let mut labels = Vec::new();
         // Those that were named come in the order of their names.
         let mut named: Vec<(usize, Box<VgItem>)> = Vec::new();
-        // PVs that are in no VG come last; LVM does not look at them if it has all that it looks for.
-        let mut reads_orphans = None;
-        while let Some(item) = source.next().map_err(Error::Source)? {
+        // Like LVM, nothing is looked at any more once all is found that is looked for.
+        let mut is_over = false;
+        let mut has_missed = kind == Kind::Labels;
+        while !is_over && let Some(item) = source.next().map_err(Error::Source)? {
+            if !has_missed && !matches!(item, Item::Host(_) | Item::Named(_)) {
+                has_missed = true;
+                self.miss_devices();
+            }
+            let is_group = matches!(item, Item::Vg(_) | Item::Unreadable(_));
             match item {
                 Item::Host(host) => self.take_host(host, kind),
+                Item::Named(named) => self.names.note_device(named),
                 Item::Vg(vg) if kind == Kind::Labels => labels.extend(vg.present),
                 Item::Vg(vg) => match self.place(&vg) {
                     Some(at) => named.push((at, vg)),
@@ -228,10 +244,9 @@ impl Engine<'_> {
                 Item::Unreadable(_) if kind == Kind::Labels => {}
                 Item::Unreadable(vg) => self.unreadable(&vg),
                 Item::Orphan(present) | Item::Label(present) if kind == Kind::Labels => labels.push(*present),
-                Item::Label(present) => self.names.note_device(&present.device),
+                Item::Label(_) => {}
                 Item::Orphan(present) => {
-                    let reads_orphans = *reads_orphans.get_or_insert_with(|| !self.names.has_all_pvs());
-                    if plan.command == Command::Pvs && reads_orphans {
+                    if plan.command == Command::Pvs {
                         self.warn_of_orphan(&present.warnings);
                     }
                     if plan.command == Command::Pvs && self.is_pv_wanted(None, Some(&present)) {
@@ -243,7 +258,6 @@ impl Engine<'_> {
                     self.duplicates(None, &present, kind, &mut report)?;
                 }
                 Item::Device(device) => {
-                    self.names.note_device(&device);
                     if plan.options.all && self.names.is_empty() && matches!(kind, Kind::Pvs | Kind::PvSegments) {
                         let mut add = |row: &Row| report.add_row(row, self.out);
                         Common { host: &self.host, marks: plan.marks, live: plan.live }
@@ -251,14 +265,24 @@ impl Engine<'_> {
                     }
                 }
             }
+            is_over = is_group && kind != Kind::Labels && self.names.has_all_pvs();
+        }
+        if !has_missed {
+            self.miss_devices();
         }
         self.each_named(named, |engine, vg| engine.vg(vg, kind, &mut report))?;
         if kind == Kind::Labels {
             self.labels(labels, &mut report)?;
-        } else if plan.command == Command::Pvs && self.names.is_empty() {
+        } else if plan.command == Command::Pvs && !is_over {
             self.done_orphans();
         }
-        self.miss_pvs(kind);
+        if kind != Kind::Labels {
+            self.miss_pvs();
+        }
+        Ok(self.print_alone(section, report)?)
+    }
+
+    fn print_alone(&mut self, section: &Section, report: Report) -> io::Result<()> {
         if self.is_quiet() {
             return Ok(());
         }
@@ -400,16 +424,23 @@ impl Engine<'_> {
 
     fn labels(&mut self, mut labels: Vec<Present>, report: &mut Report) -> Result<(), Error> {
         labels.sort_by_key(|present| (present.device.devno.turn(), present.device.path.clone()));
-        for present in &labels {
-            self.names.note_path(&present.device);
-            if !self.is_pv_wanted(None, Some(present)) {
-                continue;
-            }
-            let common = Common { host: &self.host, marks: self.plan.marks, live: self.plan.live };
-            common.orphan(present, Kind::Labels, |row| report.add_row(row, self.out))?;
-            let name = present.device.path.as_bytes().to_vec();
-            self.done(Entry { object: "label", name, ..Entry::default() });
+        if self.names.is_empty() {
+            return labels.iter().try_for_each(|present| self.label(present, report));
         }
+        for name in self.names.pvs.clone() {
+            match labels.iter().find(|present| name.is_of(&present.device)) {
+                Some(present) => self.label(present, report)?,
+                None => self.miss_label(&name),
+            }
+        }
+        Ok(())
+    }
+
+    fn label(&mut self, present: &Present, report: &mut Report) -> Result<(), Error> {
+        let common = Common { host: &self.host, marks: self.plan.marks, live: self.plan.live };
+        common.orphan(present, Kind::Labels, |row| report.add_row(row, self.out))?;
+        let name = present.device.path.as_bytes().to_vec();
+        self.done(Entry { object: "label", name, ..Entry::default() });
         Ok(())
     }
 

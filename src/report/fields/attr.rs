@@ -1,7 +1,7 @@
 //! `lv_attr`: ten characters that say what an LV is and what state it is in. By
 //! `lv_attr_dup_with_info_and_seg_status` of lvm2's `lib/metadata/lv.c`.
 
-use super::lv::{lv, text};
+use super::values::{lv, text};
 use crate::report::live::status::{Cache, Snapshot, Thin, ThinPool};
 use crate::report::live::{self, Info, Known, State};
 use crate::report::model::lvs::{Allocation, Area, Lv, Settings, Status};

@@ -1,7 +1,7 @@
 //! Fields that device-mapper tells.
 
-use super::lv::{lv, number, text};
 use super::table::{field, later, wide};
+use super::values::{lv, number, text};
 use crate::report::live::{self, Cache, Discards, Info, Mismatches, Percent, Snapshot, State, ThinPool, known};
 use crate::report::model::lvs::Status;
 use crate::report::row::Row;

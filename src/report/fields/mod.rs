@@ -8,6 +8,7 @@ pub mod pv;
 pub mod pvseg;
 pub mod seg;
 mod table;
+mod values;
 pub mod vg;
 
 use super::value::Field;

@@ -1,6 +1,7 @@
 //! Fields of PVs, and of their devices and labels.
 
 use super::{id_text, sorted};
+use crate::bytes::Bytes;
 use crate::report::inventory::{Device, Label, Present};
 use crate::report::model::{Vg, VgPv};
 use crate::report::row::Row;
@@ -76,7 +77,7 @@ pub const FIELDS: &[Field] = &[
     field(NUMBER, ("Duplicate", 0), "pv_duplicate", "Another device with the same PV is used.", |row| {
         Value::Flag(is_duplicate(row), "duplicate")
     }),
-    field(TEXT, ("DeviceID", 0), "pv_device_id", "What its device was known by when the VG was written.", |row| {
+    field(TEXT, ("DeviceID", 0), "pv_device_id", "What its device was known by when its VG was changed.", |row| {
         device_id(row, |pv| &pv.device_id)
     }),
     field(TEXT, ("DeviceIDType", 0), "pv_device_id_type", "What kind of thing that is.", |row| {
@@ -135,9 +136,8 @@ fn device_size(row: &Row) -> u64 {
     device(row).map_or(0, |device| device.size / SECTOR)
 }
 
-/// LVM shows what the metadata say, whatever the devices file has.
-fn device_id<'r>(row: &Row<'r>, which: impl Fn(&'r VgPv) -> &'r [u8]) -> Value<'r> {
-    Value::Text(Cow::Borrowed(listed(row).map_or(&[], which)))
+fn device_id<'r>(row: &Row<'r>, which: impl Fn(&'r VgPv) -> &'r Bytes) -> Value<'r> {
+    Value::Text(Cow::Borrowed(listed(row).map_or(&[], |pv| which(pv))))
 }
 
 fn mda_free<'r>(row: &Row<'r>) -> Value<'r> {

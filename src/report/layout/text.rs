@@ -68,13 +68,40 @@ fn separator<'t>(field: &Field, texts: &'t Texts) -> &'t [u8] {
 }
 
 /// Two places. Neither 0 nor 100 is shown for what is only near it.
+#[expect(clippy::cast_precision_loss, reason = "what libdevmapper does: 3.125 is 3.12, and 12.345 is 12.35")]
 fn show_percent(out: &mut Vec<u8>, percent: u64) {
-    let hundredths = percent / (PERCENT / 100);
-    let rounded = if percent % (PERCENT / 100) * 2 >= PERCENT / 100 { hundredths + 1 } else { hundredths };
+    let least = PERCENT / 100;
     let shown = match percent {
         0 => 0,
-        percent if percent >= 100 * PERCENT => rounded,
-        _ => rounded.clamp(1, 9999),
+        percent if percent < 100 * PERCENT => percent.clamp(least, 100 * PERCENT - least),
+        percent => percent,
     };
-    let _ = write!(out, "{}.{:02}", shown / 100, shown % 100);
+    let _ = write!(out, "{:.2}", shown as f32 / PERCENT as f32);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percents_are_rounded_as_libdevmapper_rounds_them() {
+        for (percent, expected) in [
+            (0, "0.00"),
+            (1, "0.01"),
+            (4_999, "0.01"),
+            (1_005_000, "1.00"),
+            (3_125_000, "3.12"),
+            (3_375_000, "3.38"),
+            (12_345_000, "12.35"),
+            (33_333_333, "33.33"),
+            (99_996_000, "99.99"),
+            (99_999_999, "99.99"),
+            (100_000_000, "100.00"),
+            (150_000_000, "150.00"),
+        ] {
+            let mut out = Vec::new();
+            show_percent(&mut out, percent);
+            assert_eq!(out, expected.as_bytes(), "{percent}");
+        }
+    }
 }

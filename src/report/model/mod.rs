@@ -5,7 +5,6 @@ mod read;
 
 use crate::bytes::{Bytes, is_default};
 use crate::id::Id;
-use crate::report::inventory::Present;
 use serde::{Deserialize, Serialize};
 
 /// A VG without its LVs: what `vgs` and `pvs` need, small enough to be kept for each VG.
@@ -141,15 +140,5 @@ impl VgPv {
     /// Whether it was not there when its VG was changed.
     pub fn is_marked_missing(&self) -> bool {
         self.has("MISSING") || self.flags.iter().any(|flag| *flag == *"MISSING")
-    }
-
-    /// Whether it is not there for LVM. One that was missing when its VG was changed stays missing when it
-    /// is back, unless no LV is on it, or it has no metadata that could be outdated.
-    pub fn is_missing(&self, present: Option<&Present>) -> bool {
-        let was_missed = |present: &Present| {
-            let has_metadata = present.label.readable_mdas().any(|mda| !mda.ignored);
-            self.is_marked_missing() && self.pe_alloc_count > 0 && has_metadata
-        };
-        present.is_none_or(was_missed)
     }
 }

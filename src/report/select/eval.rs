@@ -1,19 +1,10 @@
 //! A selection, read: what it compares, and whether that matches.
 
+use super::lexer::Op;
 use super::list::Strings;
 use crate::dm_regex::DmRegex;
 use crate::report::key;
 use crate::report::value::{Field, Value};
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Op {
-    Equal,
-    NotEqual,
-    Greater,
-    GreaterOrEqual,
-    Less,
-    LessOrEqual,
-}
 
 pub struct Node {
     pub not: bool,

@@ -1,7 +1,16 @@
 //! Takes the words of a selection apart.
 
 use super::error::SelectError;
-use super::eval::Op;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Op {
+    Equal,
+    NotEqual,
+    Greater,
+    GreaterOrEqual,
+    Less,
+    LessOrEqual,
+}
 
 pub struct Lexer<'t> {
     pub text: &'t [u8],

@@ -1,8 +1,8 @@
 //! The grammar: comparisons, joined by `&&`, and these by `||`; `!` only before parentheses.
 
 use super::error::SelectError;
-use super::eval::{Node, Op, Test, What};
-use super::lexer::{Comparison, Lexer, Logic, WORD_END};
+use super::eval::{Node, Test, What};
+use super::lexer::{Comparison, Lexer, Logic, Op, WORD_END};
 use super::list::Strings;
 use super::literal;
 use super::reserved::{self, Reserved};

@@ -13,15 +13,17 @@ use crate::cache::{Key, VgView};
 use crate::devno::DevNo;
 use crate::id::Id;
 use crate::metadata::VgText;
-use crate::report::inventory::{Device as Shown, Host, Item, Label, Mapped, Mda, Needs, Present, Unreadable, VgItem};
+use crate::report::inventory::{
+    Device as Shown, Host, Item, Label, Mapped, Mda, Named, NamedDevice, Needs, Present, Unreadable, VgItem,
+};
 use crate::scan::{Code, MdaScan, Pv};
-use crate::signature::Class;
-use std::collections::{BTreeMap, VecDeque};
+use crate::signature::{Class, Member};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 /// How far a report has come.
 #[derive(Debug)]
 pub struct Inventory {
-    needs: Needs,
+    needs_lvs: bool,
     /// Whether what device-mapper has matters.
     shows_mapped: bool,
     /// What devices are called that have another name here.
@@ -32,6 +34,7 @@ pub struct Inventory {
 #[derive(Debug)]
 enum Step {
     Host,
+    Named(usize, DevNo),
     Vg(Key),
     Unreadable(DevNo),
     Orphan(Key),
@@ -41,8 +44,9 @@ enum Step {
 impl Inventory {
     /// Of all there is. `shows_mapped` is whether there is a device-mapper, and the devices looked at
     /// are this host's.
-    pub fn begin(watcher: &Watcher, needs: Needs, shows_mapped: bool) -> Inventory {
+    pub fn begin(watcher: &Watcher, needs: &Needs, shows_mapped: bool) -> Inventory {
         let mut steps = VecDeque::from([Step::Host]);
+        steps.extend(watcher.named_steps(&needs.named));
         steps.extend(watcher.vg_steps());
         steps.extend(watcher.orphans().into_iter().map(Step::Orphan));
         if needs.devices {
@@ -51,7 +55,7 @@ impl Inventory {
             devices.sort_by_key(|devno| devno.turn());
             steps.extend(devices.into_iter().map(Step::Device));
         }
-        Inventory { needs, shows_mapped, names: BTreeMap::new(), steps }
+        Inventory { needs_lvs: needs.lvs, shows_mapped, names: BTreeMap::new(), steps }
     }
 
     /// Calls devices by these names.
@@ -65,7 +69,8 @@ impl Inventory {
             let view = View { watcher, names: &self.names };
             let item = match step {
                 Step::Host => Some(Item::Host(view.host(self.shows_mapped))),
-                Step::Vg(vgid) => view.vg(&vgid, self.needs.lvs).map(|vg| Item::Vg(Box::new(vg))),
+                Step::Named(at, devno) => Some(Item::Named(Named { at, devno, reason: watcher.why_not_used(devno) })),
+                Step::Vg(vgid) => view.vg(&vgid, self.needs_lvs).map(|vg| Item::Vg(Box::new(vg))),
                 Step::Unreadable(devno) => view.unreadable(devno).map(|vg| Item::Unreadable(Box::new(vg))),
                 Step::Orphan(pvid) => view.orphan(&pvid),
                 Step::Device(devno) => {
@@ -82,6 +87,35 @@ impl Inventory {
 }
 
 impl Watcher {
+    /// Those that there are.
+    fn named_steps(&self, named: &[NamedDevice]) -> Vec<Step> {
+        let paths = self.devices.iter().filter(|_| named.iter().any(|named| named.devno.is_none()));
+        let paths = paths.map(|(devno, device)| (device.path().into_bytes(), *devno)).collect::<HashMap<_, _>>();
+        let steps = named.iter().enumerate().filter_map(|(at, named)| {
+            let devno = named.devno.or_else(|| paths.get(&*named.path).copied())?;
+            let is_there = self.devices.contains_key(&devno) || self.cache.pvid_on(devno.to_wire()).is_some();
+            is_there.then_some(Step::Named(at, devno))
+        });
+        steps.collect()
+    }
+
+    /// Why LVM would not use a device, in its words.
+    fn why_not_used(&self, devno: DevNo) -> Option<String> {
+        let device = self.devices.get(&devno)?;
+        if let Some(rule) = device.rule {
+            return Some(rule.to_string());
+        }
+        if let Some(Content::Member(member, _)) = device.seen.as_ref().map(|seen| &seen.content)
+            && is_filtered(member)
+        {
+            return Some(member.why_no_pv());
+        }
+        let held_back = device.held_back.as_ref().map(ToString::to_string);
+        let not_ready = device.not_ready.map(str::to_owned);
+        let names = device.names.iter().map(String::as_str);
+        not_ready.or(held_back).or_else(|| Some(self.settings.filter.hides(names)?.to_string()))
+    }
+
     fn vg_steps(&self) -> Vec<Step> {
         let mut found: BTreeMap<Vec<u8>, (u32, DevNo)> = BTreeMap::new();
         let mut note = |vgid: Vec<u8>, devno: DevNo| {
@@ -127,10 +161,7 @@ impl Watcher {
                 // To LVM the label is good, and what it leads to is no PV.
                 !findings.iter().any(|finding| finding.code == Code::PvHeaderOutOfSector)
             }
-            // LVM looks for these superblocks itself; of others it has heard from udev at most.
-            Some(Content::Member(member, _)) => {
-                !matches!(member.class, Class::Md | Class::Multipath) && !LVM_FILTERS.contains(&member.format)
-            }
+            Some(Content::Member(member, _)) => !is_filtered(member),
         };
         let names = || device.names.iter().map(String::as_str);
         is_free
@@ -277,6 +308,11 @@ impl View<'_> {
 }
 
 /// The signatures that make LVM leave a device alone.
+/// LVM looks for these superblocks itself; of others it has heard from udev at most.
+fn is_filtered(member: &Member) -> bool {
+    matches!(member.class, Class::Md | Class::Multipath) || LVM_FILTERS.contains(&member.format)
+}
+
 const LVM_FILTERS: [&str; 2] = ["lvm1", "gfs_pool"];
 
 fn label_of(pv: &Pv) -> Label {

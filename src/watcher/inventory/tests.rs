@@ -33,6 +33,7 @@ fn push(watcher: &mut Watcher, vgid: &[u8], name: &str, pvs: &[(char, i64)]) {
 fn all(inventory: &mut Inventory, watcher: &Watcher) -> Vec<String> {
     let word = |item| match item {
         Item::Host(_) => "host".to_owned(),
+        Item::Named(named) => format!("named {} {}", named.at, named.devno),
         Item::Vg(vg) => {
             let there = vg.present.iter().map(|present| char::from(present.id.0[0])).collect::<String>();
             format!("{} {there}", String::from_utf8_lossy(&vg.vg.name))
@@ -55,25 +56,34 @@ fn of_server() -> Watcher {
 #[test]
 fn vgs_come_by_their_devices_the_last_one_first() {
     let watcher = of_server();
-    let mut inventory = Inventory::begin(&watcher, Needs::default(), true);
+    let mut inventory = Inventory::begin(&watcher, &Needs::default(), true);
     assert_eq!(all(&mut inventory, &watcher), ["host", "last c", "first ba"]);
+}
+
+#[test]
+fn what_was_named_comes_first() {
+    let watcher = of_server();
+    let named = [("x", None), ("/dev/loop2", Some(DevNo::from_wire(0x702))), ("y", Some(DevNo::new(8, 0)))];
+    let named = named.map(|(path, devno)| NamedDevice { path: path.into(), devno }).to_vec();
+    let mut inventory = Inventory::begin(&watcher, &Needs { named, ..Needs::default() }, true);
+    assert_eq!(all(&mut inventory, &watcher), ["host", "named 1 7:2", "last c", "first ba"]);
 }
 
 #[test]
 fn what_is_gone_by_then_is_left_out() {
     let mut watcher = of_server();
-    let mut inventory = Inventory::begin(&watcher, Needs::default(), false);
+    let mut inventory = Inventory::begin(&watcher, &Needs::default(), false);
     watcher.cache.vg_remove(b"wwwwww-wwww-wwww-wwww-wwww-wwww-wwwwww");
     watcher.cache.pv_gone(Some(pvid('b').as_bytes()), None).unwrap();
     assert_eq!(all(&mut inventory, &watcher), ["host", "first a"]);
-    let mut inventory = Inventory::begin(&watcher, Needs::default(), false);
+    let mut inventory = Inventory::begin(&watcher, &Needs::default(), false);
     assert_eq!(all(&mut inventory, &watcher), ["host", "first a", "orphan c"]);
 }
 
 #[test]
 fn a_server_knows_what_it_was_told() {
     let watcher = of_server();
-    let mut inventory = Inventory::begin(&watcher, Needs { lvs: true, devices: true }, true);
+    let mut inventory = Inventory::begin(&watcher, &Needs { lvs: true, devices: true, ..Needs::default() }, true);
     let Some(Item::Host(host)) = inventory.next(&watcher) else { panic!() };
     assert_eq!((host.mapped, host.warnings), (Some(vec![]), vec![]));
     let Some(Item::Vg(vg)) = inventory.next(&watcher) else { panic!() };

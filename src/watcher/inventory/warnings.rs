@@ -13,7 +13,6 @@
 //! | `Internal error: WARNING: Failed to properly detect layout and role` of segments of unknown types | nothing | likewise |
 //! | `Retrying metadata scan.`, on standard output | nothing | it would be no JSON |
 //! | `WARNING: Ignoring duplicate config node`, `Full LV name "..." is too long` | nothing | LVM reads it all the same |
-//! | the reason that a named device is not looked at: `device has a signature`, `is an md component`, `is too small` | `device not found` | a report does not know it |
 //! | `Error reading device` for a text that would wrap around | `Checksum error` | nothing is read |
 
 use super::{Step, View};

@@ -4,11 +4,11 @@ mod names;
 mod relations;
 
 use super::table::{field, wide};
-use crate::report::model::lvs::{Allocation, Lv, Lvs, Settings, Status};
+use super::values::{bytes, list, lv, number, text, words};
+use crate::report::model::lvs::{Allocation, Lvs, Settings, Status};
 use crate::report::row::Row;
 use crate::report::value::Kind::{Number, Size, String, StringList, Time};
 use crate::report::value::{Field, Object, Value};
-use std::borrow::Cow;
 
 const LV: Object = Object::Lv;
 
@@ -126,32 +126,6 @@ pub const FIELDS: &[Field] = &[
     field(LV, Number, "writecache_block_size", "WCacheBlkSize", "Bytes of a block of its writecache.", writecache),
     field(Object::LvInfoStatus, String, "lv_attr", "Attr", "What it is and what state it is in.", super::attr::lv_attr),
 ];
-
-/// That of the row; in its place what LVM shows of what no LV uses.
-pub(super) fn lv<'r>(row: &Row<'r>) -> &'r Lv {
-    static FREE: Lv = Lv::FREE;
-    row.lv.unwrap_or(&FREE)
-}
-
-pub(super) fn text(text: &str) -> Value<'_> {
-    Value::Text(Cow::Borrowed(text.as_bytes()))
-}
-
-pub(super) fn bytes(bytes: &[u8]) -> Value<'_> {
-    Value::Text(Cow::Borrowed(bytes))
-}
-
-pub(super) fn number<'r>(value: u64) -> Value<'r> {
-    Value::Number(value)
-}
-
-pub(super) fn list(items: &[Vec<u8>]) -> Value<'_> {
-    Value::List(items.iter().map(|item| Cow::Borrowed(&item[..])).collect())
-}
-
-fn words<'r>(words: &[&'static str]) -> Value<'r> {
-    Value::List(words.iter().map(|word| Cow::Borrowed(word.as_bytes())).collect())
-}
 
 fn time<'r>(seconds: u64) -> Value<'r> {
     if seconds == 0 { Value::Word("", 0) } else { Value::Time(seconds.cast_signed()) }

@@ -1,6 +1,6 @@
 //! Names and paths of LVs.
 
-use super::{bytes, lv, text};
+use crate::report::fields::values::{bytes, lv, text};
 use crate::report::model::lvs::{Lv, Status};
 use crate::report::row::Row;
 use crate::report::value::Value;

@@ -1,8 +1,9 @@
 //! What an LV is to others.
 
+use super::extents;
 use super::names::{shown, uuid_of};
-use super::{extents, lv, text, words};
 use crate::report::fields::seg::device_name;
+use crate::report::fields::values::{lv, text, words};
 use crate::report::model::lvs::{Lv, Lvs};
 use crate::report::row::Row;
 use crate::report::value::Value;

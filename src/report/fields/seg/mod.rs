@@ -5,8 +5,8 @@ mod caches;
 mod raids;
 mod vdo;
 
-use super::lv::{bytes, list, number, text};
 use super::table::{field, later};
+use super::values::{bytes, list, number, text};
 use crate::report::model::lvs::{Kind, Lv, Segment, Settings};
 use crate::report::row::Row;
 use crate::report::value::Kind::{Number, Size, String, StringList};

@@ -10,6 +10,7 @@ mod pv_segments;
 mod read;
 mod relate;
 mod role;
+mod section;
 mod settings;
 mod status;
 #[cfg(test)]

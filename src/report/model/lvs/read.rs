@@ -1,5 +1,6 @@
 //! From the text to LVs and segments, with the names in it found, and nothing concluded.
 
+use super::section::{find_number, low_32_bits, number, number64, string};
 use super::{Allocation, Area, Kind, Lv, LvIndex, Segment, Status, settings};
 use crate::id::Id;
 use crate::report::model::Vg;
@@ -288,30 +289,6 @@ fn split_flags(written: &[u8]) -> (&[u8], impl Iterator<Item = &[u8]>) {
     (if is_known { name } else { written }, flags)
 }
 
-pub fn string<'s>(section: &'s Section, key: &str) -> Option<&'s [u8]> {
-    match section.value(key)?.scalars().first()? {
-        Scalar::Str(bytes) => Some(bytes),
-        Scalar::Int(_) | Scalar::Float(_) => None,
-    }
-}
-
 fn id(section: &Section) -> Id {
     string(section, "id").and_then(Id::parse).unwrap_or(Id([0; 32]))
-}
-
-pub fn find_number(section: &Section, key: &str) -> Option<u32> {
-    section.int(key).map(low_32_bits)
-}
-
-pub fn number(section: &Section, key: &str) -> u64 {
-    find_number(section, key).map_or(0, u64::from)
-}
-
-pub fn number64(section: &Section, key: &str) -> u64 {
-    section.int(key).map_or(0, i64::cast_unsigned)
-}
-
-/// LVM keeps most numbers in 32 bits.
-fn low_32_bits(value: i64) -> u32 {
-    u32::try_from(value.cast_unsigned() & u64::from(u32::MAX)).unwrap_or(u32::MAX)
 }

@@ -1,7 +1,7 @@
 //! What only segments of some types have.
 
 use super::Kind;
-use super::read::{find_number, number, number64, string};
+use super::section::{find_number, number, number64, string};
 use crate::text::{Node, Section, write_nodes};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
