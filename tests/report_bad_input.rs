@@ -73,8 +73,11 @@ fn a_list_of_devices_has_one_at_least() {
     }
 }
 
-/// Takes one connection after the other, says this to each and hangs up, or says nothing.
-fn answer(socket: &Path, reply: Option<&'static str>) {
+/// What who hangs on says again and again.
+const NOTHING_YET: &str = "{\"continues\":true,\"parameters\":{\"items\":[]}}\0";
+
+/// Takes one connection after the other, says this to each and hangs up, or says nothing, or never stops.
+fn answer(socket: &Path, reply: Option<&'static str>, forever: bool) {
     let listener = UnixListener::bind(socket).unwrap();
     std::thread::spawn(move || {
         let mut silent = Vec::new();
@@ -83,7 +86,7 @@ fn answer(socket: &Path, reply: Option<&'static str>) {
             match reply {
                 Some(reply) => {
                     let _ = stream.read(&mut [0; 4096]);
-                    let _ = stream.write_all(reply.as_bytes());
+                    while stream.write_all(reply.as_bytes()).is_ok() && forever {}
                 }
                 None => silent.push(stream),
             }
@@ -101,9 +104,23 @@ fn who_answers_nonsense_is_no_daemon_that_is_missing() {
     ] {
         let world = World::new();
         let socket = world.path("socket");
-        answer(&socket, reply);
+        answer(&socket, reply, false);
         let (code, _, stderr) = said(&world, &["--timeout", "0.2", "vgs", "-s", socket.to_str().unwrap()]);
         assert!(code == status && stderr.contains(expected), "{reply:?}: {code}: {stderr}");
+    }
+}
+
+#[test]
+fn who_says_nothing_without_end_is_left() {
+    for reply in [NOTHING_YET, " "] {
+        let world = World::new();
+        let socket = world.path("socket");
+        answer(&socket, Some(reply), true);
+        let (code, _, stderr) = said(&world, &["--timeout", "0.2", "vgs", "-s", socket.to_str().unwrap()]);
+        assert!(
+            code == 5 && ["no answer", "no end"].iter().any(|part| stderr.contains(part)),
+            "{reply}: {code}: {stderr}"
+        );
     }
 }
 

@@ -1,6 +1,8 @@
 //! The text of a VG section.
 
+use crate::id::Id;
 use crate::text::{self, Item, Section};
+use std::borrow::Cow;
 
 /// The body as a tree, without the PVs' `device` nodes: these are hints of another moment.
 pub fn parse(body: &[u8]) -> Section<'_> {
@@ -22,6 +24,12 @@ pub fn physical_volumes<'s, 'a>(vg: &'s mut Section<'a>) -> impl Iterator<Item =
         Item::Section(pv) => Some(pv),
         Item::Value(_) | Item::Known(_) => None,
     })
+}
+
+/// What the section of a PV has for its id, written as LVM writes it: a reader drops hyphens wherever they are.
+pub fn pvid<'s>(pv: &'s Section) -> Option<Cow<'s, [u8]>> {
+    let written = pv.str("id")?;
+    Some(Id::parse(written).map_or(Cow::Borrowed(written), |id| Cow::Owned(id.hyphenated())))
 }
 
 /// Two texts that say the same: keys, values, order and presence, but for device hints.

@@ -166,7 +166,7 @@ impl Cache {
 
     fn listed_pvids(&self, body: &NewBody) -> Box<[Key]> {
         let mut section = body::parse(body.bytes());
-        body::physical_volumes(&mut section).filter_map(|pv| Some(self.intern(pv.str("id")?))).collect()
+        body::physical_volumes(&mut section).filter_map(|pv| Some(self.intern(&body::pvid(pv)?))).collect()
     }
 
     /// Makes the VG the owner of the PVs it lists, and drops VGs that lose their last PV by it.

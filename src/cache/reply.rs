@@ -123,8 +123,8 @@ impl Cache {
         let mut metadata = body::parse(&vg.body);
         let mut shown = BTreeSet::new();
         for pv in body::physical_volumes(&mut metadata) {
-            let Some(pvid) = pv.str("id") else { continue };
-            match self.pvs.get_key_value(pvid).filter(|(pvid, _)| self.is_member(vgid, pvid)) {
+            let Some(pvid) = body::pvid(pv) else { continue };
+            match self.pvs.get_key_value(&*pvid).filter(|(pvid, _)| self.is_member(vgid, pvid)) {
                 // A PV is listed once. A text that lists it a million times gets no larger here.
                 Some((pvid, _)) if !shown.insert(pvid) => {}
                 Some((_, present)) => {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::id::Id;
 use crate::text;
 use crate::text::TERMINATOR;
 
@@ -284,4 +285,12 @@ fn where_disks_are_read_a_pv_is_in_the_vg_that_it_names() {
             ("remove w", "a@1(v) b@2(v) | v2: a b"),
         ],
     );
+}
+
+#[test]
+fn hyphens_in_the_id_of_a_pv_count_for_nothing() {
+    let (id, bare) = (Id([b'a'; 32]).to_string(), "a".repeat(32));
+    let mut cache = Cache::of_scanner();
+    found(&mut cache, &id, 1, &format!("v1:{bare}")).unwrap();
+    assert_eq!(state(&mut cache), format!("{id}@1(v) | v1: {bare}"));
 }

@@ -15,12 +15,14 @@ use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A reply is as long as the largest VG without its text.
 const REPLY_MAX: usize = 256 << 20;
 /// So long the daemon may be silent.
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// The kernel numbers no more of them.
+const MAPPED_MAX: usize = 1 << 20;
 /// Of one read.
 const CHUNK: usize = 64 << 10;
 /// Room kept for the next reply after a large one.
@@ -61,6 +63,8 @@ impl Inventory {
 
     /// The next item; `None` at the end.
     pub fn next_item(&mut self) -> Result<Option<Item>, Error> {
+        // A daemon that says a little now and then, and nothing with it, is no better than a silent one.
+        let mut begin = Instant::now();
         loop {
             if let Some(item) = self.decoder.next_item().map_err(|what| self.nonsense(what))? {
                 return Ok(Some(item));
@@ -68,7 +72,7 @@ impl Inventory {
             if self.decoder.is_over {
                 return Ok(None);
             }
-            let reply = match self.replies.next() {
+            let reply = match self.replies.next(begin, self.timeout) {
                 Ok(reply) => reply,
                 Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                     return Err(self.nonsense(&error.to_string()));
@@ -76,7 +80,8 @@ impl Inventory {
                 Err(error) => return Err(Error::of(&self.socket, self.timeout, error)),
             };
             match self.decoder.take(reply) {
-                Ok(()) => {}
+                Ok(()) if self.decoder.pieces.is_empty() => {}
+                Ok(()) => begin = Instant::now(),
                 Err(Wrong::Refusal(error)) => {
                     self.decoder = Decoder { is_over: true, ..Decoder::default() };
                     return Err(Error::of_name(&error.name, &self.socket, error.because));
@@ -106,9 +111,13 @@ struct Replies {
 }
 
 impl Replies {
-    fn next(&mut self) -> io::Result<&[u8]> {
+    /// Nobody is waited for longer than that.
+    fn next(&mut self, begin: Instant, timeout: Duration) -> io::Result<&[u8]> {
         let mut searched = self.begin;
         loop {
+            if begin.elapsed() > timeout {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
             if let Some(at) = memchr::memchr(CALL_END, &self.received[searched..]) {
                 let reply = self.begin..searched + at;
                 self.begin = reply.end + 1;
@@ -229,7 +238,11 @@ impl Decoder {
             };
             let item = match (&mut self.begun, piece) {
                 (Some(Begun::Host(host)), Piece::Mapped(part)) => {
-                    host.mapped.get_or_insert_default().extend(part);
+                    let mapped = host.mapped.get_or_insert_default();
+                    mapped.extend(part);
+                    if mapped.len() > MAPPED_MAX {
+                        return Err("there are too many devices of device-mapper");
+                    }
                     continue;
                 }
                 (Some(Begun::Vg(_, text, size)), Piece::Text(part)) => {

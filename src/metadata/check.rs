@@ -134,6 +134,9 @@ struct UsedExtents {
 impl<'s> Checker<'s> {
     fn vg(&mut self, part: Part, vg: &'s Section) -> Result<(), Problem> {
         check_flags(part, vg, &[VG_STATUS])?;
+        if let Some(format) = string(vg, "format").filter(|format| *format != b"lvm2") {
+            return Err(part.wrong(format_args!("its format is {}", Shown(format))));
+        }
         for key in ["extent_size", "max_lv", "max_pv"] {
             number(vg, key).ok_or_else(|| part.lacks(key))?;
         }
@@ -161,6 +164,9 @@ impl<'s> Checker<'s> {
         check_tags(part, lv)?;
         if lv.node("creation_time").is_some() != lv.node("creation_host").is_some() {
             return Err(part.lacks("one of creation_time and creation_host"));
+        }
+        if lv.node("creation_time").is_some() && lv.int("creation_time").is_none() {
+            return Err(part.lacks("creation_time"));
         }
         let fixed_minor = lv.value("status").is_some_and(|value| value.strings().any(|flag| flag == b"FIXED_MINOR"));
         if fixed_minor && number(lv, "minor").is_none() {

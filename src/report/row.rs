@@ -12,13 +12,15 @@ pub struct Marks {
     pub hidden: bool,
     /// `two_word_unknown_device`: a PV that is not there is `unknown device`, not `[unknown]`.
     pub two_word_unknown: bool,
+    /// `activation/monitoring`: LVM looks whether LVs are watched.
+    pub monitoring: bool,
     /// `time_format`, for strftime.
     pub time_format: String,
 }
 
 impl Default for Marks {
     fn default() -> Marks {
-        Marks { hidden: true, two_word_unknown: false, time_format: "%Y-%m-%d %T %z".to_owned() }
+        Marks { hidden: true, two_word_unknown: false, monitoring: true, time_format: "%Y-%m-%d %T %z".to_owned() }
     }
 }
 

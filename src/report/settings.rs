@@ -64,6 +64,7 @@ const TEXTS: &[(&str, &str)] = &[
 
 /// Settings that are on or off, and what they are if they are not set.
 const SWITCHES: &[(&str, bool)] = &[
+    ("activation/monitoring", true),
     ("global/suffix", true),
     ("global/si_unit_consistency", true),
     ("report/aligned", true),
@@ -134,6 +135,7 @@ impl Settings {
         Marks {
             hidden: self.is_on("report/mark_hidden_devices"),
             two_word_unknown: self.is_on("report/two_word_unknown_device"),
+            monitoring: self.is_on("activation/monitoring"),
             time_format: self.text("report/time_format").to_owned(),
         }
     }

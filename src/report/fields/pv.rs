@@ -178,9 +178,9 @@ fn size(row: &Row) -> u64 {
 
 fn free<'r>(row: &Row<'r>) -> Value<'r> {
     Value::Size(match listed(row) {
-        Some(pv) if pv.pe_count > 0 => extents(row, pv.pe_count.saturating_sub(pv.pe_alloc_count)),
+        Some(pv) => extents(row, pv.pe_count.saturating_sub(pv.pe_alloc_count)),
         None if is_in_use(row) => 0,
-        Some(_) | None => size(row),
+        None => size(row),
     })
 }
 

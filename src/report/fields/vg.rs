@@ -12,7 +12,6 @@ const SECTOR: u64 = 512;
 
 /// How many metadata areas are in use, where nobody or everybody is to say.
 const UNMANAGED: u32 = 0;
-const ALL: u32 = u32::MAX;
 
 const fn field(
     (kind, align): (Kind, Align),
@@ -201,7 +200,6 @@ fn attributes<'r>(row: &Row<'r>) -> Value<'r> {
 fn copies<'r>(row: &Row<'r>) -> Value<'r> {
     match vg(row).map_or(UNMANAGED, |vg| vg.metadata_copies) {
         UNMANAGED => Value::Word("unmanaged", UNMANAGED.into()),
-        ALL => Value::Word("all", ALL.into()),
         copies => Value::Number(copies.into()),
     }
 }

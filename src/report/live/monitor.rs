@@ -21,7 +21,7 @@ pub fn monitored(row: &Row) -> Option<&'static str> {
     let can_be = matches!(kind, Kind::Raid(_) | Kind::Mirror | Kind::Snapshot | Kind::ThinPool | Kind::VdoPool);
     // LVM could, and never does.
     let is_never = matches!(kind, Kind::Raid(Raid::Raid0 | Raid::Raid0Meta)) || segment.settings == Settings::Pvmove;
-    if !can_be || covers_its_origin(row, lv) {
+    if !row.marks.monitoring || !can_be || covers_its_origin(row, lv) {
         return None;
     }
     if is_never {

@@ -5,7 +5,7 @@ use crate::bytes::Bytes;
 use crate::id::Id;
 use crate::metadata::is_known_segment_type;
 use crate::text::{self, Scalar, Section};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 impl Vg {
     /// Reads what the section of a VG has between its braces. What is missing or of the wrong kind is
@@ -126,7 +126,10 @@ fn count(lvs: Option<&Section>) -> (u64, u64) {
         let mut flags = lv.value("status").into_iter().flat_map(text::Value::strings);
         flags.any(|flag| flag == b"VISIBLE")
     };
-    let mut seen = lvs.iter().map(|(_, lv)| Seen { is_marked: has_flag(lv), ..Seen::default() }).collect::<Vec<_>>();
+    let hidden = hidden(&lvs);
+    let is_marked = |name: &[u8], lv: &Section| has_flag(lv) && !hidden.contains(name);
+    let seen = lvs.iter().map(|(name, lv)| Seen { is_marked: is_marked(name, lv), ..Seen::default() });
+    let mut seen = seen.collect::<Vec<_>>();
     tie_snapshots(&lvs, &mut seen);
     let is_visible = |lv: &&Seen| match lv.cow_of {
         _ if lv.is_tie => false,
@@ -138,6 +141,20 @@ fn count(lvs: Option<&Section>) -> (u64, u64) {
     let is_snapshot = |lv: &&Seen| lv.cow_of.is_some() && !lv.is_origin && !lv.is_tie;
     let count = |lvs: usize| u64::try_from(lvs).unwrap_or(u64::MAX);
     (count(seen.iter().filter(is_visible).count()), count(seen.iter().filter(is_snapshot).count()))
+}
+
+/// What pools and caches are made of, and thin snapshots that are merged, is hidden whatever its flags say.
+fn hidden<'s>(lvs: &[(&'s [u8], &'s Section)]) -> HashSet<&'s [u8]> {
+    let segments = lvs.iter().flat_map(|(name, lv)| lv.sections().map(|(_, segment)| (*name, segment)));
+    let hidden = segments.flat_map(|(name, segment)| match kind(segment) {
+        b"thin" => [segment.node("merge").map(|_| name), None],
+        b"thin-pool" => [segment.str("pool"), segment.str("metadata")],
+        b"cache-pool" => [segment.str("data"), segment.str("metadata")],
+        b"cache" => [segment.str("cache_pool"), None],
+        b"vdo-pool" => [segment.str("data"), None],
+        _ => [None, None],
+    });
+    hidden.flatten().collect()
 }
 
 fn tie_snapshots(lvs: &[(&[u8], &Section)], seen: &mut [Seen]) {
@@ -264,5 +281,22 @@ mod tests {
         check("merging_store", "\"VISIBLE\"", (1, 1));
         check("cow_store", "", (1, 1));
         check("merging_store", "", (1, 1));
+    }
+
+    #[test]
+    fn what_others_are_made_of_is_not_counted() {
+        for (segment, expected) in [
+            ("type = \"thin\" origin = \"b\"", 3),
+            ("type = \"thin\" origin = \"b\" merge = \"b\"", 2),
+            ("type = \"thin-pool\" pool = \"b\" metadata = \"c\"", 1),
+            ("type = \"cache-pool\" data = \"b\" metadata = \"c\"", 1),
+            ("type = \"cache\" origin = \"b\" cache_pool = \"c\"", 2),
+            ("type = \"vdo-pool\" data = \"b\"", 2),
+            ("type = \"future\" data = \"b\"", 3),
+        ] {
+            let others = ["b", "c"].map(|name| lv(name, "\"VISIBLE\"", "type = \"error\"")).concat();
+            let vg = read(&(lv("a", "\"VISIBLE\"", segment) + &others));
+            assert_eq!(vg.lv_count, expected, "{segment}");
+        }
     }
 }

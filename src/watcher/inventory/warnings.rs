@@ -435,9 +435,11 @@ fn of_missing(vg: &Vg, name: &str, present: &[Option<&Present>], lines: &mut Lin
         let Some(id) = pv.id else { continue };
         let path = own.map_or("", |own| &own.device.path);
         if own.is_none() {
-            let hint = String::from_utf8_lossy(&pv.device);
-            let hint = if hint.is_empty() { "unknown".into() } else { hint };
-            lines.say(format!("WARNING: VG {name} is missing PV {id} (last written to {hint})."));
+            let hint = match &*pv.device {
+                b"" => String::new(),
+                hint => format!(" (last written to {})", String::from_utf8_lossy(hint)),
+            };
+            lines.say(format!("WARNING: VG {name} is missing PV {id}{hint}."));
         } else if pv.is_missing(*own) {
             lines.say(format!("WARNING: VG {name} was missing PV {path} {id}."));
         } else if pv.is_marked_missing() && own.is_some_and(|own| own.label.readable_mdas().any(|mda| !mda.ignored)) {

@@ -43,36 +43,47 @@ fn is_marked_missing(pv: &VgPv) -> bool {
     pv.status.iter().chain(&pv.flags).any(|word| *word == *"MISSING")
 }
 
-/// `_lv_mark_if_partial` of lvm2's `lib/metadata/metadata.c`, from below.
+/// `_lv_postorder_vg` with `_lv_mark_if_partial_single` of lvm2's `lib/metadata/metadata.c`: each is
+/// judged when all beneath it has been. An origin lies with its snapshots, and each of them with it: of
+/// such a circle the one that comes first in the text is judged last, by what is known then.
 fn partial(all: &[Lv], is_missing: impl Fn(usize) -> bool) -> Vec<bool> {
-    let mut above = vec![Vec::new(); all.len()];
+    let below = all.iter().map(below).collect::<Vec<_>>();
     let mut partial = vec![false; all.len()];
-    let mut found = Vec::new();
-    for (index, lv) in all.iter().enumerate() {
-        // It lies with its snapshots, and they do not lie with it.
-        if let Some(cow) = lv.cow {
-            above[index].push(cow.origin);
+    // LVM takes its mark of these for that it has looked at them already.
+    let mut is_seen = all.iter().map(|lv| lv.is(Status::INTEGRITY_METADATA)).collect::<Vec<_>>();
+    for top in 0..all.len() {
+        let mut open = Vec::new();
+        if !std::mem::replace(&mut is_seen[top], true) {
+            open.push((top, below[top].iter()));
         }
-        for segment in &lv.segments {
-            // A missing device with the metadata of raid or of integrity makes no other LV partial.
-            let metadata = segment.metadata.filter(|_| segment.kind.is_pool());
-            for below in [segment.external_origin, segment.log, segment.pool, metadata].into_iter().flatten() {
-                above[below].push(index);
-            }
-            for area in &segment.areas {
-                match *area {
-                    Area::Pv { pv, .. } if is_missing(pv) => found.push(index),
-                    Area::Lv { lv, .. } => above[lv].push(index),
-                    Area::Pv { .. } | Area::Unassigned => {}
+        while let Some((index, next)) = open.last_mut() {
+            match next.next() {
+                Some(&lv) if std::mem::replace(&mut is_seen[lv], true) => {}
+                Some(&lv) => open.push((lv, below[lv].iter())),
+                None => {
+                    let has_lost = |area: &Area| matches!(*area, Area::Pv { pv, .. } if is_missing(pv));
+                    let mut areas = all[*index].segments.iter().flat_map(|segment| &segment.areas);
+                    partial[*index] = areas.any(has_lost) || below[*index].iter().any(|&lv| partial[lv]);
+                    open.pop();
                 }
             }
         }
     }
-    while let Some(index) = found.pop() {
-        // LVM takes its mark of these for that it has looked at them already.
-        if !all[index].is(Status::INTEGRITY_METADATA) && !std::mem::replace(&mut partial[index], true) {
-            found.extend(&above[index]);
-        }
-    }
     partial
+}
+
+/// What LVM goes on to from there.
+fn below(lv: &Lv) -> Vec<LvIndex> {
+    let mut below = lv.cow.map(|cow| cow.origin).into_iter().collect::<Vec<_>>();
+    for segment in &lv.segments {
+        // A missing device with the metadata of raid or of integrity makes no other LV partial.
+        let metadata = segment.metadata.filter(|_| segment.kind.is_pool());
+        below.extend([segment.external_origin, segment.log, segment.pool, metadata].into_iter().flatten());
+        below.extend(segment.areas.iter().filter_map(|area| match *area {
+            Area::Lv { lv, .. } => Some(lv),
+            Area::Pv { .. } | Area::Unassigned => None,
+        }));
+    }
+    below.extend(&lv.snapshots);
+    below
 }

@@ -28,7 +28,9 @@ pub fn of(vg: &Vg, all: &[Lv]) -> Vec<PvSegment> {
             covered = next.start.saturating_add(next.length);
             out.push(next);
         }
-        if let Some(length) = listed.pe_count.checked_sub(covered).filter(|&length| length > 0) {
+        let rest = listed.pe_count.checked_sub(covered);
+        // A PV without extents has a segment all the same.
+        if let Some(length) = rest.filter(|&length| length > 0 || listed.pe_count == 0) {
             out.push(PvSegment { pv, start: covered, length, used_by: None });
         }
     }

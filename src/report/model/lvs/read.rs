@@ -151,6 +151,7 @@ impl Names<'_> {
         };
         if lv.is(Status::FIXED_MINOR) {
             lv.devno = find_number(section, "minor")
+                .filter(|minor| *minor <= MINOR_MAX)
                 .map(|minor| (find_number(section, "major"), minor))
                 .map(|(major, minor)| (major.map_or(settings::DEVICE_MAPPER_MAJOR, u64::from), u64::from(minor)));
         }
@@ -275,6 +276,9 @@ impl Names<'_> {
         }
     }
 }
+
+/// A larger one is not heeded, nor the major number with it.
+const MINOR_MAX: u32 = (1 << 20) - 1;
 
 /// Where a flag is not known, LVM takes the whole for the name of a type.
 fn split_flags(written: &[u8]) -> (&[u8], impl Iterator<Item = &[u8]>) {

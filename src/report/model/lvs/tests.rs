@@ -120,3 +120,40 @@ fn a_pv_is_in_parts() {
     assert_eq!(lvs.all.iter().map(|lv| lvs.index(lv)).collect::<Vec<_>>(), [Some(0), Some(1)]);
     assert_eq!(lvs.index(&Lv::FREE), None);
 }
+
+#[test]
+fn a_minor_number_that_no_device_can_have_is_not_heeded() {
+    for (minor, expected) in [("7", Some((8, 7))), ("1048575", Some((8, 1_048_575))), ("1048576", None), ("-1", None)] {
+        let (_, lvs) = read(&format!("a {{ status=[\"FIXED_MINOR\"] major=8 minor={minor} }}"), "");
+        assert_eq!(lvs.all[0].devno, expected, "{minor}");
+    }
+}
+
+/// An origin and its snapshots, of which one each lies on a PV that is missing: as LVM judges them, in the
+/// order of the text.
+#[test]
+fn a_missing_pv_beneath_a_snapshot_or_its_origin() {
+    let partial = |order: [&str; 3], missing: &str| {
+        let lv = |name: &str| {
+            let kind = if name == missing { "striped\" stripes=[\"pv0\",0] x=\"" } else { "error" };
+            format!("{name} {{ status=[\"VISIBLE\"] s {{ type=\"{kind}\" extent_count=1 }} }}\n")
+        };
+        let tie = |name: &str| format!("tie{name} {{ s {{ type=\"snapshot\" origin=\"o\" cow_store=\"{name}\" }} }}\n");
+        let (vg, lvs) = read(&(order.map(lv).concat() + &tie("a") + &tie("b")), "");
+        let item = VgItem { vg, present: Vec::new(), warnings: Vec::new(), text: None, stray: Vec::new() };
+        let mut names = (0..lvs.all.len()).filter(|lv| lvs.is_partial(&item, *lv)).collect::<Vec<_>>();
+        names.sort_by_key(|lv| &lvs.all[*lv].name);
+        names.iter().map(|lv| String::from_utf8_lossy(&lvs.all[*lv].name)).collect::<String>()
+    };
+    for (order, missing, expected) in [
+        (["o", "a", "b"], "o", "o"),
+        (["o", "a", "b"], "a", "ao"),
+        (["a", "o", "b"], "o", "ao"),
+        (["a", "o", "b"], "a", "a"),
+        (["a", "o", "b"], "b", "abo"),
+        (["a", "b", "o"], "o", "ao"),
+        (["a", "b", "o"], "b", "abo"),
+    ] {
+        assert_eq!(partial(order, missing), expected, "{order:?} without {missing}");
+    }
+}
