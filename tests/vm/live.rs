@@ -11,15 +11,21 @@ const SCENE: &str = include_str!("live.sh");
 
 /// What moves while one looks may be as lvm has it before or after.
 fn compare(lvm: &str, ours: &str, wrong: &mut Vec<String>) {
-    let [before, shown, after] =
-        [lvm, ours, lvm].map(|command| cells(&run(&format!("{command} 2>/dev/null || true")), command));
+    let show = |command: &str| cells(&run(&format!("{command} 2>/dev/null || true")), command);
+    let [before, shown] = [lvm, ours].map(show);
+    // Programs take long to start here.
+    if before == shown {
+        return;
+    }
+    let after = show(lvm);
     if [&before, &after].iter().all(|lvm| lvm.len() != shown.len()) {
         wrong.push(format!("{lvm}: {} of {}", shown.len(), before.len()));
         return;
     }
     for (place, (what, cell)) in shown.iter().enumerate() {
         if [&before, &after].iter().all(|lvm| lvm.get(place).is_none_or(|(_, theirs)| theirs != cell)) {
-            wrong.push(format!("{lvm}: {what}\n  ours {cell}\n  LVM  {}", before[place].1));
+            let theirs = after.get(place).map_or("", |(_, theirs)| theirs);
+            wrong.push(format!("{lvm}: {what}\n  ours {cell}\n  LVM  {theirs}"));
         }
     }
 }
@@ -61,11 +67,8 @@ fn lvs_of_every_kind_are_shown_as_lvm_shows_them() {
     let mut wrong = Vec::new();
     for command in [
         "lvs",
-        "lvs -a",
         "lvs -aH --segments -o +seg_monitor",
-        "lvs -a -o all",
         "lvs -a -o all --reportformat json",
-        "lvs -a -o lv_name,lv_kernel_minor,lv_suspended,lv_device_open",
         "lvs -a --binary -o lv_name,lv_active_locally,lv_suspended,lv_snapshot_invalid,lv_check_needed",
         "pvs -a -o all --reportformat json",
         "vgs -o all --reportformat json",

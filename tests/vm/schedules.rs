@@ -16,7 +16,7 @@ use std::path::PathBuf;
 
 /// All 50 take as long as everything else in the machine: `PVWATCH_SEEDS=50 scripts/vm --timeout 3000
 /// --test schedules`.
-const SEEDS: u64 = 10;
+const SEEDS: u64 = 5;
 const VGS: usize = 6;
 const PVS: usize = 2;
 const OPERATIONS: u64 = 10;
