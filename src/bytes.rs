@@ -17,9 +17,9 @@ fn stands_for_a_byte(char: char) -> bool {
     u32::from(char) >= FIRST
 }
 
-/// What UTF-8 has those characters begin with.
+/// Whether there is what UTF-8 has those characters begin with.
 fn may_have_stand_ins(bytes: &[u8]) -> bool {
-    memchr::memmem::find(bytes, b"\xf4\x8f").is_some()
+    memchr::memchr(0xf4, bytes).is_some()
 }
 
 /// The text for the bytes.

@@ -125,6 +125,7 @@ fn call(request: &Map<String, Value>) -> Result<Call, Vec<u8>> {
             let named = named.map(|named| serde_json::from_value(named.clone()).map_err(|_| invalid("named")));
             let needs = Needs {
                 lvs: flag(parameters, "lvs")?,
+                labels: flag(parameters, "labels")?,
                 devices: flag(parameters, "devices")?,
                 named: named.transpose()?.unwrap_or_default(),
             };
@@ -325,7 +326,10 @@ mod tests {
         let needs = |rest: &str| parse(call(rest).as_bytes()).call;
         assert_eq!(needs(r#","more":true"#), Ok(Call::Inventory(Needs::default())));
         let both = r#","more":true,"parameters":{"lvs":true,"devices":true}"#;
-        assert_eq!(needs(both), Ok(Call::Inventory(Needs { lvs: true, devices: true, named: Vec::new() })));
+        assert_eq!(
+            needs(both),
+            Ok(Call::Inventory(Needs { lvs: true, labels: false, devices: true, named: Vec::new() }))
+        );
         let two = r#","more":true,"parameters":{"named":[{"path":"/dev/sda","devno":"8:0"},{"path":"x"}]}"#;
         let named = [("/dev/sda", Some(crate::devno::DevNo::new(8, 0))), ("x", None)];
         let named =

@@ -15,6 +15,8 @@ use std::rc::Rc;
 pub struct Needs {
     /// The texts of the VGs, from which their LVs are read.
     pub lvs: bool,
+    /// The devices and labels of PVs in VGs.
+    pub labels: bool,
     /// Devices that are no PVs.
     pub devices: bool,
     /// Whether there are these, and may be used.
@@ -104,7 +106,10 @@ pub struct Unreadable {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Present {
     pub id: Id,
+    /// This and the label are empty where they are not needed.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub device: Device,
+    #[serde(default, skip_serializing_if = "is_default")]
     pub label: Label,
     /// Other devices with the same PV, which are not used.
     #[serde(default, skip_serializing_if = "is_default")]
@@ -113,7 +118,7 @@ pub struct Present {
     pub warnings: Vec<Warning>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Device {
     /// The name that LVM shows: of an image, as it was given.
     pub path: String,

@@ -21,6 +21,15 @@ pub struct Section {
     pub unknown_compact: Option<String>,
 }
 
+impl Section {
+    /// Whether any field is of more than what VGs themselves say, such as the metadata areas of their PVs.
+    pub fn has_more_than_vgs(&self) -> bool {
+        let compared = self.selection.iter().flat_map(Selection::fields).copied();
+        let mut fields = self.columns.all.iter().map(|column| column.field).chain(compared);
+        fields.any(|field| field.object != Object::Vg || field.name.starts_with("vg_mda"))
+    }
+}
+
 /// Where rows are kept until all are there, each with the key that it is sorted by.
 pub trait Keep {
     /// # Errors

@@ -11,7 +11,7 @@ use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
-const ALL: Needs = Needs { lvs: true, devices: true, named: Vec::new() };
+const ALL: Needs = Needs { lvs: true, labels: true, devices: true, named: Vec::new() };
 const CALL: &[u8] = b"{\"method\":\"io.pvwatch.Inventory\",\"parameters\":{\"lvs\":true},\"more\":true}\0";
 
 fn ask(socket: &Path, needs: &Needs) -> Vec<Item> {

@@ -73,6 +73,7 @@ impl Plan<'_> {
         let is_of_pvs = self.command == Command::Pvs;
         Needs {
             lvs: self.sections.iter().any(is_of_lvs) || kind == Kind::PvSegments,
+            labels: self.command != Command::Vgs || self.sections.iter().any(Section::has_more_than_vgs),
             devices: is_of_pvs && self.options.all && names.is_empty(),
             named: names.pvs.iter().map(PvName::to_device).collect(),
         }

@@ -16,6 +16,7 @@ use crate::metadata::VgText;
 use crate::report::inventory::{
     Device as Shown, Host, Item, Label, Mapped, Mda, Named, NamedDevice, Needs, Present, Unreadable, VgItem,
 };
+use crate::report::model::Vg;
 use crate::scan::{Code, MdaScan, Pv};
 use crate::signature::{Class, Member};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -23,12 +24,19 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 /// How far a report has come.
 #[derive(Debug)]
 pub struct Inventory {
-    needs_lvs: bool,
+    of_vgs: OfVgs,
     /// Whether what device-mapper has matters.
     shows_mapped: bool,
     /// What devices are called that have another name here.
     names: BTreeMap<DevNo, String>,
     steps: VecDeque<Step>,
+}
+
+/// What of VGs is needed.
+#[derive(Clone, Copy, Debug)]
+struct OfVgs {
+    text: bool,
+    labels: bool,
 }
 
 #[derive(Debug)]
@@ -55,7 +63,12 @@ impl Inventory {
             devices.sort_by_key(|devno| devno.turn());
             steps.extend(devices.into_iter().map(Step::Device));
         }
-        Inventory { needs_lvs: needs.lvs, shows_mapped, names: BTreeMap::new(), steps }
+        Inventory {
+            of_vgs: OfVgs { text: needs.lvs, labels: needs.labels },
+            shows_mapped,
+            names: BTreeMap::new(),
+            steps,
+        }
     }
 
     /// Calls devices by these names.
@@ -70,7 +83,7 @@ impl Inventory {
             let item = match step {
                 Step::Host => Some(Item::Host(view.host(self.shows_mapped))),
                 Step::Named(at, devno) => Some(Item::Named(Named { at, devno, reason: watcher.why_not_used(devno) })),
-                Step::Vg(vgid) => view.vg(&vgid, self.needs_lvs).map(|vg| Item::Vg(Box::new(vg))),
+                Step::Vg(vgid) => view.vg(&vgid, self.of_vgs).map(|vg| Item::Vg(Box::new(vg))),
                 Step::Unreadable(devno) => view.unreadable(devno).map(|vg| Item::Unreadable(Box::new(vg))),
                 Step::Orphan(pvid) => view.orphan(&pvid),
                 Step::Device(devno) => {
@@ -89,7 +102,8 @@ impl Inventory {
 impl Watcher {
     /// Those that there are.
     fn named_steps(&self, named: &[NamedDevice]) -> Vec<Step> {
-        let paths = self.devices.iter().filter(|_| named.iter().any(|named| named.devno.is_none()));
+        let has_paths = named.iter().any(|named| named.devno.is_none());
+        let paths = self.devices.iter().filter(|_| has_paths);
         let paths = paths.map(|(devno, device)| (device.path().into_bytes(), *devno)).collect::<HashMap<_, _>>();
         let steps = named.iter().enumerate().filter_map(|(at, named)| {
             let devno = named.devno.or_else(|| paths.get(&*named.path).copied())?;
@@ -179,7 +193,23 @@ struct View<'w> {
     names: &'w BTreeMap<DevNo, String>,
 }
 
-impl View<'_> {
+/// A PV whose metadata areas have a text of the VG.
+struct Holder<'w> {
+    devno: DevNo,
+    device: &'w Device,
+    pv: &'w Pv,
+    text: &'w VgText,
+}
+
+/// What was read of a VG.
+struct Read<'r, 'w> {
+    /// Of its PVs that are there, if not only a client told.
+    pvs: Vec<Option<&'w Pv>>,
+    holders: &'r [Holder<'w>],
+    unlisted: &'r [&'r Holder<'w>],
+}
+
+impl<'w> View<'w> {
     fn path(&self, devno: DevNo, device: &Device) -> String {
         self.names.get(&devno).cloned().unwrap_or_else(|| device.path())
     }
@@ -198,33 +228,48 @@ impl View<'_> {
         Host { system_id: self.watcher.system_id().map(str::to_owned), mapped, warnings: self.of_scan() }
     }
 
-    fn vg(&self, vgid: &Key, needs_text: bool) -> Option<VgItem> {
+    fn vg(&self, vgid: &Key, needs: OfVgs) -> Option<VgItem> {
         let vg = self.watcher.cache.vg(vgid)?;
-        let present = vg.present().filter_map(|pvid| self.present(pvid)).collect::<Vec<_>>();
-        let text = needs_text.then(|| vg.body().clone());
+        let found = vg.present().filter_map(|pvid| self.present(pvid));
+        let (mut present, pvs): (Vec<_>, Vec<_>) = found.unzip();
         let summary = vg.summary();
-        let warnings = self.of_vg(vg, &summary, &present);
-        Some(VgItem { vg: summary, present, stray: self.stray(vg), warnings, text })
+        let holders = self.holders(vg);
+        let unlisted = self.unlisted(vg, &holders, &present);
+        let warnings = self.of_vg(vg, &summary, &present, &Read { pvs, holders: &holders, unlisted: &unlisted });
+        let counted = unlisted.iter().filter(|holder| holder.text.seqno >= vg.seqno());
+        let stray = counted.flat_map(|holder| label_of(holder.pv).mdas).filter(|mda| !mda.bad).collect();
+        if !needs.labels {
+            leave_out_labels(&summary, &mut present);
+        }
+        let text = needs.text.then(|| vg.body().clone());
+        Some(VgItem { vg: summary, present, stray, warnings, text })
     }
 
-    fn stray(&self, vg: VgView) -> Vec<Mda> {
-        let unlisted = self.unlisted(vg).into_iter().filter(|(_, _, text)| text.seqno >= vg.seqno());
-        unlisted.flat_map(|(_, pv, _)| label_of(pv).mdas).filter(|mda| !mda.bad).collect()
-    }
-
-    /// PVs with metadata of the VG, which does not list them, and that metadata.
-    fn unlisted<'w>(&'w self, vg: VgView) -> Vec<(DevNo, &'w Pv, &'w VgText)> {
+    fn holders(&self, vg: VgView) -> Vec<Holder<'w>> {
         let Some(vgid) = Id::from_hyphenated(vg.vgid) else { return Vec::new() };
         let holders = self.watcher.holders.get(&vgid).into_iter().flatten();
-        let unlisted = holders.filter_map(|devno| {
-            let pv = self.watcher.devices.get(devno)?.pv()?;
-            let text = pv.vg.as_ref().filter(|text| text.vgid == vgid)?;
-            let key = Key::from(pv.id.hyphenated());
-            let is_owned = self.watcher.cache.owner(&key).is_some_and(|owner| owner == vg.vgid);
-            let is_listed = is_owned || vg.pvids().contains(&key);
-            (!is_listed && self.watcher.place(pv.id) == Some(*devno)).then_some((*devno, pv, &**text))
+        let holders = holders.filter_map(|&devno| {
+            let device = self.watcher.devices.get(&devno)?;
+            let pv = device.pv()?;
+            let text = pv.vg.as_deref().filter(|text| text.vgid == vgid)?;
+            Some(Holder { devno, device, pv, text })
         });
-        unlisted.collect()
+        holders.collect()
+    }
+
+    /// Those that the VG does not list.
+    fn unlisted<'h>(&self, vg: VgView, holders: &'h [Holder<'w>], present: &[Present]) -> Vec<&'h Holder<'w>> {
+        let mut there = present.iter().map(|present| present.id.0).collect::<Vec<_>>();
+        there.sort_unstable();
+        let is_unlisted = |holder: &&Holder| {
+            if there.binary_search(&holder.pv.id.0).is_ok() {
+                return false;
+            }
+            let key = Key::from(holder.pv.id.hyphenated());
+            let is_owned = self.watcher.cache.owner(&key).is_some_and(|owner| owner == vg.vgid);
+            !is_owned && !vg.pvids().contains(&key) && self.watcher.place(holder.pv.id) == Some(holder.devno)
+        };
+        holders.iter().filter(is_unlisted).collect()
     }
 
     fn unreadable(&self, devno: DevNo) -> Option<Unreadable> {
@@ -261,7 +306,7 @@ impl View<'_> {
         let pv = self.watcher.devices.get(&device).and_then(Device::pv);
         // What names a VG that does not list it, or cannot be read, LVM shows the label of at most.
         let names_vg = |pv: &Pv| pv.vg.is_some() || pv.mdas.iter().any(|mda| mda.lacking_vg().is_some());
-        let mut present = Box::new(self.present(pvid)?);
+        let mut present = Box::new(self.present(pvid)?.0);
         if pv.is_some_and(names_vg) {
             return Some(Item::Label(present));
         }
@@ -273,19 +318,15 @@ impl View<'_> {
 
     /// A PV that is in the cache, by what was read of its device; or by what a client said, if that is
     /// all there is.
-    fn present(&self, pvid: &Key) -> Option<Present> {
+    fn present(&self, pvid: &Key) -> Option<(Present, Option<&'w Pv>)> {
         let id = Id::from_hyphenated(pvid)?;
         let devno = DevNo::from_wire(self.watcher.cache.device_of(pvid)?);
         let read = self.watcher.devices.get(&devno).and_then(|device| Some((device, device.pv()?)));
         let Some((device, pv)) = read.filter(|(_, pv)| pv.id == id) else {
             let (label, size) = self.watcher.cache.told(pvid)?;
-            return Some(Present {
-                id,
-                device: Shown { path: format!("/dev/block/{devno}"), devno, size },
-                label,
-                duplicates: Vec::new(),
-                warnings: Vec::new(),
-            });
+            let device = Shown { path: format!("/dev/block/{devno}"), devno, size };
+            let told = Present { id, device, label, duplicates: Vec::new(), warnings: Vec::new() };
+            return Some((told, None));
         };
         let names = || device.names.iter().map(String::as_str);
         if self.watcher.settings.filter.hides(names()).is_some() {
@@ -293,13 +334,14 @@ impl View<'_> {
         }
         let others = self.watcher.choice(id).into_iter().flat_map(|choice| choice.others.keys());
         let others = others.filter_map(|devno| Some(self.device(*devno, self.watcher.devices.get(devno)?)));
-        Some(Present {
+        let present = Present {
             id,
             device: self.device(devno, device),
             label: label_of(pv),
             duplicates: others.collect(),
             warnings: Vec::new(),
-        })
+        };
+        Some((present, Some(pv)))
     }
 
     fn device(&self, devno: DevNo, device: &Device) -> Shown {
@@ -307,13 +349,26 @@ impl View<'_> {
     }
 }
 
-/// The signatures that make LVM leave a device alone.
 /// LVM looks for these superblocks itself; of others it has heard from udev at most.
 fn is_filtered(member: &Member) -> bool {
     matches!(member.class, Class::Md | Class::Multipath) || LVM_FILTERS.contains(&member.format)
 }
 
+/// The signatures that make LVM leave a device alone.
 const LVM_FILTERS: [&str; 2] = ["lvm1", "gfs_pool"];
+
+/// But of those that were missing once: by its label such a PV is there again, or not.
+fn leave_out_labels(vg: &Vg, present: &mut [Present]) {
+    let mut left = present.iter_mut().peekable();
+    for listed in &vg.pvs {
+        if let Some(present) = left.next_if(|present| Some(present.id) == listed.id)
+            && !listed.is_marked_missing()
+        {
+            present.device = Shown::default();
+            present.label = Label::default();
+        }
+    }
+}
 
 fn label_of(pv: &Pv) -> Label {
     let bootloader = pv.bootloader_areas.first().map_or((0, 0), |area| (area.offset, area.size));

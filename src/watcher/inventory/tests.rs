@@ -83,7 +83,8 @@ fn what_is_gone_by_then_is_left_out() {
 #[test]
 fn a_server_knows_what_it_was_told() {
     let watcher = of_server();
-    let mut inventory = Inventory::begin(&watcher, &Needs { lvs: true, devices: true, ..Needs::default() }, true);
+    let needs = Needs { lvs: true, labels: true, devices: true, named: Vec::new() };
+    let mut inventory = Inventory::begin(&watcher, &needs, true);
     let Some(Item::Host(host)) = inventory.next(&watcher) else { panic!() };
     assert_eq!((host.mapped, host.warnings), (Some(vec![]), vec![]));
     let Some(Item::Vg(vg)) = inventory.next(&watcher) else { panic!() };
@@ -95,6 +96,26 @@ fn a_server_knows_what_it_was_told() {
     assert_eq!((&*present.device.path, present.device.size), ("/dev/block/7:2", 4096));
     assert_eq!(vg.vg.pvs[0].pe_count, 5);
     assert!(vg.text.is_some());
+}
+
+#[test]
+fn labels_are_left_out_but_of_pvs_that_were_missing() {
+    let mut watcher = of_server();
+    let listed = |letter, more: &str| format!("{letter} {{ id=\"{}\" pe_count=5 {more} }}", pvid(letter));
+    let pvs = listed('b', "status=[\"MISSING\"]") + &listed('a', "");
+    let body = format!("id=\"{}\" seqno=2 physical_volumes {{ {pvs} }}", String::from_utf8_lossy(VGID));
+    let new = NewMetadata { name: b"first", vgid: VGID, seqno: 2, body: NewBody::Bytes(body.as_bytes()) };
+    watcher.cache.vg_update(new).unwrap();
+    for labels in [false, true] {
+        let mut inventory = Inventory::begin(&watcher, &Needs { labels, ..Needs::default() }, false);
+        let vg = std::iter::from_fn(|| inventory.next(&watcher)).find_map(|item| match item {
+            Item::Vg(vg) if vg.vg.name == *"first" => Some(vg),
+            _ => None,
+        });
+        let vg = vg.unwrap();
+        let known = |present: &Present| (present.label != Label::default(), !present.device.path.is_empty());
+        assert_eq!(vg.present.iter().map(known).collect::<Vec<_>>(), [(true, true), (labels, labels)]);
+    }
 }
 
 #[test]

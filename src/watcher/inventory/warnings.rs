@@ -15,10 +15,9 @@
 //! | `WARNING: Ignoring duplicate config node`, `Full LV name "..." is too long` | nothing | LVM reads it all the same |
 //! | `Error reading device` for a text that would wrap around | `Checksum error` | nothing is read |
 
-use super::{Step, View};
+use super::{Holder, Read, Step, View};
 use crate::cache::{Key, VgView};
 use crate::devno::DevNo;
-use crate::id::Id;
 use crate::metadata::{About, Problem, Refusal, VgText, Warning as Noticed};
 use crate::ondisk::pv_header::FLAGS_SINCE;
 use crate::ondisk::{Covered, Error};
@@ -114,16 +113,21 @@ impl View<'_> {
     }
 
     /// Of a VG that can be read.
-    pub(super) fn of_vg(&self, view: VgView, vg: &Vg, present: &[Present]) -> Vec<Warning> {
+    pub(super) fn of_vg(&self, view: VgView, vg: &Vg, present: &[Present], read: &Read) -> Vec<Warning> {
         let mut lines = Lines::default();
         let name = String::from_utf8_lossy(&vg.name);
-        self.of_areas_again(present, &mut lines);
+        // LVM looks again at PVs of which an area was damaged.
+        for (own, pv) in present.iter().zip(&read.pvs).filter_map(|(own, pv)| Some((own, (*pv)?))) {
+            of_areas(&own.device.path, pv, &mut lines);
+        }
         let policy = String::from_utf8_lossy(&vg.allocation_policy);
         if !policy.is_empty() && vg.policy().is_none() {
             lines.say(format!("Unrecognised allocation policy {policy}"));
             lines.say(format!("WARNING: Ignoring unrecognised allocation policy {policy} for VG {name}"));
         }
-        let newest = self.text_in_force(view);
+        // What was read of the metadata that is in the cache.
+        let is_in_force = |text: &&VgText| text.seqno == view.seqno() && view.is_text(&text.body);
+        let newest = read.holders.iter().map(|holder| holder.text).find(is_in_force);
         for kind in newest.iter().flat_map(|text| &text.warnings) {
             let Noticed::UnknownSegment { segment_type, .. } = kind;
             lines.say(format!("WARNING: Unrecognised segment type {}", String::from_utf8_lossy(segment_type)));
@@ -134,8 +138,8 @@ impl View<'_> {
             let text = format!("WARNING: Couldn't find device with uuid {id}.");
             lines.0.push(Warning { text, unless_foreign: true });
         }
-        self.of_older(view, &name, &mut lines);
-        self.of_removed(view, &name, &mut lines);
+        self.of_older(view, read.holders, &name, &mut lines);
+        self.of_removed(view, read.unlisted, &name, &mut lines);
         of_missing(vg, &name, &own, &mut lines);
         of_sizes(vg, &name, &own, &mut lines);
         for own in present {
@@ -151,32 +155,9 @@ impl View<'_> {
         lines.into_warnings()
     }
 
-    /// LVM looks again at PVs of which an area was damaged.
-    fn of_areas_again(&self, present: &[Present], lines: &mut Lines) {
-        for own in present {
-            let device = self.watcher.devices.get(&own.device.devno);
-            if let Some(pv) = device.and_then(Device::pv) {
-                of_areas(&own.device.path, pv, lines);
-            }
-        }
-    }
-
-    /// What was read of the metadata that is in the cache.
-    fn text_in_force(&self, view: VgView) -> Option<&VgText> {
-        let holders = Id::from_hyphenated(view.vgid).and_then(|vgid| self.watcher.holders.get(&vgid));
-        let texts =
-            holders.into_iter().flatten().filter_map(|devno| self.watcher.devices.get(devno)?.pv()?.vg.as_deref());
-        let mut texts = texts.filter(|text| text.seqno == view.seqno() && view.is_text(&text.body));
-        texts.next()
-    }
-
     /// Of PVs with an older text.
-    fn of_older(&self, view: VgView, name: &str, lines: &mut Lines) {
-        let holders = Id::from_hyphenated(view.vgid).and_then(|vgid| self.watcher.holders.get(&vgid));
-        let read = holders.into_iter().flatten().filter_map(|devno| {
-            let device = self.watcher.devices.get(devno)?;
-            Some((devno.turn(), *devno, device, device.pv()?.vg.as_ref()?.seqno))
-        });
+    fn of_older(&self, view: VgView, holders: &[Holder], name: &str, lines: &mut Lines) {
+        let read = holders.iter().map(|Holder { devno, device, text, .. }| (devno.turn(), *devno, *device, text.seqno));
         let current = view.seqno();
         let mut older = read.clone().filter(|(.., seqno)| *seqno < current).collect::<Vec<_>>();
         let newest = read.filter(|(.., seqno)| *seqno == current).min_by_key(|(turn, ..)| *turn);
@@ -194,11 +175,11 @@ impl View<'_> {
     }
 
     /// Of PVs whose text is of the VG, which does not list them.
-    fn of_removed(&self, view: VgView, name: &str, lines: &mut Lines) {
-        let mut removed = self.unlisted(view);
-        removed.sort_by_key(|(devno, ..)| devno.turn());
-        for (devno, _, text) in &removed {
-            let path = self.watcher.devices.get(devno).map_or_else(String::new, |device| self.path(*devno, device));
+    fn of_removed(&self, view: VgView, unlisted: &[&Holder], name: &str, lines: &mut Lines) {
+        let mut removed = unlisted.to_vec();
+        removed.sort_by_key(|holder| holder.devno.turn());
+        for Holder { devno, device, text, .. } in &removed {
+            let path = self.path(*devno, device);
             let (seqno, current) = (text.seqno, view.seqno());
             lines.say(format!(
                 "WARNING: outdated PV {path} seqno {seqno} has been removed in current VG {name} seqno {current}."
