@@ -359,9 +359,9 @@ impl Cache {
         }
     }
 
-    /// Whether a PV that the VG lists is there for it.
+    /// Whether a PV that a VG, which there is, lists is there for it.
     fn is_member(&self, vgid: &[u8], pvid: &Key) -> bool {
-        let is_its_own = || self.owner(pvid).is_some_and(|owner| **owner == *vgid);
+        let is_its_own = || matches!(self.owners.get(pvid), Some(Owner::Vg(owner)) if **owner == *vgid);
         self.pvs.contains_key(pvid) && (self.knows_by == KnowsBy::Hearsay || is_its_own())
     }
 
