@@ -174,6 +174,11 @@ fn clean() {
         for module in scsi_debug null_blk; do
             ! any /sys/module/$module || {{ udevadm settle; unload; udevadm settle; }}
         done
+        # Where lvm and not udev has made names, nobody takes them away.
+        ! any /dev/vg*/ || rm -r /dev/vg*/
+        for node in /dev/mapper/*; do
+            [ $node = /dev/mapper/control ] || ! any $node || rm $node
+        done
         ! any {RULES}/* || {{ rm {RULES}/*; udevadm control --reload; }}
         rm -rf /etc/multipath /etc/multipath.conf /run/lvm/* /run/pvwatch /etc/lvm/archive /etc/lvm/backup /etc/lvm/devices"
     ));

@@ -71,11 +71,13 @@ fn nothing_is_left_for_the_next_test() {
         run("lvcreate -q -y -l 1 -n lv vg; echo 0 2048 linear /dev/vg/lv 0 | dmsetup create top");
         run(&format!("mdadm -q --create /dev/md0 --run --level 1 -n 2 {} missing", disks[1]));
         settle();
+        run("lvcreate -q -y --config 'activation { udev_sync=0 udev_rules=0 }' -l 1 -n own vg");
         run("dmsetup suspend vg-lv");
     }
     let _machine = Machine::udev();
     assert_eq!(run("lsblk -n -o NAME --exclude 11"), "", "the CD drive apart");
     assert_eq!(run("pvs -a --noheadings"), "");
+    assert_eq!(run("ls -d /dev/mapper/* /dev/vg/* 2>/dev/null || true"), "/dev/mapper/control\n");
 }
 
 #[test]
