@@ -188,6 +188,8 @@ pub struct Device {
     unechoed: Option<(Duration, u64)>,
     /// The `diskseq` its last reader found, if that was not the one expected.
     pub(super) read_as: Option<u64>,
+    /// Opening it failed as if it were gone, and nothing was read of it since.
+    pub(super) may_have_gone: bool,
     /// A reader that was given up over it has not exited yet.
     pub stuck: bool,
 }
@@ -217,6 +219,7 @@ impl Device {
             second_look: None,
             unechoed: None,
             read_as: None,
+            may_have_gone: false,
             stuck: false,
         }
     }

@@ -92,6 +92,9 @@ impl Watcher {
                 if let Some(pv) = job.on_partition.take() {
                     return self.conclude_on_partition(now, id, pv, Err(ReadError::Io(errno)));
                 }
+                if may_be_gone(errno) && self.is_looked_for(id) {
+                    return;
+                }
                 self.fail(now, id, Reason::Open(errno));
                 // It may have gone just now.
                 return self.touch(devno, Cause::OpenFailed);
@@ -312,6 +315,21 @@ impl Watcher {
         }
     }
 
+    /// A device on its way out is no sick one: whether it is still there is seen before it is blamed.
+    /// False if that has been done.
+    fn is_looked_for(&mut self, id: JobId) -> bool {
+        let device = self.jobs.get(&id).and_then(|job| self.devices.get_mut(&job.devno));
+        let Some(device) = device.filter(|device| device.job == Some(id) && !device.may_have_gone) else {
+            return false;
+        };
+        device.may_have_gone = true;
+        self.effects.push_back(Effect::Close(id));
+        if let Some((job, _)) = self.end_job(id) {
+            self.touch(job.devno, job.cause);
+        }
+        true
+    }
+
     pub(super) fn deadline_passed(&mut self, now: Duration, id: JobId) {
         self.effects.push_back(Effect::Abandon(id));
         let Some(job) = self.jobs.get(&id) else { return };
@@ -405,6 +423,7 @@ impl Watcher {
         self.drop_retry(job.devno);
         let device = self.devices.get_mut(&job.devno).expect("its job has just ended");
         let recovered = device.quarantine.take().is_some();
+        device.may_have_gone = false;
         device.disk_unread = job.disk_unread;
         let before = device.seen.as_ref();
         let same = before.filter(|seen| is_same(&seen.content, &content) && seen.diskseq == job.diskseq);
@@ -447,6 +466,14 @@ fn origin_of_news(before: Option<&Seen>, job: &Job) -> Origin {
         error.is_none()
     };
     if same_disk.is_some_and(was_read_in_full) { Origin::Written } else { Origin::Came }
+}
+
+/// What opening the node of a device says that has just gone, or is about to.
+fn may_be_gone(errno: i32) -> bool {
+    const ENOENT: i32 = 2;
+    const ENXIO: i32 = 6;
+    const ENODEV: i32 = 19;
+    matches!(errno, ENOENT | ENXIO | ENODEV)
 }
 
 /// Numbers that are not known prove nothing.

@@ -16,6 +16,7 @@ use crate::text::Section;
 
 pub(super) const SIZE: u64 = 4 << 20;
 const EIO: i32 = 5;
+const ENXIO: i32 = 6;
 
 pub(super) fn pvid(number: u8) -> Id {
     Id([b'a' + number; 32])
@@ -563,6 +564,27 @@ fn retries_back_off_to_the_maximum() {
     bench.disk(0).open_error = None;
     bench.touch(0, Cause::Uevent("change"));
     assert_eq!((bench.reason(0), bench.place(0)), (None, Some(0)), "an event is a reason to try at once");
+}
+
+#[test]
+fn a_device_that_goes_while_it_is_opened_is_not_blamed() {
+    let mut bench = Bench::unstarted(&[orphan(0)]);
+    bench.disk(0).held = true;
+    bench.disk(0).open_error = Some(ENXIO);
+    bench.run();
+    bench.disks.clear();
+    for (_, _, answer) in std::mem::take(&mut bench.asked) {
+        bench.send(answer);
+    }
+    assert!(bench.watcher.devices().is_empty());
+    assert!(!bench.reports.iter().any(|report| report.contains(": quarantined,")), "{:?}", bench.reports);
+    // One that is still there has to answer for it.
+    let mut bench = Bench::unstarted(&[orphan(0)]);
+    bench.disk(0).open_error = Some(ENXIO);
+    bench.run();
+    assert_eq!((bench.reason(0), bench.opens[&0]), (Some(Reason::Open(ENXIO)), 2));
+    bench.at(1000);
+    assert_eq!(bench.opens[&0], 3, "it is known by now");
 }
 
 #[test]
