@@ -325,7 +325,9 @@ impl Watcher {
         device.may_have_gone = true;
         self.effects.push_back(Effect::Close(id));
         if let Some((job, _)) = self.end_job(id) {
-            self.touch(job.devno, job.cause);
+            // It is to be read, whatever was reason enough for a look alone.
+            let cause = if job.cause.is_only_a_look() { Cause::Retry } else { job.cause };
+            self.touch(job.devno, cause);
         }
         true
     }

@@ -585,6 +585,11 @@ fn a_device_that_goes_while_it_is_opened_is_not_blamed() {
     assert_eq!((bench.reason(0), bench.opens[&0]), (Some(Reason::Open(ENXIO)), 2));
     bench.at(1000);
     assert_eq!(bench.opens[&0], 3, "it is known by now");
+    // Whatever it was read for.
+    bench.insert(1, orphan(1));
+    bench.disk(1).open_error = Some(ENXIO);
+    bench.touch(1, Cause::Waited);
+    assert_eq!((bench.reason(1), bench.opens[&1]), (Some(Reason::Open(ENXIO)), 2));
 }
 
 #[test]
