@@ -2,6 +2,8 @@
 //! as the character of a private use area that is U+10FF00 and it. Metadata may hold any bytes, and
 //! what is read back from the JSON is what was put in.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::expect_used, clippy::indexing_slicing))]
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::borrow::Cow;
 use std::fmt;
@@ -28,7 +30,7 @@ pub fn to_text(bytes: &[u8]) -> Cow<'_, str> {
         Ok(text) if !may_have_stand_ins(bytes) => return Cow::Borrowed(text),
         Ok(_) | Err(_) => {}
     }
-    let mut out = String::with_capacity(bytes.len() + 16);
+    let mut out = String::with_capacity(bytes.len().saturating_add(16));
     let stand_in = |byte: &u8| char::from_u32(0x10_FF00 + u32::from(*byte)).unwrap_or(char::REPLACEMENT_CHARACTER);
     for chunk in bytes.utf8_chunks() {
         for char in chunk.valid().chars() {

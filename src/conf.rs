@@ -1,5 +1,7 @@
 //! Settings: what of `lvm.conf` concerns us, and our own section `pvwatch`.
 
+mod clients;
+
 use crate::activation::{Mode, Policy};
 use crate::filter::{Filter, Patterns, PatternsError};
 use crate::multipath::Multipath;
@@ -10,6 +12,8 @@ use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
+
+pub use clients::ClientLimits;
 
 #[derive(Debug)]
 pub struct Settings {
@@ -32,6 +36,8 @@ pub struct Settings {
     /// `pvwatch/reread_interval`, seconds: read all PVs again that often, to see what other hosts
     /// wrote. 0, the default, is never.
     pub reread_interval: Option<Duration>,
+    /// `pvwatch/reader`: what devices are read with.
+    pub reader: Reader,
     /// `pvwatch/receive_buffer`, bytes: room for uevents that have not been looked at. Read at
     /// start only.
     pub receive_buffer: usize,
@@ -53,6 +59,8 @@ pub struct Settings {
     pub state_dir: PathBuf,
     /// `pvwatch/socket_group`: who may ask over the socket for reading, besides root; `None` for nobody.
     pub socket_group: Option<String>,
+    /// What clients may take.
+    pub clients: ClientLimits,
     /// `pvwatch/lvm`: the program that activates; `None` for `lvm` where commands usually are.
     pub lvm: Option<PathBuf>,
     /// Which part of which VG is activated.
@@ -61,6 +69,16 @@ pub struct Settings {
     pub report: report::settings::Settings,
     /// Settings in our section that mean nothing to us.
     pub unknown: Vec<String>,
+}
+
+/// `pvwatch/reader`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reader {
+    /// One process with `io_uring`, where that can be had, else the pool.
+    #[default]
+    Auto,
+    /// A process for each device that is read at the moment.
+    Pool,
 }
 
 /// `pvwatch/activation`.
@@ -145,10 +163,11 @@ const RECEIVE_BUFFER: usize = 128 << 20;
 const RECEIVE_BUFFER_MAX: usize = 1 << 30;
 
 const OWN_SECTION: &str = "pvwatch";
-const OWN_SETTINGS: [&str; 12] = [
+const OWN_SETTINGS: [&str; 20] = [
     "read_deadline",
     "retry_max",
     "reread_interval",
+    "reader",
     "receive_buffer",
     "run_dir",
     "multipath_wait",
@@ -157,6 +176,13 @@ const OWN_SETTINGS: [&str; 12] = [
     "activation_timeout",
     "state_dir",
     "socket_group",
+    "clients_max",
+    "report_clients_max",
+    "report_clients_per_user",
+    "message_max",
+    "buffered_max",
+    "unread_max",
+    "stalled_max",
     "lvm",
 ];
 
@@ -186,6 +212,7 @@ impl Settings {
             read_deadline: seconds(conf, "pvwatch/read_deadline", 1)?.unwrap_or(DEFAULT_READ_DEADLINE),
             retry_max: seconds(conf, "pvwatch/retry_max", 1)?.unwrap_or(DEFAULT_RETRY_MAX),
             reread_interval: seconds(conf, "pvwatch/reread_interval", 0)?.filter(|interval| !interval.is_zero()),
+            reader: reader(conf)?,
             receive_buffer: receive_buffer(conf)?,
             event_activation: conf.int("global/event_activation") != Some(0),
             system_id: system_id_source(conf),
@@ -197,6 +224,7 @@ impl Settings {
                 .map_or(Some(DEFAULT_ACTIVATION_TIMEOUT), |limit| Some(limit).filter(|limit| !limit.is_zero())),
             state_dir: path(conf, "pvwatch/state_dir")?.unwrap_or_else(|| DEFAULT_STATE_DIR.into()),
             socket_group: socket_group(conf)?,
+            clients: ClientLimits::read(conf)?,
             lvm: path(conf, "pvwatch/lvm")?,
             policy: policy(conf),
             report: report::settings::Settings::read(conf),
@@ -254,6 +282,15 @@ fn seconds(conf: &Section, setting: &'static str, least: i64) -> Result<Option<D
             Ok(Some(Duration::from_secs(value.unsigned_abs())))
         }
         (Some(_), _) => Err(Error::Value { setting, expected: "a number of seconds" }),
+    }
+}
+
+fn reader(conf: &Section) -> Result<Reader, Error> {
+    let setting = "pvwatch/reader";
+    match (conf.item(setting), conf.str(setting)) {
+        (None, _) | (Some(_), Some(b"auto")) => Ok(Reader::Auto),
+        (Some(_), Some(b"pool")) => Ok(Reader::Pool),
+        (Some(_), _) => Err(Error::Value { setting, expected: "\"auto\" or \"pool\"" }),
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the kernel says about a block device without opening it.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::expect_used, clippy::indexing_slicing))]
+
 use crate::devno::DevNo;
 use std::collections::BTreeMap;
 

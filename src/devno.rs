@@ -1,5 +1,7 @@
 //! The number of a block device.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::expect_used, clippy::indexing_slicing))]
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt;
 

@@ -1,5 +1,7 @@
 //! What device-mapper says of the targets of a device: whether reading it can lead to anything.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::expect_used, clippy::indexing_slicing))]
+
 use crate::devno::DevNo;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -177,8 +179,8 @@ pub fn parse_list(bytes: &[u8]) -> Option<Vec<DevNo>> {
 }
 
 fn until_nul(bytes: &[u8]) -> String {
-    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
-    String::from_utf8_lossy(&bytes[..end]).into_owned()
+    let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
+    String::from_utf8_lossy(text).into_owned()
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@
 //! stops reading; a `|` with nothing before it, with which it matches everything; and a range whose
 //! ends are no ASCII, which it does not survive.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::expect_used, clippy::indexing_slicing))]
+
 use regex::bytes::{Regex, RegexBuilder};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +46,7 @@ impl DmRegex {
 
 /// As LVM sees a text.
 pub fn between_ends(text: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len() + 2);
+    let mut out = Vec::with_capacity(text.len().saturating_add(2));
     out.push(BEGIN);
     out.extend_from_slice(text);
     out.push(END);
@@ -79,7 +81,7 @@ impl Parser<'_> {
 
     fn next(&mut self) -> Option<u8> {
         let byte = self.peek()?;
-        self.at += 1;
+        self.at = self.at.saturating_add(1);
         Some(byte)
     }
 
@@ -89,7 +91,7 @@ impl Parser<'_> {
             if self.peek() != Some(b'|') {
                 return Ok(());
             }
-            self.at += 1;
+            self.at = self.at.saturating_add(1);
             self.out.push('|');
         }
     }
@@ -113,7 +115,7 @@ impl Parser<'_> {
         self.term(depth)?;
         let mut repetition = None;
         while let Some(byte @ (b'*' | b'+' | b'?')) = self.peek() {
-            self.at += 1;
+            self.at = self.at.saturating_add(1);
             repetition = match repetition {
                 None => Some(byte),
                 Some(before) if before == byte => Some(byte),
@@ -134,9 +136,9 @@ impl Parser<'_> {
                 if depth == MAX_DEPTH {
                     return self.fail("too many parentheses");
                 }
-                let open = self.at - 1;
+                let open = self.at.saturating_sub(1);
                 self.out.push_str("(?:");
-                self.alternatives(depth + 1)?;
+                self.alternatives(depth.saturating_add(1))?;
                 if self.next() != Some(b')') {
                     return Err(RegexError { at: open, reason: "a '(' is never closed" });
                 }
@@ -158,32 +160,35 @@ impl Parser<'_> {
 
     /// As LVM reads it: the first `]` closes it, unless a `-` before it makes it the end of a range.
     fn set(&mut self) -> Result<(), RegexError> {
-        let open = self.at - 1;
+        let open = self.at.saturating_sub(1);
         let unclosed = RegexError { at: open, reason: "a '[' is never closed" };
         let mut members = [false; 256];
         let negated = self.peek() == Some(b'^');
         if negated {
-            self.at += 1;
+            self.at = self.at.saturating_add(1);
         }
+        let one = |byte: u8| (byte, byte);
         let mut last = None;
         loop {
-            let byte = match (self.next().ok_or(unclosed)?, last) {
+            let (low, high) = match (self.next().ok_or(unclosed)?, last) {
                 (b']', _) => break,
-                (b'\\', _) => unescape(self.next().ok_or(unclosed)?),
+                (b'\\', _) => one(unescape(self.next().ok_or(unclosed)?)),
                 (b'-', Some(first)) => {
                     let end = self.next().ok_or(unclosed)?;
                     if !first_of_range(first) || !first_of_range(end) {
-                        return Err(RegexError { at: self.at - 1, reason: "the ends of a range are no ASCII" });
+                        return Err(RegexError {
+                            at: self.at.saturating_sub(1),
+                            reason: "the ends of a range are no ASCII",
+                        });
                     }
-                    let (low, high) = (end.min(first), end.max(first));
-                    members[usize::from(low)..=usize::from(high)].fill(true);
-                    last = Some(high);
-                    continue;
+                    (end.min(first), end.max(first))
                 }
-                (byte, _) => byte,
+                (byte, _) => one(byte),
             };
-            members[usize::from(byte)] = true;
-            last = Some(byte);
+            if let Some(range) = members.get_mut(usize::from(low)..=usize::from(high)) {
+                range.fill(true);
+            }
+            last = Some(high);
         }
         members[0] |= negated;
         if negated {

@@ -1,5 +1,7 @@
 //! The 32-character identifier of a PV, VG or LV.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::expect_used, clippy::indexing_slicing))]
+
 use crate::bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt;
@@ -17,13 +19,12 @@ impl Id {
     /// are, and exactly 32 characters of the alphabet must be left.
     pub fn parse(text: &[u8]) -> Option<Id> {
         let mut id = [0; 32];
-        let mut filled = 0;
-        for &byte in text.iter().filter(|&&byte| byte != b'-') {
-            *id.get_mut(filled)? = byte;
-            filled += 1;
+        let mut characters = text.iter().filter(|byte| **byte != b'-');
+        for place in &mut id {
+            *place = *characters.next()?;
         }
         let id = Id(id);
-        (filled == id.0.len() && id.is_regular()).then_some(id)
+        (characters.next().is_none() && id.is_regular()).then_some(id)
     }
 
     /// Whether all characters are of LVM's alphabet, `0-9A-Za-z!#`.

@@ -27,11 +27,13 @@
 //! | [`takeover`] | who starts activation, LVM's udev rule or ours |
 //! | [`watcher`] | which device to scan when, and what follows; owns the cache |
 //! | [`protocol`], [`api`] | lvmetad's protocol and ours, on the same socket |
+//! | [`report`] | what LVM's `pvs`, `vgs`, `lvs` and `fullreport` print |
 //! | [`inspect`], [`words`] | JSON and plain words for people |
+//! | [`bytes`], [`dm_regex`] | bytes that are mostly text, in JSON; LVM's own regular expressions |
 //!
 //! The world: [`sys`], the only place with system calls and `unsafe`; [`daemon`], the loop, which
-//! decides nothing; [`client`], [`probe`], [`dry_run`], [`inhibit`], [`pvscan_cli`] and
-//! [`takeover_cli`], the command's side.
+//! decides nothing; [`client`], [`probe`], [`dry_run`], [`inhibit`], [`pvscan_cli`],
+//! [`report_cli`] and [`takeover_cli`], the command's side.
 //!
 //! A VG is activated so:
 //!
@@ -52,6 +54,10 @@
 //!
 //! *Architecture invariant:* what is done about a VG is written down before it is done, and who makes
 //! `vgs_online/VG` does it: no VG is activated twice, whoever ends or starts in between.
+
+// Nothing that is read may make the daemon panic. What takes bytes of the world apart says so for
+// indices, sums and `expect` as well, at the top of its file.
+#![cfg_attr(not(test), warn(clippy::panic, clippy::string_slice, clippy::unwrap_used))]
 
 pub mod activation;
 pub mod api;

@@ -3,6 +3,8 @@
 //! Every path to a disk has the disk's label, and nothing on it says that it is a path. So it takes
 //! what the kernel says of the device, and multipath's own files.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::expect_used, clippy::indexing_slicing))]
+
 mod conf;
 mod wwid;
 

@@ -9,6 +9,8 @@
 //! PVIDs stand without hyphens. Format and rules are those of `lib/device/online.c` in lvm2.
 //! `vgchange -aay --autoactivation event VG` opens the devices that these files name and no others.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::expect_used, clippy::indexing_slicing))]
+
 use crate::devno::DevNo;
 use crate::id::Id;
 use crate::metadata::is_valid_name;
@@ -159,7 +161,7 @@ impl PvOnline {
     /// Reads a file as LVM does: numbers at the beginning, the rest wherever it stands, and what can
     /// be no name of a VG for none.
     pub fn parse(bytes: &[u8]) -> Option<PvOnline> {
-        let bytes = &bytes[..bytes.len().min(PV_ONLINE_MAX)];
+        let bytes = bytes.get(..PV_ONLINE_MAX).unwrap_or(bytes);
         let mut lines = bytes.split(|byte| *byte == b'\n');
         let devno = DevNo::parse(std::str::from_utf8(lines.next()?).ok()?.trim())?;
         let named = |prefix: &[u8]| bytes.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(prefix));

@@ -205,8 +205,11 @@ impl Prober {
                         ended.push((job, result));
                     }
                 }
-                Happening::Died(job) => ended.push((job, Err(io::Error::other("the process that read it died")))),
-                Happening::Released(_) => {}
+                Happening::Died(job) | Happening::Lost(job) => {
+                    ended.push((job, Err(io::Error::other("the process that read it died"))));
+                }
+                Happening::NoReader(job, errno) => ended.push((job, Err(io::Error::from_raw_os_error(errno)))),
+                Happening::Released(_) | Happening::Capacity(_) => {}
             }
         }
         Ok(ended)
@@ -237,13 +240,14 @@ impl Prober {
                 }
             }
             Reply::Unusable(why) => return Err(io::Error::other(why.to_string())),
-            Reply::Data { bytes, .. } => {
+            Reply::Data { pieces, .. } => {
                 let scan = running.scan.as_mut().ok_or(io::ErrorKind::InvalidData)?;
-                scan.handle_read(&mut self.texts, bytes.as_deref().map_err(|errno| ReadError::Io(*errno)))
+                let [piece] = &pieces[..] else { return Err(io::ErrorKind::InvalidData.into()) };
+                scan.handle_read(&mut self.texts, piece.as_deref().map_err(|errno| ReadError::Io(*errno)))
             }
         };
         match step {
-            Step::Read(range) => self.pool.read(job, (range.offset, range.length)).map(|()| None),
+            Step::Read(range) => self.pool.read(self.poll.registry(), job, &[range]).map(|()| None),
             Step::Done(verdict) => self.conclude(job, Ok(verdict)),
         }
     }

@@ -1,5 +1,7 @@
 //! What the kernel announces about a block device.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::expect_used, clippy::indexing_slicing))]
+
 use crate::devno::DevNo;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

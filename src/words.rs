@@ -68,6 +68,7 @@ pub fn status(status: &Value) -> String {
     if counts["pending"].as_u64() > Some(0) {
         line!(out, "pending  {} that a multipath map may be about to take", count(&counts["pending"], "device"));
     }
+    clients(&mut out, &status["clients"]);
     for pv in list(status, "ambiguous") {
         ambiguous(&mut out, "", pv);
     }
@@ -98,9 +99,16 @@ pub fn status(status: &Value) -> String {
     if status["unwatched_nodes"].as_u64() > Some(0) {
         line!(out, "         {} nodes could not be watched: writes to them are not noticed", status["unwatched_nodes"]);
     }
+    if status["inotify"] == false {
+        line!(out, "         nothing can be watched, inotify is not to be had: writes are not noticed");
+    }
+    if let Some(interval) = status["reread_interval"].as_u64() {
+        line!(out, "         PVs are read again every {interval} s");
+    }
     line!(
         out,
-        "readers  {} busy and {} idle of {}, {} abandoned; {}, {}",
+        "readers  {}: {} busy and {} idle of {}, {} abandoned; {}, {}",
+        str(readers, "engine"),
         readers["busy"],
         readers["idle"],
         readers["limit"],
@@ -108,12 +116,36 @@ pub fn status(status: &Value) -> String {
         count(&status["scans"], "scan"),
         count(&status["resyncs"], "resync")
     );
+    if let Some(note) = readers["note"].as_str() {
+        line!(out, "         {note}");
+    }
     run_files(&mut out, &status["run_files"]);
     activations(&mut out, &status["activation"]);
     for device in list(status, "quarantined") {
         quarantine(&mut out, device);
     }
+    for device in list(status, "flapping") {
+        flapping(&mut out, device);
+    }
     out
+}
+
+/// Who is refused what, if anybody is.
+fn clients(out: &mut String, clients: &Value) {
+    for name in ["clients_max", "report_clients_max"] {
+        let (granted, configured) = (&clients[name], &clients[format!("{name}_configured")]);
+        if granted != configured {
+            line!(out, "clients  {name} is {granted}, not {configured}: the limit of open descriptors is too low");
+        }
+    }
+    let refused = clients["refused"].as_object().into_iter().flatten().filter(|(_, times)| times.as_u64() > Some(0));
+    let refused = refused.map(|(bound, times)| format!("{bound} {times}")).collect::<Vec<_>>();
+    if !refused.is_empty() {
+        line!(out, "refused  {}", refused.join(", "));
+    }
+    if clients["not_accepted"].as_u64() > Some(0) {
+        line!(out, "clients  accepting one failed {} times", clients["not_accepted"]);
+    }
 }
 
 fn run_files(out: &mut String, files: &Value) {
@@ -243,6 +275,24 @@ fn quarantine(out: &mut String, quarantine: &Value) {
     );
 }
 
+fn flapping(out: &mut String, flapping: &Value) {
+    let next = flapping["read_in"]
+        .as_f64()
+        .map_or_else(String::new, |seconds| format!(", and is read again in {seconds:.1} s"));
+    line!(
+        out,
+        "flapping: {} has changed {} in {}, was read {}{next}",
+        str(flapping, "device"),
+        times(&flapping["changes"]),
+        lasting(&flapping["since"]),
+        times(&flapping["reads"])
+    );
+}
+
+fn times(count: &Value) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
+}
+
 pub fn shown(things: &[Value]) -> String {
     let mut out = String::new();
     for (index, thing) in things.iter().enumerate() {
@@ -361,6 +411,10 @@ fn device(out: &mut String, device: &Value) {
     if !device["quarantine"].is_null() {
         out.push_str("  ");
         quarantine(out, &device["quarantine"]);
+    }
+    if !device["flapping"].is_null() {
+        out.push_str("  ");
+        flapping(out, &device["flapping"]);
     }
 }
 

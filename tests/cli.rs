@@ -176,8 +176,8 @@ fn the_state_of_the_daemon() {
         assert!(text.contains(words), "{words}: {text}");
     }
     let status = machine.run(0, &["status", "--json"]).json();
-    let expected = "version pid uptime state ready token counts flags events losses resyncs scans unwatched_nodes \
-                    readers run_files quarantined ambiguous activation";
+    let expected = "version pid uptime state ready token counts flags events losses resyncs scans unwatched_nodes clients flapping \
+                    inotify reread_interval readers run_files quarantined ambiguous activation";
     assert_eq!(keys(&status), expected.split_whitespace().collect());
     assert_eq!(status["pid"], machine.daemon.pid().as_raw());
     assert_eq!(status["quarantined"][0]["device"], machine.path("hangs"));

@@ -2,7 +2,7 @@
 //! not the disk that sysfs says.
 
 use pvwatch::conf::Settings;
-use pvwatch::device::{Facts, Present};
+use pvwatch::device::Facts;
 use pvwatch::devno::DevNo;
 use pvwatch::watcher::{Cause, Effect, Event, JobId, Opened, Reason, Watcher};
 use std::time::Duration;
@@ -19,8 +19,7 @@ fn run(watcher: &mut Watcher, now: Duration, diskseq: u64) -> (Vec<JobId>, Vec<V
     while let Some(effect) = watcher.poll_effect(now) {
         match effect {
             Effect::Enumerate => {
-                let present = Present { devno: DISK, facts: facts(diskseq) };
-                watcher.handle(now, Event::Resync(vec![present]));
+                watcher.handle(now, Event::Resync(vec![DISK]));
             }
             Effect::Examine(devno) => {
                 let found = Some((facts(diskseq), vec!["/dev/sda".into()]));
@@ -74,7 +73,7 @@ fn a_disk_that_was_exchanged_once_more_is_read_at_once() {
     let mut watcher = Watcher::new(Settings::default(), 1, Duration::ZERO);
     for (sysfs, reader) in [(1, 2), (4, 4)] {
         let jobs = run(&mut watcher, Duration::ZERO, sysfs).0;
-        let opened = Opened { size: 1 << 30, diskseq: Some(reader), head: vec![0; 16 << 10] };
+        let opened = Opened { size: 1 << 30, diskseq: Some(reader), head: vec![0; 8 << 10] };
         watcher.handle(Duration::ZERO, Event::Opened { job: jobs[0], result: Ok(opened) });
     }
     assert!(watcher.devices()[&DISK].quarantine.is_none());
@@ -89,7 +88,7 @@ fn a_device_that_is_never_the_disk_it_should_be_is_left_alone_for_a_while() {
         while let [job] = run(&mut watcher, now, 1).0[..] {
             opened += 1;
             assert!(opened < 10, "without end");
-            let another = Opened { size: 1 << 30, diskseq: Some(9), head: vec![0; 16 << 10] };
+            let another = Opened { size: 1 << 30, diskseq: Some(9), head: vec![0; 8 << 10] };
             watcher.handle(now, Event::Opened { job, result: Ok(another) });
         }
     }

@@ -144,5 +144,5 @@ fn devices_that_are_none_are_told_apart() {
     assert_eq!((status, stderr), (5, expected));
     assert!(stdout.contains(&path("image")), "{stdout}");
     let (status, _, stderr) = said(&world, &["dump", "-s", &socket]);
-    assert!(status == 1 && stderr.contains("this socket is for reports"), "{stderr}");
+    assert!(status == 1 && stderr.contains("this is for root, at the socket of lvmetad"), "{stderr}");
 }

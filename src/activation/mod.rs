@@ -3,6 +3,8 @@
 //! A VG is offered once: when it has become complete, and again when a PV of it has gone and come
 //! back. Everything here is pure; [`crate::watcher`] applies it, and the daemon carries it out.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::indexing_slicing))]
+
 pub mod decide;
 pub mod policy;
 pub mod record;

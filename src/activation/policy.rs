@@ -41,10 +41,13 @@ impl Policy {
         list.iter().any(|entry| match entry.split_first() {
             Some((b'@', b"*")) => self.has_host_tag(names),
             Some((b'@', tag)) => !tag.is_empty() && names.tags.contains(&tag),
-            _ => match entry.iter().position(|&byte| byte == b'/') {
-                None => !entry.is_empty() && entry == names.vg,
-                Some(slash) => entry[..slash] == *names.vg && entry[slash + 1..] == *names.lv,
-            },
+            _ => {
+                let mut parts = entry.splitn(2, |&byte| byte == b'/');
+                match (parts.next(), parts.next()) {
+                    (Some(vg), Some(lv)) => *vg == *names.vg && *lv == *names.lv,
+                    (_, _) => !entry.is_empty() && entry == names.vg,
+                }
+            }
         })
     }
 

@@ -80,7 +80,7 @@ fn parse_seconds(text: &[u8]) -> Option<Duration> {
     // What a floating point number makes of milliseconds.
     Duration::from_nanos(500_000)
         .checked_add(duration)
-        .map(|rounded| Duration::new(rounded.as_secs(), rounded.subsec_millis() * 1_000_000))
+        .map(|rounded| Duration::new(rounded.as_secs(), rounded.subsec_millis().saturating_mul(1_000_000)))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! request of lvmetad's can begin with a brace and be right.
 
 mod activations;
+mod clients;
 pub mod inventory;
 mod status;
 
@@ -16,6 +17,7 @@ use std::path::Path;
 use std::time::Duration;
 
 pub use activations::activations;
+pub use clients::{Bound, Clients, Refusals};
 pub use status::{Process, Uevents, show, status};
 
 const INTERFACE: &str = "io.pvwatch";
@@ -65,14 +67,25 @@ pub enum Call {
     },
 }
 
+/// What a call takes of whoever makes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Right {
+    /// It changes nothing, waits for nothing, and is for everybody who may read.
+    Read,
+    /// It changes nothing, but is for those whom lvmetad's socket lets in.
+    Ask,
+    /// It changes something, and is for root and the daemon's own user.
+    Change,
+}
+
 impl Call {
-    /// Whether it changes nothing, waits for nothing and is for everybody who may read.
-    pub fn is_reading(&self) -> bool {
+    /// No call is left out here by a wildcard.
+    pub fn right(&self) -> Right {
         match self {
-            Call::Status | Call::Activations | Call::Show(_) | Call::Inhibited | Call::Inventory(_) => true,
-            Call::Dump | Call::Rescan(_) | Call::Settle | Call::Inhibit { .. } | Call::Reload | Call::Online { .. } => {
-                false
-            }
+            Call::Status | Call::Activations | Call::Show(_) | Call::Inhibited | Call::Inventory(_) => Right::Read,
+            Call::Dump | Call::Settle => Right::Ask,
+            // Somebody who asks with `Online` may be told that a VG is complete, and others are not then.
+            Call::Rescan(_) | Call::Inhibit { .. } | Call::Reload | Call::Online { .. } => Right::Change,
         }
     }
 }
@@ -84,14 +97,25 @@ pub struct Request {
     pub call: Result<Call, Vec<u8>>,
     /// No reply is wanted.
     pub oneway: bool,
+    /// It has more levels than are looked at, which are 127 of JSON.
+    pub nests_too_deeply: bool,
 }
 
 pub fn parse(message: &[u8]) -> Request {
-    let Ok(request) = serde_json::from_slice::<Map<String, Value>>(message) else {
-        return Request { call: Err(invalid("call")), oneway: false };
+    let request = match serde_json::from_slice::<Map<String, Value>>(message) {
+        Ok(request) => request,
+        Err(error) => {
+            // By nothing else can it be told from other errors.
+            let nests_too_deeply = error.to_string().starts_with("recursion limit exceeded");
+            return Request { call: Err(invalid("call")), oneway: false, nests_too_deeply };
+        }
     };
     let oneway = flag(&request, "oneway");
-    Request { oneway: oneway.as_ref().is_ok_and(|oneway| *oneway), call: oneway.and_then(|_| call(&request)) }
+    Request {
+        oneway: oneway.as_ref().is_ok_and(|oneway| *oneway),
+        call: oneway.and_then(|_| call(&request)),
+        nests_too_deeply: false,
+    }
 }
 
 fn call(request: &Map<String, Value>) -> Result<Call, Vec<u8>> {
@@ -240,6 +264,11 @@ pub fn inhibited(inhibits: &[Inhibit], now: Duration) -> Vec<u8> {
 /// What was asked for could not be done.
 pub fn failed(reason: &str) -> Vec<u8> {
     error("io.pvwatch.Failed", json!({"reason": reason}))
+}
+
+/// Of a client for whom there is no room.
+pub fn too_many_clients() -> Vec<u8> {
+    failed(crate::protocol::TOO_MANY_CLIENTS)
 }
 
 /// Of who may only read.

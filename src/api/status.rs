@@ -7,7 +7,7 @@ use crate::devno::DevNo;
 use crate::id::Id;
 use crate::inspect;
 use crate::metadata::{Kept, VgText};
-use crate::watcher::{Ambiguity, Content, Device, Ended, HeldBack, Progress, Watcher};
+use crate::watcher::{Ambiguity, Content, Device, Ended, Flapping, HeldBack, Progress, Watcher};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,14 +17,19 @@ use std::time::Duration;
 pub struct Process {
     pub now: Duration,
     pub started: Duration,
-    pub clients: usize,
+    pub clients: super::Clients,
     /// `None` when there is no source of uevents.
     pub uevents: Option<Uevents>,
+    /// Whether devices are read with `io_uring`; why not, or what it has to do without.
+    pub reads_with_ring: bool,
+    pub reader_note: Option<String>,
     pub readers_busy: usize,
     pub readers_idle: usize,
     /// Process ids of readers given up that have not exited.
     pub readers_abandoned: Vec<u32>,
-    pub node_watches_failed: u64,
+    /// Devices whose nodes cannot be watched, and whether that is none for want of inotify.
+    pub node_watches_failed: usize,
+    pub has_no_watches: bool,
     /// `None` when no run files are written.
     pub run_dir: Option<PathBuf>,
     /// Why nothing can be activated.
@@ -89,27 +94,34 @@ pub fn status(watcher: &Watcher, process: &Process) -> Value {
             "duplicates": duplicates.count(),
             "pending": pending,
             "ambiguous": watcher.ambiguous().count(),
-            "clients": process.clients,
+            "clients": process.clients.connected + process.clients.report_connected,
         },
         "flags": {
             "global_invalid": flags.invalid,
             "global_disable": flags.disabled,
             "disable_reason": flags.reasons.iter().map(|reason| reason.as_str()).collect::<Vec<_>>(),
         },
+        "clients": super::clients::clients(&process.clients),
         "events": events,
         "losses": counters.losses,
         "resyncs": counters.resyncs,
         "scans": counters.scans,
         "unwatched_nodes": process.node_watches_failed,
+        "inotify": !process.has_no_watches,
+        "reread_interval": watcher.reread_interval().map(|interval| interval.as_secs()),
         "readers": {
+            "engine": if process.reads_with_ring { "io_uring" } else { "pool" },
+            "note": process.reader_note,
             "busy": process.readers_busy,
             "idle": process.readers_idle,
-            "limit": crate::watcher::JOBS_MAX,
+            "limit": watcher.capacity(),
             "abandoned": process.readers_abandoned,
         },
         "run_files": process.run_dir.as_ref().map(|directory| run_files(watcher, process.now, directory)),
         "activation": activation(watcher, process),
         "quarantined": quarantined.map(|(devno, device)| quarantine(process, *devno, device)).collect::<Vec<_>>(),
+        "flapping": watcher.all_flapping().map(|(devno, found)| flapping(watcher, process.now, devno, found))
+            .collect::<Vec<_>>(),
         "ambiguous": watcher.ambiguous().map(|(pvid, found)| ambiguity(watcher, pvid, found)).collect::<Vec<_>>(),
     })
 }
@@ -256,6 +268,19 @@ fn quarantine(process: &Process, devno: DevNo, device: &Device) -> Value {
         "tries": quarantine.tries,
         "retry_in": quarantine.retry_at.map(|at| at.saturating_sub(process.now).as_secs_f64()),
         "reader_stuck": device.stuck,
+    })
+}
+
+/// A device that is read less often, since it changes again and again.
+fn flapping(watcher: &Watcher, now: Duration, devno: DevNo, flapping: &Flapping) -> Value {
+    let read_at = watcher.devices().get(&devno).and_then(|device| device.paced_until);
+    json!({
+        "device": path(watcher, devno),
+        "devno": devno.to_string(),
+        "since": seconds(now, flapping.since),
+        "changes": flapping.changes,
+        "reads": flapping.reads,
+        "read_in": read_at.map(|at| at.saturating_sub(now).as_secs_f64()),
     })
 }
 
@@ -409,6 +434,7 @@ fn show_device(watcher: &Watcher, process: &Process, devno: DevNo, device: &Devi
         "findings": findings.iter()
             .map(|finding| json!({"code": finding.code.as_str(), "detail": finding.detail})).collect::<Vec<_>>(),
         "quarantine": device.quarantine.as_ref().map(|_| quarantine(process, devno, device)),
+        "flapping": watcher.flapping(devno).map(|found| flapping(watcher, process.now, devno, found)),
     })
 }
 

@@ -3,7 +3,7 @@
 use lexopt::ValueExt;
 use pvwatch::client::DEFAULT_REPORT_SOCKET;
 use pvwatch::daemon::{self, Error, Options};
-use pvwatch::sys::{descriptors, log, pid_file, reader};
+use pvwatch::sys::{descriptors, log, panic, pid_file, reader};
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -56,6 +56,7 @@ impl From<lexopt::Error> for Usage {
 }
 
 fn main() -> ExitCode {
+    panic::install();
     if let Some(status) = reader::run_if_reader() {
         return status;
     }

@@ -5,6 +5,7 @@ pub mod inventory;
 use crate::protocol::frame::CALL_END;
 use crate::sys::peer;
 use crate::sys::socket::connect_within;
+use crate::text::TERMINATOR;
 use serde_json::{Value, json};
 use std::fmt;
 use std::fs;
@@ -154,6 +155,10 @@ pub fn call_first(
         Ok(()) | Err(_) => {}
     }
     let reply = receive(stream, until).map_err(failed)?;
+    if reply.ends_with(TERMINATOR) {
+        // Before it has heard what is asked, the daemon answers as an LVM command understands it.
+        return Err(Error::Refused("the daemon has too many clients".to_owned()));
+    }
     let reply: Value = serde_json::from_slice(&reply)
         .map_err(|error| Error::Refused(format!("{}: not a pvwatchd: {error}", socket.display())))?;
     let parameters = reply.get("parameters").cloned().unwrap_or_default();
@@ -162,9 +167,10 @@ pub fn call_first(
         Some("io.pvwatch.NotFound") => {
             Err(Error::NotFound(parameters["thing"].as_str().unwrap_or_default().to_owned()))
         }
-        Some("org.varlink.service.PermissionDenied") if !READS.contains(&method) => {
-            Err(Error::Refused(format!("{}: this socket is for reports, and does nothing else", socket.display())))
-        }
+        Some("org.varlink.service.PermissionDenied") if !READS.contains(&method) => Err(Error::Refused(format!(
+            "{}: permission denied: this is for root, at the socket of lvmetad",
+            socket.display()
+        ))),
         Some("org.varlink.service.PermissionDenied") => Err(Error::denied(&socket)),
         Some("io.pvwatch.NotScanning") => {
             Err(Error::Refused("the daemon was started with --no-scan and reads no devices".to_owned()))
@@ -189,6 +195,7 @@ fn receive(stream: UnixStream, until: Option<Instant>) -> io::Result<Vec<u8>> {
             reader.get_ref().set_read_timeout(Some(left))?;
         }
         let available = match reader.fill_buf() {
+            Ok([]) if reply.ends_with(TERMINATOR) => return Ok(reply),
             Ok([]) => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it closed the connection")),
             Ok(available) => available,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,

@@ -3,7 +3,7 @@
 use super::Daemon;
 use super::clients::Access;
 use crate::activation::Mode;
-use crate::api::{self, Process};
+use crate::api::{self, Process, Right};
 use crate::device::Usage;
 use crate::devno::DevNo;
 use crate::pvscan::Found;
@@ -37,11 +37,14 @@ enum Named {
 
 impl Daemon<'_> {
     pub(super) fn handle_call(&mut self, now: Duration, token: Token, message: &[u8]) {
-        let api::Request { call, oneway } = api::parse(message);
+        let api::Request { call, oneway, nests_too_deeply } = api::parse(message);
+        if nests_too_deeply {
+            self.clients.refuse_nesting(token);
+        }
         let reading = self.clients.access(token) == Some(Access::Reading);
         let reply = match call {
             Err(reply) => reply,
-            Ok(call) if reading && !call.is_reading() => api::permission_denied(),
+            Ok(call) if !self.may(token, call.right()) => api::permission_denied(),
             // Nobody is there to wait.
             Ok(api::Call::Settle | api::Call::Online { .. } | api::Call::Inventory(_)) if oneway => Vec::new(),
             Ok(api::Call::Status) => {
@@ -102,6 +105,15 @@ impl Daemon<'_> {
             self.clients.no_reply(token);
         } else {
             self.clients.reply(token, crate::protocol::Reply::Own(reply));
+        }
+    }
+
+    fn may(&self, token: Token, right: Right) -> bool {
+        let access = self.clients.access(token);
+        match right {
+            Right::Read => access.is_some(),
+            Right::Ask => access == Some(Access::Full),
+            Right::Change => access == Some(Access::Full) && self.clients.may_change(token),
         }
     }
 
@@ -221,16 +233,19 @@ impl Daemon<'_> {
     }
 
     fn process(&self, now: Duration) -> Process {
-        let counts = self.pool.counts();
+        let (counts, engine) = (self.pool.counts(), self.pool.engine());
         Process {
             now,
             started: self.started,
-            clients: self.clients.len(),
+            clients: self.clients.status(),
             uevents: self.monitor.as_ref().map(|_| self.uevents.clone()),
+            reads_with_ring: engine.is_ring,
+            reader_note: engine.note,
             readers_busy: counts.busy,
             readers_idle: counts.idle,
             readers_abandoned: self.pool.abandoned().map(|(_, pid)| pid).collect(),
-            node_watches_failed: self.unwatched,
+            node_watches_failed: self.unwatched.len(),
+            has_no_watches: self.options.scan && self.watches.is_none(),
             run_dir: self.run_files.path().map(Path::to_owned),
             activation_error: self.activation.error().map(str::to_owned),
             usage: Usage::default(),

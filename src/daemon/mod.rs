@@ -11,19 +11,21 @@ mod run_files;
 pub(crate) mod scope;
 
 use crate::api::{self, Uevents};
-use crate::conf::Settings;
+use crate::conf::{ClientLimits, Settings};
 use crate::devno::DevNo;
+use crate::protocol;
 use crate::report::inventory::Needs;
 use crate::sys::daemonize;
 use crate::sys::inotify::Watches;
 use crate::sys::monitor::Monitor;
 use crate::sys::notify;
+use crate::sys::panic;
 use crate::sys::pid_file::PidFile;
 use crate::sys::reader::{self, Happening, Pool};
 use crate::sys::settings::MultipathFiles;
 use crate::sys::signal::{Signal, Signals};
 use crate::sys::{clock, descriptors, pid_file, settings, socket, system_id, usage};
-use crate::watcher::{self, Effect, Level, Report, Watcher};
+use crate::watcher::{self, Effect, Level, Repeats, Report, Watcher};
 use activation::Activation;
 use calls::OnlineCall;
 use clients::{Admission, Clients};
@@ -32,7 +34,7 @@ use mio::{Events, Interest, Poll, Token};
 use report_socket::ReportSocket;
 use run_files::Keeper;
 use scope::Scope;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::os::fd::AsRawFd;
@@ -149,9 +151,6 @@ fn load_settings(options: &Options) -> Result<Settings, settings::Error> {
 /// Runs until a signal, or idleness, ends it.
 pub fn run(options: &Options) -> Result<(), Error> {
     descriptors::set_close_on_exec().map_err(system("mark inherited descriptors close-on-exec"))?;
-    if let Err(error) = descriptors::raise_limit() {
-        log::debug!("the limit of open descriptors stays as it is: {error}");
-    }
     // No path is empty.
     let report_socket = options.report_socket.as_deref().unwrap_or(Path::new(""));
     let handed_over = socket::adopt_systemd([&options.socket, report_socket]);
@@ -212,11 +211,12 @@ struct Daemon<'o> {
     uevents: Uevents,
     /// Nodes of devices that are not known, and when these are looked at if no uevent comes.
     appeared: BTreeMap<DevNo, Duration>,
-    /// Nodes that could not be watched; the first is logged.
-    unwatched: u64,
+    /// Devices whose nodes cannot be watched; the first is logged.
+    unwatched: BTreeSet<DevNo>,
     /// More is waiting in these than one turn takes.
     uevents_pending: bool,
     notices_pending: bool,
+    repeats: Repeats,
     /// When systemd is told what has changed.
     status_due: Option<Duration>,
     watchdog: Option<Duration>,
@@ -239,6 +239,7 @@ impl<'o> Daemon<'o> {
         // Subscribe first, then enumerate: nothing falls between the two.
         let mut monitor = None;
         let mut watches = None;
+        let mut has_no_watches = false;
         let scope = Scope::new(&options.devices, &settings);
         let devices_file = settings::devices_file(&options.system_dir, &settings);
         let multipath_files = MultipathFiles::of(&settings);
@@ -249,6 +250,7 @@ impl<'o> Daemon<'o> {
                 open_monitor(registry, UEVENTS, || Monitor::open(settings.receive_buffer))
             };
             watches = open_watches(registry);
+            has_no_watches = watches.is_none();
         }
         let mut listener = match handed_over {
             Some(listener) => listener,
@@ -258,11 +260,14 @@ impl<'o> Daemon<'o> {
             .register(&mut listener.listener, LISTENER, Interest::READABLE)
             .map_err(system("watch the listening socket"))?;
         let report_socket = open_reports(options, &settings, reports_handed_over, registry);
+        let limits = settings.clients;
+        let clients = Clients::new(FIRST_CLIENT, limits, descriptors_for(&limits));
         let pid = i64::from(std::process::id());
         let run_files = Keeper::new(options, &settings);
         let system_id = system_id::local(&settings.system_id);
         let mut watcher = if options.scan { Watcher::new(settings, pid, now) } else { Watcher::server(pid) };
         watcher.set_system_id(system_id);
+        watcher.set_blind(now, has_no_watches);
         watcher.set_publish(run_files.publish());
         let watchdog = notify::watchdog();
         notify::status("starting");
@@ -279,7 +284,7 @@ impl<'o> Daemon<'o> {
             pid_file: None,
             monitor,
             watches,
-            clients: Clients::new(FIRST_CLIENT),
+            clients,
             pool: Pool::new(FIRST_READER),
             scope,
             devices_file,
@@ -292,9 +297,10 @@ impl<'o> Daemon<'o> {
             inventory_calls: BTreeMap::new(),
             started: now,
             appeared: BTreeMap::new(),
-            unwatched: 0,
+            unwatched: BTreeSet::new(),
             uevents_pending: false,
             notices_pending: false,
+            repeats: Repeats::default(),
             status_due: None,
             watchdog,
             next_watchdog: watchdog.map(|interval| now + interval),
@@ -307,10 +313,13 @@ impl<'o> Daemon<'o> {
         self.watch_directories();
         self.watch_files();
         self.begin_activation(clock::now());
+        self.choose_reader();
         let mut events = Events::with_capacity(1024);
         loop {
             let now = clock::now();
-            let more = self.run_effects(now)
+            let effects_left = self.run_effects(now);
+            let more = self.send_to_readers(now)
+                || effects_left
                 || self.clients.have_more()
                 || self.uevents_pending
                 || self.notices_pending
@@ -337,8 +346,32 @@ impl<'o> Daemon<'o> {
             if self.watcher.poll_timeout().is_some_and(|at| at <= now) {
                 self.watcher.handle_timeout(now);
             }
+            if self.pool.poll_timeout().is_some_and(|at| at <= now) {
+                let mut happenings = Vec::new();
+                self.pool.handle_timeout(self.poll.registry(), now, &mut happenings);
+                self.pass_on(now, happenings);
+            }
             self.handle_activation_timeout(now);
+            for (count, report) in self.repeats.sum_up(now) {
+                log_report(&report, count);
+            }
         }
+    }
+
+    fn choose_reader(&mut self) {
+        if self.watcher.is_scanning() {
+            let settings = self.watcher.settings();
+            self.pool.choose(self.poll.registry(), settings.reader, settings.read_deadline);
+        }
+    }
+
+    /// What effects asked for, together. True if something came of it at once.
+    fn send_to_readers(&mut self, now: Duration) -> bool {
+        let mut happenings = Vec::new();
+        self.pool.flush(self.poll.registry(), &mut happenings);
+        let more = !happenings.is_empty();
+        self.pass_on(now, happenings);
+        more
     }
 
     fn handle(&mut self, now: Duration, event: Event) {
@@ -359,7 +392,9 @@ impl<'o> Daemon<'o> {
     }
 
     fn serve_clients(&mut self, now: Duration) -> Option<(Token, Vec<u8>)> {
-        let mut answer = |message: &[u8]| self.watcher.handle_request(now, message);
+        let watcher = &mut self.watcher;
+        let mut answer =
+            |message: &[u8], sender: &mut dyn protocol::Sender| watcher.handle_request_of(now, message, sender);
         self.clients.serve(now, self.poll.registry(), &mut answer)
     }
 
@@ -423,6 +458,7 @@ impl<'o> Daemon<'o> {
     /// SIGHUP: the configuration again, and every device again. If only the devices file or multipath's
     /// were written, only if they say something else.
     fn reload(&mut self, now: Duration, always: bool) -> Result<(), settings::Error> {
+        panic::if_asked_for("reload");
         self.reload_due = None;
         let is_same = |new: &Settings, old: &Settings| {
             new.filter.devices_file == old.filter.devices_file && new.multipath == old.multipath
@@ -446,11 +482,13 @@ impl<'o> Daemon<'o> {
                 if let Some(socket) = self.report_socket.as_mut().filter(|_| always) {
                     socket.let_in(settings.socket_group.as_deref());
                 }
+                self.clients.configure(settings.clients, descriptors_for(&settings.clients));
                 self.watcher.set_system_id(system_id::local(&settings.system_id));
                 if mode.0 != mode.1 || self.activation.is_elsewhere(&state_dir) {
                     self.set_activation_mode(now, mode.1, &state_dir);
                 }
                 self.watcher.reconfigure(settings, now);
+                self.choose_reader();
                 self.look_at_activation(now);
                 Ok(())
             }
@@ -462,6 +500,9 @@ impl<'o> Daemon<'o> {
     }
 
     fn stop(&mut self, now: Duration) {
+        for (count, report) in self.repeats.finish() {
+            log_report(&report, count);
+        }
         log::info!("shutting down");
         // First what a supervisor and the next instance look at: the process itself may be killed
         // a moment later.
@@ -491,6 +532,8 @@ impl<'o> Daemon<'o> {
         let idle = self.options.idle_exit.zip(self.idle_since).map(|(limit, since)| since + limit);
         let due = [
             self.watcher.poll_timeout(),
+            self.repeats.poll_timeout(),
+            self.pool.poll_timeout(),
             self.clients.poll_timeout(),
             self.next_watchdog,
             self.status_due,
@@ -537,6 +580,7 @@ impl<'o> Daemon<'o> {
             }
             Effect::Watch { devno, path } => self.watch(devno, Path::new(&path)),
             Effect::Unwatch(devno) => {
+                self.unwatched.remove(&devno);
                 if !scope::is_image(devno)
                     && let Some(watches) = &mut self.watches
                 {
@@ -558,8 +602,8 @@ impl<'o> Daemon<'o> {
                     Err(error) => self.watcher.no_reader(now, job, error.raw_os_error().unwrap_or(0)),
                 }
             }
-            Effect::Read { job, range } => {
-                if self.pool.read(job, (range.offset, range.length)).is_err() {
+            Effect::Read { job, ranges } => {
+                if self.pool.read(self.poll.registry(), job, &ranges).is_err() {
                     self.pool.abandon(self.poll.registry(), job);
                     self.watcher.handle(now, watcher::Event::ReaderDied(job));
                 }
@@ -605,7 +649,9 @@ impl<'o> Daemon<'o> {
             }
             Effect::Report(report) => {
                 self.status_due.get_or_insert(now + STATUS_INTERVAL);
-                log_report(&report);
+                if let Some(report) = self.repeats.admit(now, report) {
+                    log_report(&report, 0);
+                }
             }
         }
     }
@@ -660,21 +706,26 @@ pub(crate) fn event_of(happening: Happening) -> watcher::Event {
             watcher::Event::Opened { job, result: result.map(opened) }
         }
         Happening::Reply(job, reader::Reply::Unusable(why)) => watcher::Event::Unusable { job, why },
-        Happening::Reply(job, reader::Reply::Data { diskseq, bytes, .. }) => {
-            watcher::Event::Data { job, diskseq, result: bytes }
-        }
+        Happening::Reply(job, reader::Reply::Data { diskseq, pieces }) => watcher::Event::Data { job, diskseq, pieces },
         Happening::Died(job) => watcher::Event::ReaderDied(job),
+        Happening::Lost(job) => watcher::Event::ReaderLost(job),
+        Happening::NoReader(job, errno) => watcher::Event::NoReader { job, errno },
         Happening::Released(job) => watcher::Event::ReaderReleased(job),
+        Happening::Capacity(jobs) => watcher::Event::Capacity(jobs),
     }
 }
 
-fn log_report(report: &Report) {
+/// The last of its kind, and how many more there were of these.
+fn log_report(report: &Report, repeated: u64) {
     let level = match report.level() {
         Level::Warn => log::Level::Warn,
         Level::Info => log::Level::Info,
         Level::Debug => log::Level::Debug,
     };
-    log::log!(level, "{report}");
+    match repeated {
+        0 => log::log!(level, "{report}"),
+        count => log::log!(level, "{report} ({count} of this kind in the last minute, of which this is the last)"),
+    }
 }
 
 /// Whatever is wrong with it: what the boot waits for does not depend on it.
@@ -692,6 +743,26 @@ fn open_reports(
     };
     let failed = |error: &io::Error| log::warn!("nobody can ask for reports at {}: {error}", path.display());
     open().inspect_err(failed).ok()
+}
+
+/// How many this process may have open, as many as clients may need if that can be had.
+fn descriptors_for(limits: &ClientLimits) -> u64 {
+    let needed = limits.descriptors();
+    let granted = descriptors::raise_limit(needed).unwrap_or_else(|error| {
+        log::warn!("the limit of open descriptors cannot be raised: {error}");
+        descriptors::MIN
+    });
+    let within = limits.within(granted);
+    if within != *limits {
+        log::warn!(
+            "{granted} descriptors may be open, not {needed}: {} clients are let in, not {}, and {} for reports, not {}",
+            within.clients,
+            limits.clients,
+            within.report_clients,
+            limits.report_clients
+        );
+    }
+    granted
 }
 
 fn register(registry: &mio::Registry, source: &impl AsRawFd, token: Token) -> io::Result<()> {

@@ -2,6 +2,7 @@
 
 use super::Daemon;
 use crate::devno::DevNo;
+use crate::sys::clock;
 use crate::sys::inotify::Notice;
 use crate::sys::monitor::Received;
 use crate::sys::settings::MultipathFiles;
@@ -120,16 +121,18 @@ impl Daemon<'_> {
     pub(super) fn watch(&mut self, devno: DevNo, path: &Path) {
         let Some(watches) = &mut self.watches else { return };
         match watches.watch(devno, path) {
-            Ok(()) => {}
+            Ok(()) => {
+                self.unwatched.remove(&devno);
+            }
             // The look that follows will say that it is gone.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
-                self.unwatched += 1;
-                if self.unwatched == 1 {
+                if self.unwatched.insert(devno) && self.unwatched.len() == 1 {
                     log::warn!("{}: writes to it are not noticed: inotify: {error}", path.display());
                 }
             }
         }
+        self.watcher.set_blind(clock::now(), !self.unwatched.is_empty());
     }
 
     pub(super) fn watch_directories(&mut self) {

@@ -2,7 +2,7 @@
 //! file stands for a device; it has a number of major 0, which no block device has.
 
 use crate::conf::Settings;
-use crate::device::{Facts, Present};
+use crate::device::Facts;
 use crate::devno::DevNo;
 use crate::sys::names;
 use crate::sys::sysfs::Sysfs;
@@ -73,25 +73,21 @@ impl Scope {
         directories
     }
 
-    pub fn enumerate(&mut self) -> io::Result<Vec<Present>> {
+    /// Everything there is to look at.
+    pub fn enumerate(&mut self) -> io::Result<Vec<DevNo>> {
         if self.need_aliases {
             self.aliases = names::Aliases::read()?;
         }
         if self.only.is_empty() {
-            return self.sysfs.enumerate();
+            return self.sysfs.list();
         }
         self.found.clear();
-        let mut present = Vec::new();
         for index in 0..self.only.len() {
-            let Some(devno) = self.devno_of(index) else { continue };
-            self.found.entry(devno).or_insert(index);
-            match self.examine(devno) {
-                Ok(found) => present.extend(found.map(|(facts, _)| Present { devno, facts })),
-                // The look at it that follows will say why.
-                Err(_) => present.push(Present { devno, facts: Facts::default() }),
+            if let Some(devno) = self.devno_of(index) {
+                self.found.entry(devno).or_insert(index);
             }
         }
-        Ok(present)
+        Ok(self.found.keys().copied().collect())
     }
 
     /// The devices that a write to this one changes.

@@ -72,8 +72,8 @@ impl Look {
                 self.watcher.handle(now, event);
             }
             Effect::Open { job, devno, path, length } => self.open(now, job, devno, path.into(), length),
-            Effect::Read { job, range } => {
-                if self.pool.read(job, (range.offset, range.length)).is_err() {
+            Effect::Read { job, ranges } => {
+                if self.pool.read(self.poll.registry(), job, &ranges).is_err() {
                     self.pool.abandon(self.poll.registry(), job);
                     self.watcher.handle(now, Event::ReaderDied(job));
                 }

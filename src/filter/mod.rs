@@ -1,5 +1,7 @@
 //! Which devices are scanned: LVM's filters as far as they need no read.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::expect_used, clippy::indexing_slicing))]
+
 mod devices_file;
 mod patterns;
 
@@ -139,13 +141,15 @@ fn name_parts(name: &str) -> impl Iterator<Item = &str> {
     let mut rest = Some(name);
     std::iter::from_fn(move || {
         let name = rest.take()?;
-        let mut end = 0;
-        while let Some(hyphen) = name[end..].find('-').map(|at| end + at) {
-            if !name[hyphen + 1..].starts_with('-') {
-                rest = Some(&name[hyphen + 1..]);
-                return Some(&name[..hyphen]);
+        let mut from = 0;
+        while let Some(at) = name.get(from..).and_then(|name| name.find('-')) {
+            let (part, behind) = name.split_at_checked(at.checked_add(from)?)?;
+            let behind = behind.strip_prefix('-')?;
+            if !behind.starts_with('-') {
+                rest = Some(behind);
+                return Some(part);
             }
-            end = hyphen + 2;
+            from = part.len().checked_add(2)?;
         }
         Some(name)
     })

@@ -55,7 +55,7 @@ impl Patterns {
         let mut rejected = false;
         for name in names {
             match self.set.matches(&dm_regex::between_ends(name.as_bytes())).iter().next() {
-                Some(first) if self.accepting[first] => return true,
+                Some(first) if self.accepting.get(first) == Some(&true) => return true,
                 Some(_) => rejected = true,
                 None => {}
             }

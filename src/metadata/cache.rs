@@ -37,7 +37,7 @@ impl TextCache {
     fn prune(&mut self) {
         if self.texts.len() >= self.prune_at.max(KEPT_UNPRUNED) {
             self.texts.retain(|_, text| text.strong_count() > 0);
-            self.prune_at = 2 * self.texts.len();
+            self.prune_at = self.texts.len().saturating_mul(2);
         }
     }
 }

@@ -190,7 +190,7 @@ impl<'s> Checker<'s> {
                 let what = if start < covered { "overlap" } else { "leave a gap" };
                 return Err(part.wrong(format_args!("its segments {what} at extent {}", covered.min(start))));
             }
-            covered = start + length;
+            covered = start.saturating_add(length);
         }
         if covered == 0 {
             return Err(part.wrong("it has no extents"));
@@ -225,10 +225,10 @@ impl<'s> Checker<'s> {
         if stripes > 1 && number(segment, "stripe_size").is_none() {
             return Err(part.lacks("stripe_size"));
         }
-        if stripes == 0 || !length.is_multiple_of(stripes) {
+        let Some(length) = length.checked_div(stripes).filter(|_| length.is_multiple_of(stripes)) else {
             return Err(part.wrong(format_args!("{length} extents cannot be divided into {stripes} stripes")));
-        }
-        self.areas(part, segment, "stripes", stripes, length / stripes)
+        };
+        self.areas(part, segment, "stripes", stripes, length)
     }
 
     fn mirror(&mut self, part: Part, segment: &'s Section, length: u64) -> Result<(), Problem> {
@@ -255,7 +255,7 @@ impl<'s> Checker<'s> {
                 Some(_) if length == 0 => return Err(part.wrong("an area on a PV has no extents")),
                 Some(&(pv, extents)) => {
                     let start = low_32_bits(*start);
-                    let end = start + length;
+                    let end = start.saturating_add(length);
                     if end > extents {
                         let name = Shown(name);
                         return Err(part.wrong(format_args!("it needs extent {end} of {extents} on {name}")));
@@ -274,7 +274,7 @@ impl<'s> Checker<'s> {
         let (raids, images) = (segment.value("raids"), segment.value("raid0_lvs"));
         let list = raids.or(images).ok_or_else(|| part.lacks("raids"))?.scalars();
         let length = u64::try_from(list.len()).unwrap_or(u64::MAX);
-        if count == 0 || length != 2 * count && (raids.is_some() || length != count) {
+        if count == 0 || length != count.saturating_mul(2) && (raids.is_some() || length != count) {
             return Err(part.wrong(format_args!("{length} names are not those of {count} raid devices")));
         }
         for name in list {
@@ -305,11 +305,12 @@ impl<'s> Checker<'s> {
     fn check_extents_used_once(&mut self, pvs: &Section) -> Result<(), Problem> {
         self.used.retain(|used| used.start < used.end);
         self.used.sort_unstable();
-        match self.used.windows(2).find(|pair| pair[0].pv == pair[1].pv && pair[0].end > pair[1].start) {
+        let mut pairs = self.used.iter().zip(self.used.iter().skip(1));
+        match pairs.find(|(before, next)| before.pv == next.pv && before.end > next.start) {
             None => Ok(()),
-            Some(pair) => {
-                let key = pvs.0.get(pair[1].pv).map_or(&b"?"[..], |node| &node.key);
-                Err(Part("PV", key).wrong(format_args!("extent {} is used twice", pair[1].start)))
+            Some((_, next)) => {
+                let key = pvs.0.get(next.pv).map_or(&b"?"[..], |node| &node.key);
+                Err(Part("PV", key).wrong(format_args!("extent {} is used twice", next.start)))
             }
         }
     }

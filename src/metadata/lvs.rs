@@ -89,7 +89,7 @@ impl<'s> Map<'s> {
             for part in parts(segment) {
                 match self.pvs.get(part) {
                     Some(pv) => drop(pvs.insert(*pv)),
-                    None if depth < DEPTH_MAX => pvs.extend(self.pvs_of(part, known, depth + 1).iter()),
+                    None if depth < DEPTH_MAX => pvs.extend(self.pvs_of(part, known, depth.saturating_add(1)).iter()),
                     None => {}
                 }
             }

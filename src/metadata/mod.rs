@@ -5,6 +5,8 @@
 //! nothing. The rules of a full read are checked too; a text that breaks one of them still names
 //! its VG, but the VG cannot be used.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::expect_used, clippy::indexing_slicing))]
+
 mod access;
 mod cache;
 mod check;
@@ -157,14 +159,17 @@ impl VgText {
 /// What LVM takes for the VG's name before it parses.
 fn leading_name(text: &[u8]) -> &[u8] {
     let ends = |byte: &u8| matches!(byte, 0 | b'\t'..=b'\r' | b' ' | b'{');
-    let text = &text[..text.len().min(MAX_NAME + 1)];
-    &text[..text.iter().position(ends).unwrap_or(text.len())]
+    let text = text.get(..=MAX_NAME).unwrap_or(text);
+    text.split(ends).next().unwrap_or_default()
 }
 
 /// Whether a VG can have this name: `validate_name` of lvm2's `lib/misc/lvm-string.c`.
 pub fn is_valid_name(name: &[u8]) -> bool {
     let legal = |byte: &u8| byte.is_ascii_alphanumeric() || b"._+-".contains(byte);
-    (1..=MAX_NAME).contains(&name.len()) && name.iter().all(legal) && name[0] != b'-' && !matches!(name, b"." | b"..")
+    (1..=MAX_NAME).contains(&name.len())
+        && name.iter().all(legal)
+        && !name.starts_with(b"-")
+        && !matches!(name, b"." | b"..")
 }
 
 /// A string, which may be empty; of a list, its first element.
@@ -195,7 +200,7 @@ impl Deref for Body {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.text[self.range.clone()]
+        self.text.get(self.range.clone()).unwrap_or_default()
     }
 }
 

@@ -41,7 +41,7 @@ pub(super) fn parse(
     mut take: impl FnMut(usize, Entry) -> Result<(), Problem>,
 ) {
     let mut section = String::new();
-    let mut patterns = 0;
+    let mut patterns = 0_usize;
     // How many sections are open.
     let mut depth = 0usize;
     for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
@@ -53,7 +53,7 @@ pub(super) fn parse(
                 if depth == 0 {
                     section = word;
                 }
-                depth += 1;
+                depth = depth.saturating_add(1);
             }
             _ if depth == 1 => {
                 let entry = match (section.as_str(), word.as_str()) {
@@ -62,8 +62,9 @@ pub(super) fn parse(
                     ("blacklist_exceptions", "wwid") => Entry::Excepted(&value),
                     _ => continue,
                 };
-                patterns += usize::from(!matches!(entry, Entry::FindMultipaths(_)));
-                let taken = if patterns > PATTERNS_MAX { Err(Problem::TooMany) } else { take(index + 1, entry) };
+                patterns = patterns.saturating_add(usize::from(!matches!(entry, Entry::FindMultipaths(_))));
+                let line = index.saturating_add(1);
+                let taken = if patterns > PATTERNS_MAX { Err(Problem::TooMany) } else { take(line, entry) };
                 problems.extend(taken.err());
                 if problems.len() == PROBLEMS_MAX {
                     problems.push(Problem::TooMany);
@@ -111,7 +112,7 @@ impl Line {
         } else if rest.starts_with('{') {
             line.opens = true;
         } else {
-            line.value = rest[..rest.find(is_end).unwrap_or(rest.len())].to_owned();
+            line.value = rest.split(is_end).next().unwrap_or_default().to_owned();
         }
         line
     }
@@ -163,7 +164,8 @@ impl Pattern {
     fn compile(source: &str) -> Option<Pattern> {
         let (inverted, text) = match source.strip_prefix('!') {
             Some(rest) => (true, rest),
-            None => (false, source.strip_prefix("\\!").map_or(source, |_| &source[1..])),
+            None if source.starts_with("\\!") => (false, source.strip_prefix('\\').unwrap_or(source)),
+            None => (false, source),
         };
         // Many write it so, and the C library lets them.
         let text = if text == "*" { ".*" } else { text };

@@ -71,7 +71,7 @@ impl RawLocation {
 impl MdaHeader {
     /// Decodes the header found at `start` of a device.
     pub fn decode(bytes: &[u8], start: u64) -> Result<MdaHeader, Error> {
-        let bytes = bytes.get(..HEADER_SIZE).ok_or(Error::Truncated)?;
+        let bytes = bytes.first_chunk::<HEADER_SIZE>().ok_or(Error::Truncated)?;
         let mut fields = Fields::new(bytes);
         let crc = fields.u32()?;
         check_crc(Covered::MdaHeader, crc, &[&bytes[CRC_START..]])?;
@@ -100,7 +100,7 @@ impl MdaHeader {
     /// All that [`MdaHeader::decode`] would refuse it for, where that ends at the first.
     pub fn faults(bytes: &[u8], start: u64) -> Vec<Error> {
         let mut faults = Vec::new();
-        let Some(bytes) = bytes.get(..HEADER_SIZE) else { return vec![Error::Truncated] };
+        let Some(bytes) = bytes.first_chunk::<HEADER_SIZE>() else { return vec![Error::Truncated] };
         let mut fields = Fields::new(bytes);
         let crc = fields.u32().unwrap_or(0);
         faults.extend(check_crc(Covered::MdaHeader, crc, &[&bytes[CRC_START..]]).err());
@@ -132,29 +132,31 @@ impl MdaHeader {
     /// header, in the area, on the device, not above the buffer's size or `max_text`.
     pub fn locate(&self, text: &RawLocation, device_size: u64, max_text: u64) -> Result<TextParts, Error> {
         let RawLocation { offset, size, .. } = *text;
-        if offset < HEADER_SIZE_U64 || offset >= self.size {
-            return Err(Error::LocationOffset { offset, area_size: self.size });
+        let outside = Error::LocationOffset { offset, area_size: self.size };
+        // What is left of the area behind its header, and from the text on.
+        let capacity = self.size.checked_sub(HEADER_SIZE_U64).ok_or(outside)?;
+        let straight = self.size.checked_sub(offset).ok_or(outside)?;
+        if offset < HEADER_SIZE_U64 || straight == 0 {
+            return Err(outside);
         }
         if size == 0 {
             return Err(Error::LocationEmpty);
         }
-        // The sums below fit: offset < area size, and size is no more than the area has left.
-        let capacity = self.size - HEADER_SIZE_U64;
         if size > capacity {
             return Err(Error::LocationSize { size, capacity });
         }
         if size > max_text {
             return Err(Error::TextTooLarge { size, limit: max_text });
         }
-        let straight = size.min(self.size - offset);
         let range = |offset: u64, length: u64| {
             let beyond = Error::LocationBeyondDevice { device_size };
             let offset = self.start.checked_add(offset).ok_or(beyond)?;
             let range = ByteRange { offset, length: usize::try_from(length).map_err(|_| beyond)? };
             range.end_within(device_size).map(|_| range).ok_or(beyond)
         };
-        let first = range(offset, straight)?;
-        let second = (straight < size).then(|| range(HEADER_SIZE_U64, size - straight)).transpose()?;
+        let first = range(offset, size.min(straight))?;
+        let around = size.checked_sub(straight).filter(|&length| length > 0);
+        let second = around.map(|length| range(HEADER_SIZE_U64, length)).transpose()?;
         Ok(TextParts { first, second })
     }
 
@@ -172,7 +174,9 @@ impl MdaHeader {
             fields.extend_from_slice(&slot.flags.to_le_bytes());
         }
         let mut out = [0; HEADER_SIZE];
-        out[..fields.len()].copy_from_slice(&fields);
+        for (out, byte) in out.iter_mut().zip(fields) {
+            *out = byte;
+        }
         let crc = super::crc(&[&out[CRC_START..]]);
         out[..CRC_START].copy_from_slice(&crc.to_le_bytes());
         out
@@ -195,7 +199,8 @@ pub fn free_sectors(area: &Area, header: &MdaHeader) -> u64 {
 pub fn free_bytes(header: &MdaHeader) -> u64 {
     let largest = (header.size.saturating_sub(HEADER_SIZE_U64) / 2).saturating_sub(HEADER_SIZE_U64);
     let used = header.committed().map_or(0, |text| text.size);
-    largest.saturating_sub(used) / HEADER_SIZE_U64 * HEADER_SIZE_U64
+    let free = largest.saturating_sub(used);
+    free.saturating_sub(free % HEADER_SIZE_U64)
 }
 
 #[cfg(test)]

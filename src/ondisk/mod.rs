@@ -12,7 +12,15 @@
 //! and packed, and a sector has 512 bytes on every device. What a decoder returns has passed, in
 //! this order, magic, checksum and bounds; each struct's table is its doc comment.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::expect_used, clippy::indexing_slicing))]
+
 #[doc(hidden)]
+#[allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "it makes images for tests, and panics of what cannot be made"
+)]
 pub mod image;
 pub mod label;
 pub mod mda;
@@ -53,6 +61,11 @@ impl ByteRange {
     pub fn end_within(&self, device_size: u64) -> Option<u64> {
         let length = u64::try_from(self.length).ok()?;
         self.offset.checked_add(length).filter(|&end| end <= device_size)
+    }
+
+    /// What is left of it behind its first bytes, of which it has at least so many.
+    pub fn behind(&self, bytes: usize) -> ByteRange {
+        ByteRange { offset: self.offset.saturating_add(bytes as u64), length: self.length.saturating_sub(bytes) }
     }
 }
 

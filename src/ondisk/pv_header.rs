@@ -58,7 +58,7 @@ impl PvHeader {
         let contents = usize::try_from(offset)
             .ok()
             .filter(|offset| (HEADER_SIZE..=SECTOR - SMALLEST).contains(offset))
-            .map(|offset| &sector[offset..])
+            .and_then(|offset| sector.get(offset..))
             .ok_or(Error::ContentsOffset { offset })?;
         let mut fields = Fields::new(contents);
         let id = Id(fields.bytes()?);

@@ -1,8 +1,10 @@
 //! Messages end with `\n##\n`; there is no length field. The stream may be cut anywhere.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::expect_used, clippy::indexing_slicing))]
+
 use crate::text::TERMINATOR;
 
-/// The largest message taken. A VG of 100,000 LVs is about 30 MB.
+/// The largest message taken, unless something else is configured. A VG of 100,000 LVs is about 30 MB.
 pub const MESSAGE_MAX: usize = 96 << 20;
 
 /// A call of the other protocol is a JSON object that ends with a NUL.
@@ -14,20 +16,29 @@ const CALL_MAX: usize = 1 << 20;
 /// Nor any that only reads: the longest names a path.
 const READING_CALL_MAX: usize = 16 << 10;
 
-/// Room that is kept for the next message after a large one.
-const KEPT_CAPACITY: usize = 64 << 10;
+/// Room that is kept for the next message after a larger one, by each of ten thousand clients.
+const KEPT_CAPACITY: usize = 4 << 10;
 
 /// Bytes received and not yet handled.
 ///
-/// `handled ≤ searched ≤ bytes.len()`, and no terminator begins between `handled` and `searched`.
-#[derive(Debug, Default)]
+/// `handled ≤ searched ≤ bytes.len()`, and no terminator begins between `handled` and `searched`; no
+/// call ends between `handled` and `searched_for_call`. What comes byte by byte is searched once.
+#[derive(Debug)]
 pub struct Frames {
+    message_max: usize,
     bytes: Vec<u8>,
     handled: usize,
     searched: usize,
+    searched_for_call: usize,
 }
 
-/// A message longer than [`MESSAGE_MAX`].
+impl Default for Frames {
+    fn default() -> Frames {
+        Frames::new(MESSAGE_MAX)
+    }
+}
+
+/// A message longer than is taken.
 #[derive(Debug, PartialEq, Eq)]
 pub struct TooLarge;
 
@@ -36,6 +47,11 @@ pub struct TooLarge;
 pub struct NotACall;
 
 impl Frames {
+    /// No message of more bytes is taken.
+    pub fn new(message_max: usize) -> Frames {
+        Frames { message_max, bytes: Vec::new(), handled: 0, searched: 0, searched_for_call: 0 }
+    }
+
     pub fn push(&mut self, received: &[u8]) {
         self.bytes.extend_from_slice(received);
     }
@@ -52,18 +68,17 @@ impl Frames {
 
     /// The next request without its terminator.
     pub fn next_request(&mut self) -> Result<Option<&[u8]>, TooLarge> {
-        match memchr::memmem::find(&self.bytes[self.searched..], TERMINATOR) {
+        match memchr::memmem::find(self.from(self.searched), TERMINATOR) {
             Some(at) => {
-                let message = self.handled..self.searched + at;
-                self.handled = message.end + TERMINATOR.len();
-                self.searched = self.handled;
-                if message.len() > MESSAGE_MAX { Err(TooLarge) } else { Ok(Some(&self.bytes[message])) }
+                let most = self.message_max;
+                let message = self.take(self.searched.saturating_add(at), TERMINATOR.len());
+                if message.len() > most { Err(TooLarge) } else { Ok(Some(message)) }
             }
             None => {
                 self.forget_handled();
                 // The terminator may have begun.
-                self.searched = self.bytes.len().saturating_sub(TERMINATOR.len() - 1);
-                if self.searched > MESSAGE_MAX { Err(TooLarge) } else { Ok(None) }
+                self.searched = self.bytes.len().saturating_sub(const { TERMINATOR.len() - 1 });
+                if self.searched > self.message_max { Err(TooLarge) } else { Ok(None) }
             }
         }
     }
@@ -72,29 +87,29 @@ impl Frames {
     /// and ends with a NUL. No request can begin so and be right, so whichever end comes first
     /// tells which it is.
     pub fn next_call(&mut self) -> Option<&[u8]> {
-        let rest = &self.bytes[self.handled..];
-        if rest.first() != Some(&CALL_BEGIN) {
+        if self.from(self.handled).first() != Some(&CALL_BEGIN) {
             return None;
         }
-        let rest = &rest[..rest.len().min(CALL_MAX)];
-        let length = memchr::memchr(CALL_END, rest)?;
-        if memchr::memmem::find(&rest[..length], TERMINATOR).is_some() {
+        let from = self.searched_for_call.max(self.handled);
+        let most = self.bytes.len().min(self.handled.saturating_add(CALL_MAX));
+        let Some(at) = memchr::memchr(CALL_END, self.bytes.get(from..most)?) else {
+            self.searched_for_call = most;
+            return None;
+        };
+        let end = from.saturating_add(at);
+        if memchr::memmem::find(self.bytes.get(self.handled..end)?, TERMINATOR).is_some() {
             return None;
         }
-        let call = self.handled..self.handled + length;
-        self.handled = call.end + 1;
-        self.searched = self.handled;
-        Some(&self.bytes[call])
+        Some(self.take(end, 1))
     }
 
     /// The next call of a client who can only call, and nothing long.
     pub fn next_reading_call(&mut self) -> Result<Option<&[u8]>, NotACall> {
-        let rest = &self.bytes[self.handled..];
-        if rest.first().is_some_and(|first| *first != CALL_BEGIN) {
+        if self.from(self.handled).first().is_some_and(|first| *first != CALL_BEGIN) {
             return Err(NotACall);
         }
-        let end = memchr::memchr(CALL_END, &self.bytes[self.searched..]).map(|at| self.searched + at);
-        if end.unwrap_or(self.bytes.len()) - self.handled > READING_CALL_MAX {
+        let end = memchr::memchr(CALL_END, self.from(self.searched)).map(|at| self.searched.saturating_add(at));
+        if end.unwrap_or(self.bytes.len()).saturating_sub(self.handled) > READING_CALL_MAX {
             return Err(NotACall);
         }
         let Some(end) = end else {
@@ -102,10 +117,19 @@ impl Frames {
             self.searched = self.bytes.len();
             return Ok(None);
         };
-        let call = self.handled..end;
-        self.handled = end + 1;
+        Ok(Some(self.take(end, 1)))
+    }
+
+    fn from(&self, at: usize) -> &[u8] {
+        self.bytes.get(at..).unwrap_or_default()
+    }
+
+    /// The message that ends there, with a terminator of this length behind it.
+    fn take(&mut self, end: usize, terminator: usize) -> &[u8] {
+        let message = self.handled..end;
+        self.handled = end.saturating_add(terminator);
         self.searched = self.handled;
-        Ok(Some(&self.bytes[call]))
+        self.bytes.get(message).unwrap_or_default()
     }
 
     fn forget_handled(&mut self) {
@@ -115,6 +139,7 @@ impl Frames {
         } else if self.handled > 0 {
             self.bytes.drain(..self.handled);
         }
+        self.searched_for_call = self.searched_for_call.saturating_sub(self.handled);
         self.handled = 0;
         self.searched = 0;
     }
@@ -130,6 +155,42 @@ mod tests {
             out.push(String::from_utf8(message.to_vec()).unwrap());
         }
         out
+    }
+
+    /// Else each byte of a call that comes byte by byte costs a look at all of it.
+    #[test]
+    fn what_may_be_a_call_is_searched_once() {
+        let mut frames = Frames::default();
+        frames.push(b"request\n##\n{\"method\":");
+        assert_eq!(frames.next_request().unwrap(), Some(&b"request"[..]));
+        assert_eq!(frames.next_call(), None);
+        assert_eq!(frames.next_request(), Ok(None));
+        for (count, byte) in b"\"Status\"".iter().enumerate() {
+            assert_eq!(frames.searched_for_call, b"{\"method\":".len() + count);
+            frames.push(&[*byte]);
+            assert_eq!(frames.next_call(), None);
+            assert_eq!(frames.next_request(), Ok(None));
+        }
+        frames.push(b"}\0{\"next\"}\0{\n##\n{}\0");
+        assert_eq!(frames.next_call(), Some(&b"{\"method\":\"Status\"}"[..]));
+        assert_eq!(frames.next_call(), Some(&b"{\"next\"}"[..]));
+        assert_eq!(frames.next_call(), None);
+        assert_eq!(frames.next_request().unwrap(), Some(&b"{"[..]));
+        assert_eq!(frames.next_call(), Some(&b"{}"[..]));
+    }
+
+    #[test]
+    fn what_is_longer_than_any_call_is_none() {
+        let mut frames = Frames::default();
+        frames.push(b"{");
+        for length in [CALL_MAX / 2, CALL_MAX / 2, 10] {
+            frames.push(&vec![b'x'; length]);
+            assert_eq!(frames.next_call(), None);
+            assert_eq!(frames.next_request(), Ok(None));
+        }
+        frames.push(b"\0");
+        assert_eq!(frames.next_call(), None);
+        assert_eq!(frames.searched_for_call, CALL_MAX);
     }
 
     #[test]
@@ -202,8 +263,8 @@ mod tests {
 
     #[test]
     fn a_message_over_the_limit_is_refused_before_it_ends() {
-        let mut frames = Frames::default();
-        frames.push(&vec![b'x'; MESSAGE_MAX]);
+        let mut frames = Frames::new(1000);
+        frames.push(&[b'x'; 1000]);
         frames.push(b"\n##");
         assert_eq!(frames.next_request(), Ok(None));
         frames.push(b"y");

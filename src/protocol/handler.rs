@@ -1,6 +1,7 @@
 //! One request in, one reply out. Nothing here waits, reads or remembers: that is the cache's
 //! business, and the caller's, who is told what a client has pushed.
 
+use super::request::{Name, Sender, Trusted};
 use crate::cache::{
     Cache, DisableReason, FoundPv, Key, Lookup, NewBody, NewMetadata, NotGone, Status, TokenUpdate, UPDATE_IN_PROGRESS,
 };
@@ -53,9 +54,20 @@ const OTHER_COMMAND_LVMETAD: &str = "another command has populated the lvmetad c
 const NONE: &[u8] = b"NONE";
 const SKIP: &[u8] = b"skip";
 
-/// Handles one message. `own_pid` is the daemon's, for clients that ask; `now` is the time of the
-/// monotonic clock.
+/// Handles one message of one who may do everything. `own_pid` is the daemon's, for clients that ask;
+/// `now` is the time of the monotonic clock.
 pub fn handle(cache: &mut Cache, own_pid: i64, now: Duration, message: &[u8]) -> (Reply, Vec<Push>) {
+    handle_of(cache, own_pid, now, message, &mut Trusted)
+}
+
+/// The same of anybody. `sender` is asked whether it may, before anything is changed.
+pub fn handle_of(
+    cache: &mut Cache,
+    own_pid: i64,
+    now: Duration,
+    message: &[u8],
+    sender: &mut dyn Sender,
+) -> (Reply, Vec<Push>) {
     let mut pushes = Vec::new();
     let stored_vg = Cell::new(None);
     let parsed = {
@@ -74,7 +86,11 @@ pub fn handle(cache: &mut Cache, own_pid: i64, now: Duration, message: &[u8]) ->
     let reply = match parsed {
         Ok(message) => {
             Request { cache, own_pid, now, message: &message, stored_vg: stored_vg.take(), pushes: &mut pushes }
-                .handle()
+                .handle(sender)
+        }
+        Err(text::Error { kind: text::ErrorKind::TooDeep, .. }) => {
+            sender.nests_too_deeply();
+            failed("message nested too deeply")
         }
         Err(error) => {
             log::debug!(target: super::LOG_TARGET, "request does not parse: {error}");
@@ -96,32 +112,34 @@ struct Request<'c, 'm> {
 }
 
 impl<'m> Request<'_, 'm> {
-    fn handle(mut self) -> Reply {
-        let request = self.str("request").unwrap_or_default();
-        match request {
-            b"hello" => return Simple::ok().str("protocol", b"lvmetad").int("version", 1).reply(),
-            b"token_update" => return self.token_update(),
-            _ => {}
+    fn handle(mut self, sender: &mut dyn Sender) -> Reply {
+        let name = Name::parse(self.str("request").unwrap_or_default());
+        if name.changes() && !sender.may_change() {
+            return failed("permission denied");
         }
-        if let Some(refusal) = self.check_token(request == b"dump") {
+        if name.needs_token()
+            && let Some(refusal) = self.check_token(name == Name::Dump)
+        {
             return refusal;
         }
-        match request {
-            b"get_global_info" => self.get_global_info(),
-            b"set_global_info" => self.set_global_info(),
-            b"pv_found" => self.pv_found(),
-            b"pv_gone" => self.pv_gone(),
-            b"pv_clear_all" => self.pv_clear_all(),
-            b"pv_lookup" => self.pv_lookup(),
-            b"pv_list" => Reply::Shared(self.cache.pv_list_reply()),
-            b"vg_list" => Reply::Shared(self.cache.vg_list_reply()),
-            b"vg_lookup" => self.vg_lookup(),
-            b"vg_update" => self.vg_update(),
-            b"vg_remove" => self.vg_remove(),
-            b"vg_clear_outdated_pvs" => self.vg_clear_outdated_pvs(),
-            b"set_vg_info" => self.set_vg_info(),
-            b"dump" => Reply::Shared(self.cache.dump_reply()),
-            _ => failed("request not implemented"),
+        match name {
+            Name::Hello => Simple::ok().str("protocol", b"lvmetad").int("version", 1).reply(),
+            Name::TokenUpdate => self.token_update(),
+            Name::GetGlobalInfo => self.get_global_info(),
+            Name::SetGlobalInfo => self.set_global_info(),
+            Name::PvFound => self.pv_found(),
+            Name::PvGone => self.pv_gone(),
+            Name::PvClearAll => self.pv_clear_all(),
+            Name::PvLookup => self.pv_lookup(),
+            Name::PvList => Reply::Shared(self.cache.pv_list_reply()),
+            Name::VgList => Reply::Shared(self.cache.vg_list_reply()),
+            Name::VgLookup => self.vg_lookup(),
+            Name::VgUpdate => self.vg_update(),
+            Name::VgRemove => self.vg_remove(),
+            Name::VgClearOutdatedPvs => self.vg_clear_outdated_pvs(),
+            Name::SetVgInfo => self.set_vg_info(),
+            Name::Dump => Reply::Shared(self.cache.dump_reply()),
+            Name::Unknown => failed("request not implemented"),
         }
     }
 
@@ -453,3 +471,10 @@ impl Simple {
 pub fn too_large() -> Reply {
     failed("message too large")
 }
+
+/// The refusal of a client for whom there is no room.
+pub fn too_many_clients() -> Reply {
+    failed(TOO_MANY_CLIENTS)
+}
+
+pub const TOO_MANY_CLIENTS: &str = "too many clients";

@@ -5,8 +5,10 @@ pub const LOG_TARGET: &str = "pvwatch::wire";
 
 pub mod frame;
 mod handler;
+mod request;
 
-pub use handler::{Push, Reply, handle, too_large};
+pub use handler::{Push, Reply, TOO_MANY_CLIENTS, handle, handle_of, too_large, too_many_clients};
+pub use request::{Name, Sender, Trusted};
 
 #[cfg(test)]
 mod tests;

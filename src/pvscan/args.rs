@@ -200,9 +200,10 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Parsed, Refusa
                 (false, None) => reader.option(spec, &word, "")?,
                 (false, Some(_)) => return Err(refuse(&word, "it takes no value")),
             }
-        } else if let Some(mut letters) = word.strip_prefix('-').filter(|letters| !letters.is_empty()) {
-            while let Some(letter) = letters.chars().next() {
-                letters = &letters[letter.len_utf8()..];
+        } else if let Some(letters) = word.strip_prefix('-').filter(|letters| !letters.is_empty()) {
+            let mut rest = letters.chars();
+            while let Some(letter) = rest.next() {
+                let letters = rest.as_str();
                 let spec = OPTIONS.iter().find(|spec| spec.short == Some(letter));
                 let spec = spec.ok_or_else(|| refuse(&word, "no such option"))?;
                 if !spec.has_value {
@@ -245,8 +246,8 @@ fn find(name: &str, word: &str) -> Result<&'static Spec, Refusal> {
 fn numbers(word: &str) -> Option<DevNo> {
     let (major, minor) = word.split_once(':')?;
     let minor = minor.trim_start();
-    let end = minor.find(|c: char| !c.is_ascii_digit()).unwrap_or(minor.len());
-    DevNo::parse(&format!("{}:{}", major.trim_start(), &minor[..end]))
+    let minor = minor.split(|c: char| !c.is_ascii_digit()).next()?;
+    DevNo::parse(&format!("{}:{minor}", major.trim_start()))
 }
 
 #[derive(Default)]

@@ -5,6 +5,8 @@
 //! the daemon, or the command itself -> Found, Host ---+-> decide, over RunFiles -> Line -> output
 //! ```
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::expect_used, clippy::indexing_slicing))]
+
 mod args;
 mod decide;
 mod facts;

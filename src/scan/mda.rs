@@ -12,6 +12,9 @@ use std::rc::Rc;
 /// takes milliseconds, so that even the second is rare.
 const MAX_TRIES: u32 = 4;
 
+/// A longer text is not read ahead.
+const AHEAD_MAX: u64 = 64 << 10;
+
 /// What a metadata area had to say.
 #[derive(Clone, Debug)]
 pub struct MdaScan {
@@ -132,6 +135,25 @@ impl MdaReader {
         }
     }
 
+    /// What is left of a text that goes around the end of its area, while its beginning is read. Whoever
+    /// reads both at the same time never keeps the one while the other waits.
+    pub(super) fn rest(&self) -> Option<ByteRange> {
+        match &self.stage {
+            Stage::Text { rest, .. } => *rest,
+            Stage::Header => None,
+        }
+    }
+
+    /// What it will read next if its header is this one, as far as is known.
+    pub(super) fn text_of(area: Area, device_size: u64, header: &[u8]) -> Option<ByteRange> {
+        let header = MdaHeader::decode(header, area.offset).ok().filter(|header| !header.is_ignored())?;
+        Some(header.locate(&header.committed()?, device_size, AHEAD_MAX).ok()?.first)
+    }
+
+    pub(super) fn header_of(area: Area) -> ByteRange {
+        ByteRange { offset: area.offset, length: HEADER_SIZE }
+    }
+
     fn handle_header(&mut self, bytes: &[u8]) -> MdaStep {
         let header = match MdaHeader::decode(bytes, self.area.offset) {
             Ok(header) => header,
@@ -183,7 +205,7 @@ impl MdaReader {
     fn fail(&mut self, code: Code, detail: impl fmt::Display, why: Why, location: Option<RawLocation>) -> MdaStep {
         let seen_before = self.tries > 1 && self.failed == location;
         if code.may_pass() && !seen_before && self.tries < MAX_TRIES {
-            self.tries += 1;
+            self.tries = self.tries.saturating_add(1);
             self.failed = location;
             self.stage = Stage::Header;
             return MdaStep::Read(self.header_range());
@@ -195,6 +217,6 @@ impl MdaReader {
     }
 
     fn header_range(&self) -> ByteRange {
-        ByteRange { offset: self.area.offset, length: HEADER_SIZE }
+        MdaReader::header_of(self.area)
     }
 }

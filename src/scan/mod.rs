@@ -6,6 +6,8 @@
 //! looked at, and some other places. Only what has a wrong checksum is read again, once, since it may
 //! have been caught half written.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::expect_used, clippy::indexing_slicing))]
+
 mod finding;
 mod mda;
 mod pvmeta;
@@ -28,7 +30,10 @@ pub use finding::{Code, Finding, Place};
 pub use mda::{Fault, MdaScan, MdaText, Why};
 
 /// What is read first: the label and, on most PVs, the first metadata area's header and text.
-pub const HEAD: usize = 16 << 10;
+pub const HEAD: usize = 8 << 10;
+
+/// Places of a device that are read at the same time.
+pub const PLACES_MAX: usize = 16;
 
 /// LVM reads no more metadata areas than these.
 const MAX_MDAS: usize = 2;
@@ -192,6 +197,8 @@ enum State {
         pv: Box<Pv>,
         left: std::vec::IntoIter<Area>,
         reader: Box<MdaReader>,
+        /// The beginning of what it wants, which had been read before.
+        before: Vec<u8>,
     },
     Done,
 }
@@ -233,6 +240,7 @@ impl Scan {
     /// Takes the result of the read that the last step asked for: exactly its bytes.
     ///
     /// Panics after the last step.
+    #[allow(clippy::panic, reason = "whoever asks on is wrong, whatever the device says")]
     pub fn handle_read(&mut self, texts: &mut TextCache, data: Result<&[u8], ReadError>) -> Step {
         let data = data.and_then(|bytes| bytes.get(..self.asked.length).ok_or(ReadError::Short));
         match std::mem::replace(&mut self.state, State::Done) {
@@ -242,13 +250,48 @@ impl Scan {
                 self.known.put(self.asked, data);
                 self.look_at_claims(texts, label, findings, again)
             }
-            State::Areas { mut pv, left, mut reader } => {
+            State::Areas { mut pv, left, mut reader, mut before } => {
                 pv.read_error = pv.read_error.or(data.err());
-                let step = reader.handle_read(texts, data);
+                let whole = match data {
+                    Ok(rest) if !before.is_empty() => {
+                        before.extend_from_slice(rest);
+                        Ok(&before[..])
+                    }
+                    other => other,
+                };
+                let step = reader.handle_read(texts, whole);
                 self.read_areas(texts, pv, left, Some((*reader, step)))
             }
             State::Done => panic!("the scan is over, there is nothing to read"),
         }
+    }
+
+    /// What the scan will want next, besides what it asks for now, unless the device is an unusual
+    /// one: whoever reads it at the same time waits for the device once.
+    pub fn ahead(&self) -> Vec<ByteRange> {
+        let label = match &self.state {
+            State::Claims { label, .. } => label,
+            State::Areas { reader, .. } => return reader.rest().into_iter().collect(),
+            State::Head | State::HeadAgain(_) | State::Done => return Vec::new(),
+        };
+        let when = if label.is_some() { self.look.max(When::Labelled) } else { self.look };
+        let claims = signature::wanted(&[(OVER_LVM, when), (UNDER_LVM, self.look)], &self.known);
+        let texts = label.iter().flat_map(|label| label.areas.iter().take(MAX_MDAS)).filter_map(|area| {
+            let header = MdaReader::header_of(*area);
+            let Some(header) = self.known.read_before(header) else {
+                return header.end_within(self.medium.size).map(|_| header);
+            };
+            let text = MdaReader::text_of(*area, self.medium.size, header)?;
+            let begun = self.known.begun_before(text).map_or(0, <[u8]>::len);
+            Some(text.behind(begun)).filter(|rest| rest.length > 0)
+        });
+        let mut ahead = Vec::new();
+        for range in claims.into_iter().chain(texts) {
+            if range != self.asked && !ahead.contains(&range) {
+                ahead.push(range);
+            }
+        }
+        ahead
     }
 
     fn handle_head(
@@ -419,9 +462,10 @@ impl Scan {
                         under_way = Some((reader, step));
                     }
                     None => {
-                        self.asked = range;
-                        self.state = State::Areas { pv, left, reader: Box::new(reader) };
-                        return Step::Read(range);
+                        let before = self.begun_before(&reader, range);
+                        self.asked = range.behind(before.len());
+                        self.state = State::Areas { pv, left, reader: Box::new(reader), before };
+                        return Step::Read(self.asked);
                     }
                 },
                 Some((_, MdaStep::Done(mda, finding))) => {
@@ -449,6 +493,11 @@ impl Scan {
 
     fn read_before(&self, reader: &MdaReader, range: ByteRange) -> Option<&[u8]> {
         self.known.read_before(range).filter(|_| reader.is_first_try())
+    }
+
+    fn begun_before(&self, reader: &MdaReader, range: ByteRange) -> Vec<u8> {
+        let begun = self.known.begun_before(range).filter(|_| reader.is_first_try());
+        begun.unwrap_or_default().to_vec()
     }
 }
 

@@ -31,10 +31,8 @@ const ENTRY: usize = 64;
 /// | 256 | 4 | magic | `DPTM` |
 /// | 260 | 4 | table | its sector |
 fn at_end(known: &Known) -> Result<Option<Member>, Trouble> {
-    let Some(sector) = (known.size() / 512).checked_sub(1).filter(|_| !known.is_partition()) else {
-        return Ok(None);
-    };
-    let place = sector * 512;
+    let place = (known.size() & !511).checked_sub(512).filter(|_| !known.is_partition());
+    let Some(place) = place else { return Ok(None) };
     let Some(bytes) = known.bytes(ByteRange { offset: place, length: SECTOR })? else { return Ok(None) };
     let block = FieldsAt { bytes, order: Order::Big };
     if block.u32(0) != Some(MAGIC) || block.array(256) != Some(POINTER_MAGIC) {
@@ -111,8 +109,7 @@ impl Table {
             return None;
         }
         let count = fields.u16(10).filter(|count| Some(*count) <= fields.u16(8))?;
-        let end = ENTRY + usize::from(count) * ENTRY;
-        let entries = bytes.get(ENTRY..end)?;
+        let entries = bytes.get(ENTRY..)?.get(..usize::from(count).checked_mul(ENTRY)?)?;
         (sum(entries) == fields.u16(14)?).then_some(())?;
         let entries = entries.as_chunks::<ENTRY>().0.iter().map(|bytes| Entry::decode(bytes));
         Some(Table { spare: fields.u32(36)?, magic: fields.u32(40)?, entries: entries.collect::<Option<_>>()? })
@@ -120,16 +117,16 @@ impl Table {
 
     fn describe(&self, drive: u32, member: Member) -> Member {
         let own = self.entries.iter().rposition(|entry| entry.kind == DISK && entry.magic == drive);
-        let above = |end: usize, kinds: &[u8]| self.entries[..end].iter().rposition(|it| kinds.contains(&it.kind));
-        let disk = own.map(|own| &self.entries[own]);
+        let above = |end: usize, kinds: &[u8]| self.entries.get(..end)?.iter().rposition(|it| kinds.contains(&it.kind));
+        let disk = own.and_then(|own| self.entries.get(own));
         let part = own.and_then(|own| above(own, &[ARRAY, PART]));
         let top = part.and_then(|part| above(part, &[DUAL_LEVEL]).filter(|top| self.is_part_of(part, *top)));
-        let array = top.or(part).map(|array| &self.entries[array]);
-        let disks = part.map(|part| &self.entries[part]);
-        let (level, members) = match (top.map(|top| &self.entries[top]), disks) {
+        let array = top.or(part).and_then(|array| self.entries.get(array));
+        let disks = part.and_then(|part| self.entries.get(part));
+        let (level, members) = match (top.and_then(|top| self.entries.get(top)), disks) {
             (Some(top), Some(part)) => {
                 let level = format!("raid{}{}", part.level, top.level);
-                (Some(level), Some(u32::from(top.components) * u32::from(part.components)))
+                (Some(level), Some(u32::from(top.components).saturating_mul(part.components.into())))
             }
             (None, Some(array)) => (Some(format!("raid{}", array.level)), Some(u32::from(array.components))),
             (_, None) => (None, None),
@@ -154,8 +151,9 @@ impl Table {
 
     /// Whether an array is one of those that make up another: these come right behind it.
     fn is_part_of(&self, part: usize, top: usize) -> bool {
-        let parts = self.entries[top..=part].iter().filter(|entry| matches!(entry.kind, ARRAY | PART)).count();
-        parts <= usize::from(self.entries[top].components)
+        let Some(own @ [top, ..]) = self.entries.get(top..=part) else { return false };
+        let parts = own.iter().filter(|entry| matches!(entry.kind, ARRAY | PART)).count();
+        parts <= usize::from(top.components)
     }
 }
 
@@ -179,6 +177,12 @@ fn sum(entries: &[u8]) -> u16 {
 }
 
 /// Makes members, for tests, simulation and fuzzing.
+#[allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "it makes images for tests, and panics of what cannot be made"
+)]
 pub mod image {
     use super::*;
     use crate::signature::firmware_image::Pieces;

@@ -38,10 +38,11 @@ fn superblock(known: &Known) -> Result<Option<Member>, Trouble> {
     }
     let damaged = |what: String| Err(Trouble::Damaged(PLACE, format!("bcache superblock at {PLACE}: {what}")));
     let keys = usize::from(u16::from_le_bytes(field(block, 206)));
-    if keys > MAX_KEYS {
+    let summed = keys.checked_mul(8).and_then(|length| block.get(8..FIELDS_END.checked_add(length)?));
+    let Some(summed) = summed.filter(|_| keys <= MAX_KEYS) else {
         return damaged(format!("it has {keys} keys"));
-    }
-    let (found, stored) = (crc64(&block[8..FIELDS_END + keys * 8]), u64::from_le_bytes(field(block, 0)));
+    };
+    let (found, stored) = (crc64(summed), u64::from_le_bytes(field(block, 0)));
     if found != stored {
         return damaged(format!("its checksum is {found:016x}, {stored:016x} is stored"));
     }

@@ -39,9 +39,9 @@ fn superblock(known: &Known) -> Result<Option<Member>, Trouble> {
     let more = usize::try_from(u32::from_le_bytes(field(block, 124))).unwrap_or(usize::MAX);
     let length = more.saturating_mul(8).saturating_add(LENGTH);
     let whole = if length > MAX_LENGTH { None } else { known.bytes(ByteRange { offset: PLACE, length })? };
-    let (found, stored) = match (block[144] >> 2, whole) {
-        (1, Some(whole)) => (u64::from(crc32c(&whole[16..])), u64::from(u32::from_le_bytes(field(block, 0)))),
-        (2, Some(whole)) => (crc64(&whole[16..]), u64::from_le_bytes(field(block, 0))),
+    let (found, stored) = match (block[144] >> 2, whole.and_then(|whole| whole.get(16..))) {
+        (1, Some(summed)) => (u64::from(crc32c(summed)), u64::from(u32::from_le_bytes(field(block, 0)))),
+        (2, Some(summed)) => (crc64(summed), u64::from_le_bytes(field(block, 0))),
         _ => (0, 0),
     };
     if found != stored {

@@ -36,9 +36,9 @@ fn at_end(known: &Known) -> Result<Option<Member>, Trouble> {
     if known.is_partition() {
         return Ok(None);
     }
-    let sectors = known.size() / 512;
-    let places = [1, 257].into_iter().filter_map(|behind: u64| sectors.checked_sub(behind));
-    first_good(places, |sector| at_anchor(known, sector * 512))
+    let end = known.size() & !511;
+    let places = [1, 257].into_iter().filter_map(|behind: u64| end.checked_sub(behind.checked_mul(512)?));
+    first_good(places, |place| at_anchor(known, place))
 }
 
 fn at_anchor(known: &Known, place: u64) -> Result<Option<Member>, Trouble> {
@@ -86,10 +86,10 @@ fn main_header(known: &Known, anchor: &Header) -> Result<Option<(Header, u64)>, 
 /// As many sectors from there on, if they are on the device and can be read.
 fn sectors(known: &Known, lba: u64, count: usize) -> Result<Option<&[u8]>, Trouble> {
     let Some(offset) = lba.checked_mul(512) else { return Ok(None) };
-    if count == 0 || count > MAX_SECTION / SECTOR {
-        return Ok(None);
+    match count.checked_mul(SECTOR) {
+        Some(length @ 1..=MAX_SECTION) => if_readable(known, ByteRange { offset, length }),
+        _ => Ok(None),
     }
-    if_readable(known, ByteRange { offset, length: count * SECTOR })
 }
 
 /// A header, in its own byte order: big, but for broken writers.
@@ -140,7 +140,7 @@ impl Header {
             _ => return None,
         };
         let fields = FieldsAt { bytes, order };
-        let section = |at| Some((fields.u32(at)?, fields.u32(at + 4)?));
+        let section = |at: usize| Some((fields.u32(at)?, fields.u32(at.checked_add(4)?)?));
         Some(Header {
             order,
             is_sound: is_sound(fields),
@@ -169,7 +169,7 @@ fn is_sound(fields: FieldsAt) -> bool {
 fn crc(structure: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new_with_initial(u32::MAX);
     let (head, rest) = structure.split_at(structure.len().min(8));
-    hasher.update(&head[..head.len().min(4)]);
+    hasher.update(head.get(..4).unwrap_or(head));
     hasher.update(&[0xff; 4]);
     hasher.update(rest);
     !hasher.finalize()
@@ -314,15 +314,15 @@ fn volume(record: FieldsAt, reference: Option<u32>) -> Option<Volume> {
     let count = record.u16(64)?;
     let halves = record.u8(69)?.max(1);
     let half = Some(record.u8(70)?).filter(|half| *half < halves).unwrap_or_default();
-    let references = (0..count).map(|number| record.u32(SECTOR + usize::from(number) * 4));
+    let references = (0..usize::from(count)).map(|number| record.u32(number.checked_mul(4)?.checked_add(SECTOR)?));
     let references = references.collect::<Option<Vec<_>>>()?;
     let place = references.iter().position(|found| Some(*found) == reference);
     let index = place.and_then(|place| u32::try_from(place).ok());
     Some(Volume {
         guid: *record.array(8)?,
         level: level_text(record.u8(67)?, (halves > 1).then_some(record.u8(71)?)),
-        members: u32::from(count) * u32::from(halves),
-        index: index.map(|index| u32::from(half) * u32::from(count) + index),
+        members: u32::from(count).saturating_mul(halves.into()),
+        index: index.map(|index| u32::from(half).saturating_mul(count.into()).saturating_add(index)),
     })
 }
 
@@ -353,6 +353,12 @@ fn guid_text(guid: &[u8; 24]) -> String {
 }
 
 /// Makes members, for tests, simulation and fuzzing.
+#[allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "it makes images for tests, and panics of what cannot be made"
+)]
 pub mod image {
     use super::*;
     use crate::signature::firmware_image::Pieces;

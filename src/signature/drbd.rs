@@ -25,7 +25,7 @@ const MAGIC_09: u32 = 0x8374_026d;
 /// | 48 | 8 | device_uuid | of version 9 |
 /// | 60 | 4 | magic | 8374026b, of version 8.4 while in use 8374026c, of version 9 8374026d |
 fn superblock(known: &Known) -> Result<Option<Member>, Trouble> {
-    let place = known.size() / ALIGNMENT * ALIGNMENT;
+    let place = known.size() & !(ALIGNMENT - 1);
     let is_possible = |place: &u64| known.size() >= MIN_SIZE && known.is_worth_a_read(*place);
     let Some(place) = place.checked_sub(ALIGNMENT).filter(is_possible) else { return Ok(None) };
     let Some(block) = known.block::<LENGTH>(place)? else { return Ok(None) };

@@ -47,7 +47,9 @@ impl<'a> FieldsAt<'a> {
 
 /// The bytes of a field, at a place that its structure always has.
 pub(super) fn field<const N: usize>(structure: &[u8], at: usize) -> [u8; N] {
-    *structure[at..].first_chunk().expect("a structure has room for its fields")
+    let bytes = structure.get(at..).and_then(|rest| rest.first_chunk().copied());
+    debug_assert!(bytes.is_some(), "a structure has room for its fields");
+    bytes.unwrap_or([0; N])
 }
 
 /// Up to the first NUL, without the spaces that pad it; `None` if that is nothing.
@@ -58,9 +60,19 @@ pub(super) fn padded(bytes: &[u8]) -> Option<Vec<u8>> {
 
 /// In the usual groups; `None` if there is none.
 pub(super) fn uuid_text(uuid: [u8; 16]) -> Option<String> {
-    let hex = format!("{:032x}", u128::from_be_bytes(uuid));
-    let groups = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]];
-    (uuid != [0; 16]).then(|| groups.join("-"))
+    (uuid != [0; 16]).then(|| in_groups(&format!("{:032x}", u128::from_be_bytes(uuid))))
+}
+
+/// A UUID of 32 digits, with its hyphens.
+pub(super) fn in_groups(hex: &str) -> String {
+    let mut out = String::with_capacity(36);
+    for (number, digit) in hex.chars().enumerate() {
+        if matches!(number, 8 | 12 | 16 | 20) {
+            out.push('-');
+        }
+        out.push(digit);
+    }
+    out
 }
 
 /// What several volumes say, if they all say the same.

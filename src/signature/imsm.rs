@@ -26,8 +26,14 @@ fn at_end(known: &Known) -> Result<Option<Member>, Trouble> {
     first_good([512, 4096].into_iter(), |sector| at_anchor(known, sector))
 }
 
+/// Two sectors of this size before the end.
+fn place(device_size: u64, sector: usize) -> Option<u64> {
+    let sector = u64::try_from(sector).ok()?;
+    device_size.checked_sub(device_size.checked_rem(sector)?)?.checked_sub(sector.checked_mul(2)?)
+}
+
 fn at_anchor(known: &Known, sector: usize) -> Result<Option<Member>, Trouble> {
-    let place = (known.size() & !(sector as u64 - 1)).checked_sub(2 * sector as u64);
+    let place = place(known.size(), sector);
     let Some(place) = place else { return Ok(None) };
     let Some(anchor) = known.bytes(ByteRange { offset: place, length: sector })? else { return Ok(None) };
     if !anchor.starts_with(MAGIC) {
@@ -39,7 +45,7 @@ fn at_anchor(known: &Known, sector: usize) -> Result<Option<Member>, Trouble> {
     if !(HEAD..=MAX_SIZE).contains(&size) {
         return Err(damaged(format!("it is said to have {size} bytes")));
     }
-    let length = (size.div_ceil(sector) - 1) * sector;
+    let length = size.next_multiple_of(sector).saturating_sub(sector);
     let mut bytes = anchor.to_vec();
     if length > 0 {
         let rest = match place.checked_sub(length as u64) {
@@ -82,14 +88,15 @@ fn describe(fields: FieldsAt, place: u64) -> Member {
     let disks = usize::from(fields.u8(56).unwrap_or_default());
     let count = usize::from(fields.u8(57).unwrap_or_default());
     let mut volumes = Vec::new();
-    let mut at = HEAD + disks * DISK;
+    let mut at = disks.saturating_mul(DISK).saturating_add(HEAD);
     while volumes.len() < count
         && let Some(volume) = volume(fields, at)
     {
-        at += volume.length;
+        at = volume.end;
         volumes.push(volume);
     }
-    let is_spare = |disk: usize| fields.u32(HEAD + disk * DISK + 24).is_some_and(|status| status & 1 != 0);
+    let status = |disk: usize| fields.u32(disk.checked_mul(DISK)?.checked_add(HEAD + 24)?);
+    let is_spare = |disk: usize| status(disk).is_some_and(|status| status & 1 != 0);
     let names = volumes.iter().filter_map(|volume| volume.name.as_deref()).collect::<Vec<_>>();
     let levels = volumes.iter().map(|volume| &*volume.level).collect::<Vec<_>>();
     let version = fields.array::<8>(24).and_then(|version| padded(version)).unwrap_or_default();
@@ -111,8 +118,8 @@ struct Volume {
     name: Option<Vec<u8>>,
     level: String,
     members: u32,
-    /// In bytes.
-    length: usize,
+    /// Where the next one begins.
+    end: usize,
 }
 
 /// One volume. Its offsets, and those of the map in it:
@@ -128,31 +135,39 @@ struct Volume {
 /// | 112 + 16 | 1 | members | |
 /// | 112 + 48 | 4 * members | disks | in the order of the volume |
 fn volume(fields: FieldsAt, at: usize) -> Option<Volume> {
-    let map = at + 112;
-    let members = fields.u8(map + 16)?;
-    let mut end = map_end(fields, map)?;
-    if fields.u8(at + 88)? != 0 {
-        end = map_end(fields, end)?;
+    let own = FieldsAt { bytes: fields.bytes.get(at..)?, ..fields };
+    let map = 112;
+    let members = own.u8(map + 16)?;
+    let mut end = map_end(own, map)?;
+    if own.u8(88)? != 0 {
+        end = map_end(own, end)?;
     }
-    let level = match (fields.u8(map + 15)?, members) {
+    let level = match (own.u8(map + 15)?, members) {
         // Firmware has no mirror of more than two disks.
         (1, 3..) => 10,
         (level, _) => level,
     };
     Some(Volume {
-        name: padded(fields.array::<16>(at)?),
+        name: padded(own.array::<16>(0)?),
         level: format!("raid{level}"),
         members: u32::from(members),
-        length: end - at,
+        end: at.checked_add(end)?,
     })
 }
 
 fn map_end(fields: FieldsAt, map: usize) -> Option<usize> {
-    let end = map + 48 + 4 * usize::from(fields.u8(map + 16)?);
+    let members = usize::from(fields.u8(map.checked_add(16)?)?);
+    let end = members.checked_mul(4)?.checked_add(48)?.checked_add(map)?;
     (end <= fields.bytes.len()).then_some(end)
 }
 
 /// Makes members, for tests, simulation and fuzzing.
+#[allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "it makes images for tests, and panics of what cannot be made"
+)]
 pub mod image {
     use super::*;
     use crate::signature::firmware_image::Pieces;
@@ -202,7 +217,7 @@ pub mod image {
 
     /// The pieces of a superblock on a device with sectors of this size; `None` if there is no room.
     pub fn pieces(device_size: u64, sector: usize, superblock: &[u8]) -> Option<Pieces> {
-        let place = (device_size & !(sector as u64 - 1)).checked_sub(2 * sector as u64)?;
+        let place = place(device_size, sector)?;
         let (anchor, rest) = superblock.split_at(superblock.len().min(sector));
         let mut rest = rest.to_vec();
         rest.resize(rest.len().next_multiple_of(sector), 0);

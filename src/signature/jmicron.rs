@@ -55,17 +55,19 @@ fn superblock(known: &Known) -> Result<Option<Member>, Trouble> {
 }
 
 fn members(sector: &[u8; SECTOR]) -> [u32; MEMBERS] {
-    std::array::from_fn(|number| u32::from_le_bytes(field(sector, 64 + 4 * number)))
+    let words: [[u8; 4]; MEMBERS] =
+        std::array::from_fn(|number| field(sector, number.saturating_mul(4).saturating_add(64)));
+    words.map(u32::from_le_bytes)
 }
 
 /// How many there are, and which of them has this identity.
 fn role(members: &[u32; MEMBERS], identity: u32) -> (u32, Role) {
     let mut count = 0;
     let mut role = Role::Spare;
-    for (number, member) in (0..).zip(members).filter(|(_, member)| **member != 0) {
-        count = number + 1;
+    for (number, member) in (1_u32..).zip(members).filter(|(_, member)| **member != 0) {
+        count = number;
         if (member ^ identity) & DISK_MASK == 0 {
-            role = Role::Active(number);
+            role = Role::Active(number.saturating_sub(1));
         }
     }
     (count, role)

@@ -13,7 +13,7 @@ pub struct Medium {
 }
 
 /// What is known of a device, and what has been read of it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Known {
     medium: Medium,
     /// Where the data end that are known, which may be more than there is: those of a PV, by what its
@@ -55,6 +55,15 @@ impl Known {
         })
     }
 
+    /// The beginning of these bytes, as far as it has been read.
+    pub fn begun_before(&self, range: ByteRange) -> Option<&[u8]> {
+        self.pieces.iter().find_map(|(piece, read)| {
+            let start = usize::try_from(range.offset.checked_sub(piece.offset)?).ok()?;
+            let rest = read.as_ref().ok()?.get(start..)?;
+            rest.get(..range.length.min(rest.len())).filter(|begun| !begun.is_empty())
+        })
+    }
+
     pub(super) fn size(&self) -> u64 {
         self.medium.size
     }
@@ -72,15 +81,14 @@ impl Known {
     pub(super) fn firmware_place(&self, sectors_from_end: u64) -> Option<u64> {
         let is_disk = !self.medium.is_partition && self.size() >= FIRMWARE_MIN;
         let sector = (self.size() / SECTOR_SIZE).checked_sub(sectors_from_end).filter(|_| is_disk)?;
-        Some(sector * SECTOR_SIZE).filter(|place| self.is_worth_a_read(*place))
+        sector.checked_mul(SECTOR_SIZE).filter(|place| self.is_worth_a_read(*place))
     }
 
     /// If the end cannot be read at once, each of its places is a read, and a sick disk takes its
     /// time for each. Where the PV is, whoever is rare there is not worth it.
     pub(super) fn is_worth_a_read(&self, place: u64) -> bool {
-        let tail = self.tail();
-        let is_unread = self.pieces.iter().any(|(piece, read)| *piece == tail && read.is_err());
-        !(is_unread && self.is_in_pv(place))
+        let is_unread = |range: &ByteRange| self.pieces.iter().any(|(piece, read)| piece == range && read.is_err());
+        !(self.is_in_pv(place) && self.at_once().iter().any(is_unread))
     }
 
     /// The sector there, and where it is.
@@ -89,14 +97,20 @@ impl Known {
         Ok(self.block(place)?.map(|sector| (place, sector)))
     }
 
-    /// All that a look may want of the end, which is read at once: of a disk with a PV that leaves
-    /// room for more of firmware's places, more.
-    fn tail(&self) -> ByteRange {
+    /// What of the end is read at once, whichever of it is wanted. If a PV leaves room for more of
+    /// firmware's places, that is all of it; if not, the places that are left are few and far between.
+    fn at_once(&self) -> Vec<ByteRange> {
         let end = self.size() & !0x1ff;
-        let wide = end.saturating_sub(WIDE_TAIL);
-        let offset = if self.medium.is_partition || self.is_in_pv(wide) { end.saturating_sub(TAIL) } else { wide };
-        let length = usize::try_from(self.size() - offset).expect("it is less than 256 KiB");
-        ByteRange { offset, length }
+        let (wide, near) = (end.saturating_sub(WIDE_TAIL), (self.size() & !0xfff).saturating_sub(NEAR));
+        let to_the_end = |offset: u64| ByteRange { offset, length: length_of(self.size().saturating_sub(offset)) };
+        if self.medium.is_partition {
+            vec![to_the_end(near)]
+        } else if self.is_in_pv(wide) {
+            let far = end.saturating_sub(FAR);
+            vec![to_the_end(near), ByteRange { offset: far, length: FAR_LENGTH }]
+        } else {
+            vec![to_the_end(wide)]
+        }
     }
 
     /// `None` if they are not all on the device.
@@ -108,11 +122,16 @@ impl Known {
             return Ok(Some(bytes));
         }
         let read = |wanted: ByteRange| self.pieces.iter().find(|(piece, _)| *piece == wanted);
-        // All that a look may want of the end lies together. If that cannot be read, the rest of
-        // it is nobody's concern.
-        let tail = self.tail();
-        if range.offset >= tail.offset && read(tail).is_none() {
-            return Err(Trouble::Wanted(tail));
+        // If what is read at once cannot be read, the rest of it is nobody's concern.
+        let holds = |whole: &&ByteRange| {
+            let behind =
+                range.offset.checked_sub(whole.offset).and_then(|behind| behind.checked_add(range.length as u64));
+            behind.is_some_and(|behind| behind <= whole.length as u64)
+        };
+        if let Some(whole) = self.at_once().iter().find(holds)
+            && read(*whole).is_none()
+        {
+            return Err(Trouble::Wanted(*whole));
         }
         match read(range) {
             Some((_, Err(error))) => Err(Trouble::Unread(range, *error)),
@@ -121,8 +140,17 @@ impl Known {
     }
 }
 
-/// DDF's second place is further from the end than any other that every PV is asked for.
-const TAIL: u64 = 257 * SECTOR_SIZE;
+fn length_of(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or_default()
+}
+
+/// Nearer to the end of the last whole 4 KiB, or behind it, is what most formats have there.
+const NEAR: u64 = 8 << 10;
+
+/// DDF's second place is further from the end than any other that every PV is asked for; two of
+/// Promise's follow.
+const FAR: u64 = 257 * SECTOR_SIZE;
+const FAR_LENGTH: usize = 3 * SECTOR;
 
 /// The next of Promise's places.
 const WIDE_TAIL: u64 = 399 * SECTOR_SIZE;
@@ -147,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_is_one_read_and_pieces_if_that_fails() {
+    fn the_end_is_read_at_once_and_in_pieces_if_that_fails() {
         const SIZE: u64 = 20 << 20;
         let end = SIZE - (64 << 10);
         let want = |offset, length| Some(ByteRange { offset, length });
@@ -156,28 +184,45 @@ mod tests {
         let tail = (SIZE - 204_288, 204_288, false);
         assert_eq!(next(&[]), want(SIZE - 204_288, 204_288));
         assert_eq!(next(&[(SIZE - 204_288, 204_288, true)]), None);
-        assert_eq!(next(&[tail]), want(end, 4096));
-        assert_eq!(next(&[tail, (end, 4096, true)]), want(SIZE - 8192, 4096));
+        assert_eq!(next(&[tail]), want(end, 512));
+        assert_eq!(next(&[tail, (end, 512, true)]), want(SIZE - 8192, 4096));
         let head = (0, 8192, true);
-        let found = search(&[head, tail, (end, 4096, true), (SIZE - 8192, 4096, false)]).unwrap();
+        let found = search(&[head, tail, (end, 512, true), (SIZE - 8192, 4096, false)]).unwrap();
         assert_eq!(found.unread, [(ByteRange { offset: SIZE - 8192, length: 4096 }, ReadError::Io(5))]);
-        let found = search(&[head, tail, (end, 4096, true), (SIZE - 8192, 4096, true)]).unwrap();
+        let found = search(&[head, tail, (end, 512, true), (SIZE - 8192, 4096, true)]).unwrap();
         assert!(found.unread.is_empty() && found.members.is_empty() && found.damaged.is_empty());
     }
 
     #[test]
-    fn of_the_end_only_a_disk_that_a_pv_leaves_room_on_has_more_read() {
+    fn of_the_end_only_a_disk_that_a_pv_leaves_room_on_has_all_read() {
         const SIZE: u64 = 20 << 20;
-        let tail = |is_partition, label: Option<u64>| {
+        let at_once = |is_partition, label: Option<u64>| {
             let mut known = Known::new(Medium { size: SIZE, is_partition });
             label.into_iter().for_each(|size| known.set_data_end(size));
-            SIZE - known.tail().offset
+            known.at_once().iter().map(|range| (SIZE - range.offset, range.length)).collect::<Vec<_>>()
         };
-        assert_eq!(tail(false, None), 399 * 512);
-        assert_eq!(tail(false, Some(SIZE)), 257 * 512);
-        assert_eq!(tail(false, Some(SIZE - 399 * 512 + 1)), 257 * 512);
-        assert_eq!(tail(false, Some(SIZE - 399 * 512)), 399 * 512);
-        assert_eq!(tail(false, Some(SIZE + 1)), 399 * 512, "the PV is larger than the disk");
-        assert_eq!(tail(true, None), 257 * 512);
+        let (wide, near, far) = ((399 * 512, 399 * 512), (8192, 8192), (257 * 512, 3 * 512));
+        assert_eq!(at_once(false, None), [wide]);
+        assert_eq!(at_once(false, Some(SIZE)), [near, far]);
+        assert_eq!(at_once(false, Some(SIZE - 399 * 512 + 1)), [near, far]);
+        assert_eq!(at_once(false, Some(SIZE - 399 * 512)), [wide]);
+        assert_eq!(at_once(false, Some(SIZE + 1)), [wide], "the PV is larger than the disk");
+        assert_eq!(at_once(true, None), [near]);
+    }
+
+    /// A PV that fills its disk, as nearly all do, costs few bytes of the end.
+    #[test]
+    fn what_is_read_of_the_end_of_a_pv() {
+        for size in [1 << 20, 20 << 20, (1 << 40) + 4096] {
+            let mut known = Known::new(Medium { size, is_partition: false });
+            known.put(ByteRange { offset: 0, length: 8192 }, Ok(&[0; 8192]));
+            known.set_data_end(size);
+            let mut read = 0;
+            while let Err(range) = search(super::super::OVER_LVM, When::Labelled, &known) {
+                known.put(range, Ok(&vec![0; range.length]));
+                read += range.length;
+            }
+            assert!(read <= 11_264, "{size}: {read}");
+        }
     }
 }

@@ -34,7 +34,7 @@ fn superblock(known: &Known) -> Result<Option<Member>, Trouble> {
         offset: place,
         uuid: Some(format!("{:08x}", u32::from_le_bytes(field(sector, 498)))),
         name: None,
-        role: Some(Role::Active(u32::from(sector[497]) * 2 + u32::from(sector[496]))),
+        role: Some(Role::Active(u32::from(sector[497]).saturating_mul(2).saturating_add(sector[496].into()))),
         level: level.map(str::to_string),
         members: None,
         is_weak: true,

@@ -10,8 +10,8 @@
 //! LVM and blkid know them by their magic. It alone may be left over from something else, so here
 //! the checksum has to be right as well, and the places it names have to be on the device.
 
-use super::{Class, Known, Look, Member, Role, Signature, Trouble, When};
-use crate::ondisk::{ByteRange, Error, Fields};
+use super::{Class, Known, Look, Member, Role, Signature, Trouble, When, field};
+use crate::ondisk::{ByteRange, Error, Fields, SECTOR as SECTOR_BYTES};
 
 pub(super) const SIGNATURE: Signature = Signature {
     format: "md",
@@ -34,7 +34,11 @@ const SECTOR: u64 = 512;
 
 fn version_0_90(known: &Known) -> Result<Option<Member>, Trouble> {
     let Some(place) = place_of_0_90(known.size()) else { return Ok(None) };
-    with_block(known, place, decode_0_90)
+    // By far most devices have none, and its place is read for nothing else.
+    match known.block::<SECTOR_BYTES>(place)? {
+        Some(sector) if words_of_0_90(field(sector, 0)).is_some() => with_block(known, place, decode_0_90),
+        _ => Ok(None),
+    }
 }
 
 fn version_1_0(known: &Known) -> Result<Option<Member>, Trouble> {
@@ -142,7 +146,8 @@ fn decode_1(
         return Err(Damage(format!("it has {max_dev} roles")));
     }
     let roles = (0..max_dev).map(|_| fields.bytes().map(u16::from_le_bytes)).collect::<Result<Vec<_>, _>>()?;
-    let found = sum_1(&block[..BLOCK - fields.remaining()]);
+    let summed = block.get(..BLOCK.saturating_sub(fields.remaining())).unwrap_or_default();
+    let found = sum_1(summed);
     if found != stored {
         return Err(Damage::checksum(found, stored));
     }
@@ -150,7 +155,7 @@ fn decode_1(
         return Err(Damage(format!("it says that it belongs into sector {super_offset}")));
     }
     // The data are below the superblock, or behind it up to the end of the device.
-    let data = if version == "1.0" { 0..place } else { place + SECTOR..device_size };
+    let data = if version == "1.0" { 0..place } else { place.saturating_add(SECTOR)..device_size };
     let end = data_offset.checked_add(data_size).and_then(|end| end.checked_mul(SECTOR));
     if data_offset < data.start / SECTOR || end.is_none_or(|end| end > data.end) {
         return Err(Damage(format!("its data are said to be {data_size} sectors from sector {data_offset} on")));
@@ -183,12 +188,17 @@ fn sum_1(superblock: &[u8]) -> u32 {
     let (words, rest) = superblock.as_chunks();
     let word = |(number, word): (usize, &[u8; 4])| if number == 54 { 0 } else { u64::from(u32::from_le_bytes(*word)) };
     let half = rest.first_chunk().map_or(0, |half| u64::from(u16::from_le_bytes(*half)));
-    fold(words.iter().enumerate().map(word).sum::<u64>() + half)
+    fold(words.iter().enumerate().map(word).sum::<u64>().saturating_add(half))
 }
 
 fn fold(sum: u64) -> u32 {
-    let (low, high) = (sum & u64::from(u32::MAX), sum >> 32);
-    u32::try_from((low + high) & u64::from(u32::MAX)).expect("it was cut to 32 bits")
+    let [a, b, c, d, high @ ..] = sum.to_le_bytes();
+    u32::from_le_bytes([a, b, c, d]).wrapping_add(u32::from_le_bytes(high))
+}
+
+/// The byte order of the host that wrote it, which its magic shows.
+fn words_of_0_90(magic: [u8; 4]) -> Option<fn([u8; 4]) -> u32> {
+    [u32::from_le_bytes, u32::from_be_bytes].into_iter().find(|decode| decode(magic) == MAGIC)
 }
 
 /// The superblock of version 0.90, `mdp_super_t` in Linux' `raid/md_p.h`: 1024 words in the byte
@@ -215,12 +225,8 @@ fn fold(sum: u64) -> u32 {
 /// | 996 | this_disk.state | bit 0 faulty, bit 1 active |
 fn decode_0_90(block: &[u8; BLOCK], place: u64) -> Result<Option<Member>, Damage> {
     let (words, _) = block.as_chunks();
-    let decode: fn([u8; 4]) -> u32 = match words[0] {
-        magic if u32::from_le_bytes(magic) == MAGIC => u32::from_le_bytes,
-        magic if u32::from_be_bytes(magic) == MAGIC => u32::from_be_bytes,
-        _ => return Ok(None),
-    };
-    let word = |number: usize| decode(words[number]);
+    let Some(decode) = words_of_0_90(field(block, 0)) else { return Ok(None) };
+    let word = |number: usize| words.get(number).map_or(0, |word| decode(*word));
     if word(1) != 0 || !matches!(word(2), 90 | 91) {
         return Ok(None);
     }
@@ -230,11 +236,9 @@ fn decode_0_90(block: &[u8; BLOCK], place: u64) -> Result<Option<Member>, Damage
         return Err(Damage::checksum(found, stored));
     }
     let size = word(8);
-    if u64::from(size) * KIB > place {
-        return Err(Damage(format!("its data are said to be {size} KiB")));
-    }
     // That of a member lies right behind its data, but for a part of a chunk.
-    let gap = place - u64::from(size) * KIB;
+    let gap = u64::from(size).checked_mul(KIB).and_then(|end| place.checked_sub(end));
+    let Some(gap) = gap else { return Err(Damage(format!("its data are said to be {size} KiB"))) };
     let state = word(996);
     Ok(Some(Member {
         format: SIGNATURE.format,
@@ -268,6 +272,12 @@ fn level_text(level: i32) -> String {
 }
 
 /// Makes superblocks, for tests, simulation and fuzzing.
+#[allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "it makes images for tests, and panics of what cannot be made"
+)]
 pub mod image {
     use super::*;
 

@@ -7,7 +7,7 @@ use std::fmt;
 /// What a superblock says of the device it is on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Member {
-    /// [`Signature::format`], or `multipath`.
+    /// [`super::Signature::format`], or `multipath`.
     pub format: &'static str,
     pub class: Class,
     /// Of the superblock, such as `1.0`; empty if it has none.

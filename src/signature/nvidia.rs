@@ -36,11 +36,11 @@ fn superblock(known: &Known) -> Result<Option<Member>, Trouble> {
     let (unit, width, volumes) = (sector[18], u16::from(sector[73]), sector[74]);
     let (level, used) = match u32::from_le_bytes(field(sector, 76)) {
         0x80 => ("raid0".into(), width),
-        0x81 => ("raid1".into(), width * 2),
+        0x81 => ("raid1".into(), width.saturating_mul(2)),
         0x83 => ("raid3".into(), width),
         0x85 => ("raid5".into(), width),
-        0x95 => ("raid5".into(), width + 1),
-        0x8a | 0x8180 => ("raid10".into(), width * 2),
+        0x95 => ("raid5".into(), width.saturating_add(1)),
+        0x8a | 0x8180 => ("raid10".into(), width.saturating_mul(2)),
         0xff => ("linear".into(), width),
         other => (format!("level {other:#x}"), width),
     };

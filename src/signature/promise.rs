@@ -3,6 +3,7 @@
 
 use super::sums::words_32;
 use super::{ByteRange, Class, Known, Look, Member, Role, SECTOR_SIZE, Signature, Trouble, When, field};
+use crate::ondisk::SECTOR;
 
 pub(super) const SIGNATURE: Signature = Signature {
     format: "promise",
@@ -34,8 +35,10 @@ fn within(known: &Known, places: &[u64]) -> Result<Option<Member>, Trouble> {
     let places = places.iter().filter(room).copied().collect::<Vec<_>>();
     let (Some(nearest), Some(farthest)) = (places.first(), places.last()) else { return Ok(None) };
     let Some(offset) = known.firmware_place(*farthest) else { return Ok(None) };
-    let between = usize::try_from((farthest - nearest) * SECTOR_SIZE).expect("it is less than 256 KiB");
-    known.bytes(ByteRange { offset, length: between + LENGTH })?;
+    let between =
+        farthest.checked_sub(*nearest).and_then(|sectors| usize::try_from(sectors.checked_mul(SECTOR_SIZE)?).ok());
+    let Some(length) = between.and_then(|between| between.checked_add(LENGTH)) else { return Ok(None) };
+    known.bytes(ByteRange { offset, length })?;
     first(known, &places)
 }
 
@@ -50,7 +53,10 @@ fn within(known: &Known, places: &[u64]) -> Result<Option<Member>, Trouble> {
 /// | 556 | 4 | magic | the array's |
 /// | 2044 | 4 | checksum | sum of the 511 words before it |
 fn superblock(known: &Known, place: u64) -> Result<Option<Member>, Trouble> {
-    let Some(block) = known.block::<LENGTH>(place)?.filter(|block| block.starts_with(MAGIC)) else { return Ok(None) };
+    if known.block::<SECTOR>(place)?.is_none_or(|sector| !sector.starts_with(MAGIC)) {
+        return Ok(None);
+    }
+    let Some(block) = known.block::<LENGTH>(place)? else { return Ok(None) };
     let (sum, stored) = (words_32(&block[..LENGTH - 4]), u32::from_le_bytes(field(block, LENGTH - 4)));
     if sum != stored {
         let what = format!("Promise superblock at {place}: its checksum is {sum:08x}, {stored:08x} is stored");
@@ -133,8 +139,8 @@ mod tests {
     #[test]
     fn a_pv_is_read_only_where_it_leaves_room() {
         let before = |sectors: u64| SIZE - sectors * 512;
-        assert_eq!(reads(SIZE), [(257, 257 * 512)]);
-        assert_eq!(reads(before(257)), [(257, 257 * 512)]);
+        assert_eq!(reads(SIZE), [(16, 16 * 512), (63, 512), (257, 3 * 512)]);
+        assert_eq!(reads(before(257)), reads(SIZE));
         assert_eq!(reads(before(399)), [(399, 399 * 512)]);
         assert_eq!(reads(before(591)), [(399, 399 * 512), (591, 2048)]);
         assert_eq!(reads(before(3087)), [(399, 399 * 512), (991, 404 * 512), (3087, 2048)]);

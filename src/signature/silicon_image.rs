@@ -33,7 +33,7 @@ fn superblock(known: &Known) -> Result<Option<Member>, Trouble> {
     let (level, members) = match kind {
         0 => ("raid0", striped),
         1 => ("raid1", mirrored),
-        2 => ("raid10", striped * mirrored),
+        2 => ("raid10", striped.saturating_mul(mirrored)),
         16 => ("raid5", striped),
         255 => ("linear", striped),
         _ => ("", 0),

@@ -1,5 +1,6 @@
 //! Devices of a pool of Stratis, which has its superblock twice near the start.
 
+use super::fields_at::in_groups;
 use super::sums::crc32c;
 use super::{Class, Known, Look, Member, SECTOR, Signature, Trouble, When, field};
 
@@ -32,7 +33,7 @@ fn superblocks(known: &Known) -> Result<Option<Member>, Trouble> {
 /// In the usual groups, if it is text.
 fn pool(uuid: &[u8; 32]) -> Option<String> {
     let hex = std::str::from_utf8(uuid).ok().filter(|hex| hex.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
-    Some([&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-"))
+    Some(in_groups(hex))
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! Devices of a pool of ZFS, which has four labels on each: two at the start, two at the end.
 
-use super::{ByteRange, Class, Known, Look, Member, Signature, Trouble, When, field};
+use super::{Class, Known, Look, Member, Signature, Trouble, When, field};
 
 pub(super) const SIGNATURE: Signature = Signature { format: "zfs", looks: &[Look { when: When::Asked, at: labels }] };
 
 const LABEL: u64 = 256 << 10;
+const LABEL_LENGTH: usize = 256 << 10;
 
 /// ZFS takes no smaller devices.
 const MIN_SIZE: u64 = 64 << 20;
@@ -35,13 +36,12 @@ fn labels(known: &Known) -> Result<Option<Member>, Trouble> {
     if known.size() < MIN_SIZE {
         return Ok(None);
     }
-    let end = known.size() / LABEL * LABEL;
-    let mut uberblocks = 0;
-    for offset in [0, LABEL, end - 2 * LABEL, end - LABEL] {
-        let length = usize::try_from(LABEL).expect("a label is not large");
-        let Some(label) = known.bytes(ByteRange { offset, length })? else { continue };
+    let end = known.size() & !(LABEL - 1);
+    let mut uberblocks = 0_usize;
+    for offset in [0, LABEL, end.saturating_sub(2 * LABEL), end.saturating_sub(LABEL)] {
+        let Some(label) = known.block::<LABEL_LENGTH>(offset)? else { continue };
         let versions = label[RING..].chunks(UBERBLOCK).filter_map(uberblock).collect::<Vec<_>>();
-        uberblocks += versions.len();
+        uberblocks = uberblocks.saturating_add(versions.len());
         let Some(version) = versions.last().filter(|_| uberblocks >= UBERBLOCKS_WANTED) else { continue };
         let pairs = &label[PAIRS..RING];
         return Ok(Some(Member {
@@ -97,10 +97,11 @@ fn value<'a>(pairs: &'a [u8], name: &[u8], kind: u32) -> Option<&'a [u8]> {
         let length = usize::try_from(word(rest, 0)?).ok().filter(|length| *length > 12)?;
         let (pair, next) = rest.split_at_checked(length)?;
         let name_length = usize::try_from(word(pair, 8)?).ok()?;
-        let found = pair[12..].get(..name_length)?;
-        let value = 12 + name_length.checked_next_multiple_of(4)?;
-        if found == name && word(pair, value)? == kind {
-            return pair.get(value + 8..);
+        let rest_of_pair = pair.get(12..)?;
+        let found = rest_of_pair.get(..name_length)?;
+        let value = rest_of_pair.get(name_length.checked_next_multiple_of(4)?..)?;
+        if found == name && word(value, 0)? == kind {
+            return value.get(8..);
         }
         rest = next;
     }

@@ -9,17 +9,25 @@ use nix::libc;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 const FIRST: RawFd = 3;
+/// What every process has that was not deprived of it.
+pub const MIN: u64 = 1024;
 /// linux/close_range.h; libc's constant has the type of another wrapper.
 const CLOSE_RANGE_CLOEXEC: libc::c_long = 1 << 2;
 
-/// Allows as many descriptors as we may have. What a login shell and systemd set, 1024, is for
-/// programs that use select(2).
-pub fn raise_limit() -> io::Result<()> {
+/// Allows as many descriptors as are needed, or as many as we may have; how many that are. What a login
+/// shell and systemd set, 1024, is for programs that use select(2).
+pub fn raise_limit(needed: u64) -> io::Result<u64> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    if soft < hard {
-        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    if soft >= needed {
+        return Ok(soft);
     }
-    Ok(())
+    // Beyond the hard limit only a privileged process comes, and none comes beyond fs.nr_open.
+    if hard < needed && setrlimit(Resource::RLIMIT_NOFILE, needed, needed).is_ok() {
+        return Ok(needed);
+    }
+    let most = hard.min(needed);
+    setrlimit(Resource::RLIMIT_NOFILE, most, hard)?;
+    Ok(most)
 }
 
 /// Whether we are the ones who lack something, and not what we asked about.

@@ -16,6 +16,8 @@ pub mod log;
 pub mod monitor;
 pub mod names;
 pub mod notify;
+pub mod oom;
+pub mod panic;
 pub mod peer;
 pub mod pid_file;
 pub mod reader;

@@ -4,6 +4,7 @@
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{getsockopt, sockopt};
+use nix::unistd::geteuid;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
@@ -26,6 +27,15 @@ pub fn of(socket: &impl AsFd) -> io::Result<Peer> {
     let mut groups = vec![credentials.gid()];
     groups.extend(more_groups(socket)?);
     Ok(Peer { uid: credentials.uid(), pid: credentials.pid(), groups })
+}
+
+/// Whether he is root or our own user, who may change things.
+pub fn may_change(socket: &impl AsFd) -> bool {
+    getsockopt(socket, sockopt::PeerCredentials).is_ok_and(|peer| is_trusted(peer.uid(), geteuid().as_raw()))
+}
+
+fn is_trusted(uid: u32, own: u32) -> bool {
+    uid == 0 || uid == own
 }
 
 /// The supplementary ones (`SO_PEERGROUPS`, Linux 4.13); before that nobody has any.
@@ -100,6 +110,15 @@ mod tests {
         assert_eq!(peer.groups[0], nix::unistd::getegid().as_raw());
         let own = nix::unistd::getgroups().unwrap().iter().map(|group| group.as_raw()).collect::<Vec<_>>();
         assert_eq!(peer.groups[1..], own);
+    }
+
+    #[test]
+    fn root_and_our_own_user_may_change_things() {
+        assert!(is_trusted(0, 0) && is_trusted(0, 1000) && is_trusted(1000, 1000));
+        assert!(!is_trusted(1000, 0) && !is_trusted(1001, 1000));
+        assert!(may_change(&UnixStream::pair().unwrap().0));
+        // Whoever cannot be asked about may not.
+        assert!(!may_change(&std::fs::File::open("/dev/null").unwrap()));
     }
 
     #[test]

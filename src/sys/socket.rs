@@ -15,8 +15,8 @@ use mio::net::UnixListener;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, getsockname, getsockopt, listen, setsockopt,
-    socket, sockopt,
+    AddressFamily, Backlog, MsgFlags, SockFlag, SockType, UnixAddr, bind, connect, getsockname, getsockopt, listen,
+    recv, setsockopt, socket, sockopt,
 };
 use nix::sys::stat::{Mode, fchmod};
 use nix::sys::time::TimeVal;
@@ -155,6 +155,13 @@ pub fn connect_within(path: &Path, timeout: Option<Duration>) -> io::Result<Unix
     }
     connect(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
     Ok(UnixStream::from(socket))
+}
+
+/// The first byte that waits to be read, if there is one already. It goes on waiting.
+pub fn first_byte(socket: &impl AsRawFd) -> Option<u8> {
+    let mut byte = [0];
+    let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+    (recv(socket.as_raw_fd(), &mut byte, flags) == Ok(1)).then_some(byte[0])
 }
 
 fn lock_directory(path: &Path) -> io::Result<Flock<File>> {

@@ -1,5 +1,6 @@
 //! What `/sys` says about block devices, without opening any of them.
 
+mod directory;
 mod path;
 mod stack;
 
@@ -14,6 +15,7 @@ use nix::libc;
 use crate::device::{Facts, Ids, Present};
 use crate::devno::DevNo;
 use crate::sys::descriptors::is_shortage;
+use directory::Directory;
 
 /// Reads `/sys`, with the names of drivers remembered.
 ///
@@ -53,14 +55,13 @@ impl Sysfs {
     /// `None` when there is no such device, also when it went while we looked. An error proves
     /// nothing about it.
     pub fn facts(&mut self, devno: DevNo) -> io::Result<Option<Facts>> {
-        let directory = self.sys.join(format!("dev/block/{devno}"));
-        Ok(self.look(&directory)?.map(|present| present.facts))
+        Ok(self.look(&self.directory(devno))?.map(|present| present.facts))
     }
 
     /// The devices that share bytes with this one: the partitions of a disk, the disk of a
     /// partition. What cannot be looked at is left out.
     pub fn relatives(&self, devno: DevNo) -> Vec<DevNo> {
-        let directory = self.sys.join(format!("dev/block/{devno}"));
+        let directory = self.directory(devno);
         let number = |directory: &Path| DevNo::parse(fs::read_to_string(directory.join("dev")).ok()?.trim_end());
         let is_partition = |directory: &Path| directory.join("partition").exists();
         if is_partition(&directory) {
@@ -74,7 +75,7 @@ impl Sysfs {
     /// The disk of a partition that is to be read as well, and where the disk's partitions are.
     pub fn disk_of(&mut self, facts: &Facts) -> io::Result<Option<(Present, Vec<Range<u64>>)>> {
         let Some(devno) = facts.stack.disk else { return Ok(None) };
-        let directory = self.sys.join(format!("dev/block/{devno}"));
+        let directory = self.directory(devno);
         let Some(present) = self.look(&directory)? else { return Ok(None) };
         let mut places = Vec::new();
         for partition in self.relatives(devno) {
@@ -85,26 +86,38 @@ impl Sysfs {
         Ok(Some((present, places)))
     }
 
-    /// Every block device that has a number. One that cannot be looked at is left out.
-    pub fn enumerate(&mut self) -> io::Result<Vec<Present>> {
+    /// The numbers of all block devices.
+    pub fn list(&mut self) -> io::Result<Vec<DevNo>> {
         self.read_drivers().map_err(|error| explain(&self.proc_devices, &error))?;
-        let class = self.sys.join("class/block");
-        let entries = fs::read_dir(&class).map_err(|error| explain(&class, &error))?;
+        // Its entries are named by the numbers, so nothing has to be read.
+        let numbers = self.sys.join("dev/block");
+        let named = |entry: io::Result<fs::DirEntry>| Ok(DevNo::parse(&entry?.file_name().to_string_lossy()));
+        let entries =
+            fs::read_dir(&numbers).and_then(|entries| entries.filter_map(|entry| named(entry).transpose()).collect());
+        entries.map_err(|error| explain(&numbers, &error))
+    }
+
+    /// Every block device. One that cannot be looked at is left out.
+    pub fn enumerate(&mut self) -> io::Result<Vec<Present>> {
         let mut found = Vec::new();
-        for entry in entries {
-            let path = entry.map_err(|error| explain(&class, &error))?.path();
-            match self.look(&path) {
-                Ok(present) => found.extend(present),
+        for devno in self.list()? {
+            match self.facts(devno) {
+                Ok(facts) => found.extend(facts.map(|facts| Present { devno, facts })),
                 // Not the device's fault: the others would not fare better.
-                Err(error) if is_shortage(&error) => return Err(explain(&path, &error)),
-                Err(error) => log::warn!("{}", explain(&path, &error)),
+                Err(error) if is_shortage(&error) => return Err(explain(&self.directory(devno), &error)),
+                Err(error) => log::warn!("{}", explain(&self.directory(devno), &error)),
             }
         }
         Ok(found)
     }
 
+    fn directory(&self, devno: DevNo) -> PathBuf {
+        self.sys.join(format!("dev/block/{devno}"))
+    }
+
     fn look(&mut self, directory: &Path) -> io::Result<Option<Present>> {
-        let (Some(uevent), Some(size)) = (read(directory, "uevent")?, read(directory, "size")?) else {
+        let Some(directory) = &Directory::open(directory)? else { return Ok(None) };
+        let (Some(uevent), Some(size)) = (directory.read("uevent")?, directory.read("size")?) else {
             return Ok(None);
         };
         let uevent: BTreeMap<&str, &str> = uevent.lines().filter_map(|line| line.split_once('=')).collect();
@@ -114,6 +127,8 @@ impl Sysfs {
             return Ok(None);
         };
         let partition = uevent.get("DEVTYPE") == Some(&"partition");
+        let parent = if partition { directory.at("..")? } else { None };
+        let disk = parent.as_ref().unwrap_or(directory);
         let driver = self.driver(major)?;
         let mut facts = Facts {
             name: (*name).to_owned(),
@@ -124,25 +139,27 @@ impl Sysfs {
             ..Facts::default()
         };
         if partition {
-            // The directory is a link, so `..` is the disk's.
-            facts.diskseq = read(directory, "../diskseq")?.and_then(|text| text.parse().ok());
+            facts.diskseq = disk.read("diskseq")?.and_then(|text| text.parse().ok());
         } else if driver.as_deref() == Some("loop") {
-            facts.loop_backed = Some(directory.join("loop/backing_file").try_exists()?);
-            facts.loop_partscan = read(directory, "loop/partscan")?.as_deref() == Some("1");
+            let is_backed = directory.has("loop/backing_file")?;
+            facts.loop_backed = Some(is_backed);
+            facts.loop_partscan = is_backed && directory.read("loop/partscan")?.as_deref() == Some("1");
         } else if driver.as_deref() == Some("device-mapper") {
             if while_it_lasts(read_dm(directory, &mut facts))? != Some(true) {
                 return Ok(None);
             }
         } else if matches!(driver.as_deref(), Some("md" | "mdp")) {
-            facts.md_array_state = read(directory, "md/array_state")?;
+            facts.md_array_state = directory.read("md/array_state")?;
         } else if is_nvme_path(name) {
-            facts.hidden = read(directory, "hidden")?.as_deref() == Some("1");
+            facts.hidden = directory.read("hidden")?.as_deref() == Some("1");
         }
         let devno = DevNo::new(major, minor);
         let stacked = matches!(driver.as_deref(), Some("device-mapper" | "md" | "mdp"));
-        facts.stack = Box::new(stack::read_stack(directory, name, partition, stacked)?);
+        // A machine has many loop devices that are not in use, and nothing is stacked on one of those.
+        if facts.loop_backed != Some(false) {
+            facts.stack = Box::new(stack::read_stack(directory, name, parent.as_ref(), stacked)?);
+        }
         if let Some(kind) = path::kind(driver.as_deref(), name).filter(|_| !facts.hidden) {
-            let disk = if partition { &directory.join("..") } else { directory };
             let mut found = path::read_path(disk, kind)?;
             if self.read_udev {
                 found.udev = path::udev(facts.stack.disk.unwrap_or(devno));
@@ -150,7 +167,11 @@ impl Sysfs {
             facts.path = Some(Box::new(found));
         }
         if self.read_ids {
-            facts.ids = Some(Box::new(read_ids(directory, driver.as_deref(), facts.path.as_deref(), partition)?));
+            let mut ids = read_ids(disk, driver.as_deref(), facts.path.as_deref())?;
+            if partition {
+                ids.partition = directory.read("partition")?.and_then(|text| text.parse().ok()).unwrap_or(0);
+            }
+            facts.ids = Some(Box::new(ids));
         }
         facts.driver = driver;
         Ok(Some(Present { devno, facts }))
@@ -181,37 +202,28 @@ fn parse_drivers(text: &str) -> BTreeMap<u32, String> {
         .collect()
 }
 
-fn read_ids(
-    directory: &Path,
-    driver: Option<&str>,
-    path: Option<&crate::device::Path>,
-    partition: bool,
-) -> io::Result<Ids> {
+fn read_ids(disk: &Directory, driver: Option<&str>, path: Option<&crate::device::Path>) -> io::Result<Ids> {
     let mut ids = Ids::default();
-    let disk = if partition { directory.join("..") } else { directory.to_owned() };
-    if partition {
-        ids.partition = read(directory, "partition")?.and_then(|text| text.parse().ok()).unwrap_or(0);
-    }
     match driver {
         Some("device-mapper") => {}
-        Some("md" | "mdp") => ids.md_uuid = read(&disk, "md/uuid")?,
+        Some("md" | "mdp") => ids.md_uuid = disk.read("md/uuid")?,
         Some("loop") => {
-            ids.loop_file = read(&disk, "loop/backing_file")?.filter(|path| !path.ends_with(" (deleted)"));
+            ids.loop_file = disk.read("loop/backing_file")?.filter(|path| !path.ends_with(" (deleted)"));
         }
         _ => {
             ids.wwid = match path {
                 Some(path) => path.wwid.clone(),
-                None => read_first(&disk, ["device/wwid", "wwid"])?,
+                None => read_first(disk, ["device/wwid", "wwid"])?,
             };
-            ids.serial = read_first(&disk, ["device/serial", "serial"])?;
+            ids.serial = read_first(disk, ["device/serial", "serial"])?;
         }
     }
     Ok(ids)
 }
 
-fn read_first(directory: &Path, names: [&str; 2]) -> io::Result<Option<String>> {
-    match read(directory, names[0])?.filter(|text| !text.is_empty()) {
-        None => read(directory, names[1]),
+fn read_first(directory: &Directory, names: [&str; 2]) -> io::Result<Option<String>> {
+    match directory.read(names[0])?.filter(|text| !text.is_empty()) {
+        None => directory.read(names[1]),
         found => Ok(found),
     }
 }
@@ -224,10 +236,10 @@ fn is_nvme_path(name: &str) -> bool {
 /// What device-mapper says of its device. False for one that has no such files: it has a number
 /// before they come, and still has its size when they have gone (`dm_setup_md_queue` and
 /// `__dm_destroy` in drivers/md/dm.c), and whose it is cannot be told then. An event follows.
-fn read_dm(directory: &Path, facts: &mut Facts) -> io::Result<bool> {
-    facts.dm_suspended = read(directory, "dm/suspended")?.as_deref() == Some("1");
-    facts.dm_name = read(directory, "dm/name")?;
-    facts.dm_uuid = read(directory, "dm/uuid")?;
+fn read_dm(directory: &Directory, facts: &mut Facts) -> io::Result<bool> {
+    facts.dm_suspended = directory.read("dm/suspended")?.as_deref() == Some("1");
+    facts.dm_name = directory.read("dm/name")?;
+    facts.dm_uuid = directory.read("dm/uuid")?;
     Ok(facts.dm_uuid.is_some())
 }
 
@@ -237,26 +249,6 @@ fn while_it_lasts<T>(looked: io::Result<T>) -> io::Result<Option<T>> {
     match looked {
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(None),
         looked => looked.map(Some),
-    }
-}
-
-/// A file without its newline. `None` when it is not there, or not any more.
-///
-/// Most of it are the kernel's own words. Names that a disk gives itself, or somebody a map, need
-/// not be text: that is escaped, so that two of them do not become one.
-fn read(directory: &Path, name: &str) -> io::Result<Option<String>> {
-    let path = directory.join(name);
-    match fs::read(&path) {
-        Ok(bytes) => {
-            let text = String::from_utf8(bytes).unwrap_or_else(|error| {
-                let bytes = error.as_bytes();
-                bytes.strip_suffix(b"\n").unwrap_or(bytes).escape_ascii().to_string()
-            });
-            Ok(Some(text.trim_end_matches('\n').to_owned()))
-        }
-        // A file opened before its device went says ENODEV.
-        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV | libc::ENOTDIR)) => Ok(None),
-        Err(error) => Err(error),
     }
 }
 
@@ -294,6 +286,11 @@ mod tests {
                 }
                 let name = directory.file_name().unwrap();
                 symlink(&directory, root.join("class/block").join(name)).unwrap();
+                let uevent = files.iter().find(|(name, _)| *name == "uevent").map_or("", |(_, text)| text);
+                let value = |key: &str| uevent.lines().find_map(|line| line.strip_prefix(key));
+                if let (Some(major), Some(minor)) = (value("MAJOR="), value("MINOR=")) {
+                    symlink(&directory, root.join(format!("dev/block/{major}:{minor}"))).unwrap();
+                }
             }
             tree
         }
@@ -333,11 +330,6 @@ mod tests {
         fs::write(tree.0.path().join("devices/sda/device/wwid"), b"disk\xff\n").unwrap();
         fs::write(tree.0.path().join("devices/dm-0/dm/name"), b"m\xfe\n").unwrap();
         let facts = |devno| tree.sysfs().facts(DevNo::parse(devno).unwrap()).unwrap().unwrap();
-        let number = |(devno, path): (&str, &str)| {
-            fs::create_dir_all(tree.0.path().join("dev/block")).unwrap();
-            symlink(tree.0.path().join("devices").join(path), tree.0.path().join("dev/block").join(devno)).unwrap();
-        };
-        [("8:0", "sda"), ("252:0", "dm-0")].into_iter().for_each(number);
         let disk = facts("8:0");
         assert_eq!(disk.path.unwrap().wwid.as_deref(), Some("disk\\xff"));
         assert_eq!(disk.stack.holders[0].dm_name.as_deref(), Some("m\\xfe"));
@@ -588,7 +580,6 @@ mod tests {
         let mut sysfs = tree.sysfs();
         assert_eq!(sysfs.enumerate().unwrap()[0].facts.driver, None);
         fs::write(tree.0.path().join("proc_devices"), "Block devices:\n240 new one\n").unwrap();
-        symlink("../../devices/x", tree.0.path().join("dev/block/240:0")).unwrap();
         assert_eq!(sysfs.facts(DevNo::new(240, 0)).unwrap().unwrap().driver.as_deref(), Some("new one"));
     }
 

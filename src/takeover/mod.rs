@@ -12,6 +12,8 @@
 //! one VG. After any step [`judge`] tells what is not as it should be, and doing it again, or undoing
 //! it, leads to its end.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::expect_used, clippy::indexing_slicing))]
+
 mod judge;
 mod plan;
 

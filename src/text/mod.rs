@@ -13,6 +13,8 @@
 //! gives the other reading, which `lvm.conf` has. The same grammar is spoken by lvm2 in
 //! `libdm/libdm-config.c`.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::expect_used, clippy::indexing_slicing))]
+
 mod parse;
 mod write;
 

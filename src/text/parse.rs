@@ -8,8 +8,8 @@ use std::ops::Range;
 pub const MAX_DEPTH: usize = 128;
 
 /// Nodes and list elements of one text. A node takes some 25 times the memory of the four bytes
-/// it can be written in, and a handful of trees of one text may live at once; a VG of 100,000 LVs
-/// needs 1.5 million.
+/// it can be written in, with its value if that is no list, and a handful of trees of one text may
+/// live at once; a VG of 100,000 LVs needs 1.8 million.
 pub const MAX_ITEMS: usize = 2 << 20;
 
 /// A whole creation time is sometimes damaged in old metadata; LVM puts 2018-05-24 there.
@@ -81,7 +81,7 @@ impl<'a> Message<'a> {
     /// The bytes between the braces of the first node with this key.
     pub fn inside(&self, key: &str) -> Option<&'a [u8]> {
         let index = self.section.0.iter().position(|node| &*node.key == key.as_bytes())?;
-        self.braces(index).map(|range| &self.input[range])
+        self.input.get(self.braces(index)?)
     }
 
     /// Where in the text the node of this index stands between its braces.
@@ -100,18 +100,25 @@ pub type Known<'k, 'a> = &'k dyn Fn(&Section<'a>, &[u8], &'a [u8]) -> Option<usi
 /// `known` returns the length of that text, and the section becomes [`Item::Known`]. Parsing is
 /// deterministic, so equal bytes end at the same brace.
 pub fn parse_message<'a>(input: &'a [u8], known: Known<'_, 'a>) -> Result<Message<'a>, Error> {
-    let end = memchr::memchr(0, input).unwrap_or(input.len());
-    let mut parser = Parser { input: &input[..end], at: 0, items: 0, known, inside: Vec::new() };
+    let text = memchr::memchr(0, input).and_then(|end| input.get(..end)).unwrap_or(input);
+    let mut parser = Parser { rest: text, length: text.len(), items: 0, known, inside: Vec::new() };
     match parser.nodes(0) {
-        Ok(section) if section.0.is_empty() => Err(parser.error(ErrorKind::Empty)),
+        Ok(section) if section.0.is_empty() => Err(error(text, parser.at(), ErrorKind::Empty)),
         Ok(section) => Ok(Message { section, input, inside: parser.inside }),
-        Err(kind) => Err(parser.error(kind)),
+        Err(kind) => Err(error(text, parser.at(), kind)),
     }
 }
 
+fn error(text: &[u8], at: usize, kind: ErrorKind) -> Error {
+    let newlines = memchr::memchr_iter(b'\n', text.get(..at).unwrap_or(text)).count();
+    Error { line: newlines.saturating_add(1), kind }
+}
+
 struct Parser<'a, 'k> {
-    input: &'a [u8],
-    at: usize,
+    /// What is not parsed yet.
+    rest: &'a [u8],
+    /// Of the whole text.
+    length: usize,
     items: usize,
     known: Known<'k, 'a>,
     inside: Vec<Option<Range<usize>>>,
@@ -126,20 +133,26 @@ fn ends_word(byte: u8) -> bool {
 }
 
 impl<'a> Parser<'a, '_> {
-    fn error(&self, kind: ErrorKind) -> Error {
-        let line = memchr::memchr_iter(b'\n', &self.input[..self.at]).count() + 1;
-        Error { line, kind }
+    /// Where it is in the text.
+    fn at(&self) -> usize {
+        self.length.saturating_sub(self.rest.len())
+    }
+
+    /// The next bytes, all that are left if they are fewer.
+    fn take(&mut self, length: usize) -> &'a [u8] {
+        let (taken, rest) = self.rest.split_at_checked(length).unwrap_or((self.rest, &[]));
+        self.rest = rest;
+        taken
     }
 
     /// The next byte that belongs to a token; blank space and comments are passed over.
     fn peek(&mut self) -> Option<u8> {
         loop {
-            let byte = *self.input.get(self.at)?;
+            let (&byte, behind) = self.rest.split_first()?;
             if byte == b'#' {
-                let rest = &self.input[self.at..];
-                self.at += memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+                self.take(memchr::memchr(b'\n', behind).unwrap_or(behind.len()).saturating_add(1));
             } else if is_space(byte) {
-                self.at += 1;
+                self.rest = behind;
             } else {
                 return Some(byte);
             }
@@ -158,7 +171,7 @@ impl<'a> Parser<'a, '_> {
                 None => return Err(ErrorKind::UnterminatedSection),
                 Some(b'}') if depth == 0 => return Err(ErrorKind::UnexpectedBrace),
                 Some(b'}') => {
-                    self.at += 1;
+                    self.take(1);
                     // There is room for four from the first on. A text of small sections would
                     // take four times the memory it needs.
                     if section.0.len() < 3 {
@@ -176,34 +189,31 @@ impl<'a> Parser<'a, '_> {
 
     fn node(&mut self, first: u8, depth: usize, before: &Section<'a>) -> Result<Node<'a>, ErrorKind> {
         let key = self.key(first)?;
-        let path = memchr::memchr(b'/', &key).map(|_| path_levels(&key)).transpose()?;
-        let more_levels = path.as_ref().map_or(0, |levels| levels.len() - 1);
-        self.count_items(1 + more_levels)?;
+        let path = memchr::memchr(b'/', &key).map(|_| Path::of(&key)).transpose()?;
+        let more_levels = path.as_ref().map_or(0, |path| path.above.len());
+        self.count_items(more_levels.saturating_add(1))?;
         let top_level = depth == 0;
         let top = top_level && more_levels == 0;
-        let depth = depth + more_levels;
+        let depth = depth.saturating_add(more_levels);
         if depth > MAX_DEPTH {
             return Err(ErrorKind::TooDeep);
         }
         let mut inside = None;
         let item = match self.peek() {
             Some(b'{') => {
-                self.at += 1;
-                let start = self.at;
-                let known = if top {
-                    self.known_section(before, path.as_ref().map_or(&key, |levels| &key[levels[0].clone()]))
-                } else {
-                    None
-                };
+                self.take(1);
+                let start = self.at();
+                let name = path.as_ref().map_or(Some(&*key), |path| key.get(path.last.clone()));
+                let known = name.filter(|_| top).and_then(|name| self.known_section(before, name));
                 let item = match known {
                     Some(known) => Item::Known(known),
-                    None => Item::Section(self.nodes(depth + 1)?),
+                    None => Item::Section(self.nodes(depth.saturating_add(1))?),
                 };
-                inside = top.then(|| start..self.at - 1);
+                inside = top.then(|| start..self.at().saturating_sub(1));
                 item
             }
             Some(b'=') => {
-                self.at += 1;
+                self.take(1);
                 Item::Value(self.value(&key)?)
             }
             _ => return Err(ErrorKind::LoneKey),
@@ -213,20 +223,19 @@ impl<'a> Parser<'a, '_> {
         }
         Ok(match path {
             None => Node { key, item },
-            Some(levels) => nest(&key, &levels, item),
+            Some(path) => nest(&key, &path, item),
         })
     }
 
     fn count_items(&mut self, count: usize) -> Result<(), ErrorKind> {
-        self.items += count;
+        self.items = self.items.saturating_add(count);
         if self.items > MAX_ITEMS { Err(ErrorKind::TooMany) } else { Ok(()) }
     }
 
     fn known_section(&mut self, before: &Section<'a>, key: &[u8]) -> Option<&'a [u8]> {
-        let rest = &self.input[self.at..];
-        let length = (self.known)(before, key, rest)?;
-        let inside = rest.get(..length)?.strip_suffix(b"}")?;
-        self.at += length;
+        let length = (self.known)(before, key, self.rest)?;
+        let inside = self.rest.get(..length)?.strip_suffix(b"}")?;
+        self.take(length);
         Some(inside)
     }
 
@@ -242,17 +251,14 @@ impl<'a> Parser<'a, '_> {
     }
 
     fn word(&mut self) -> &'a [u8] {
-        let rest = &self.input[self.at..];
-        let length = rest.iter().position(|&byte| ends_word(byte)).unwrap_or(rest.len());
-        self.at += length;
-        &rest[..length]
+        self.take(self.rest.iter().position(|&byte| ends_word(byte)).unwrap_or(self.rest.len()))
     }
 
     fn value(&mut self, key: &[u8]) -> Result<Value<'a>, ErrorKind> {
         if self.peek() != Some(b'[') {
             return self.scalar(key).map(Value::One);
         }
-        self.at += 1;
+        self.take(1);
         let mut scalars = Vec::new();
         // A value is expected behind `[` and `,`; elsewhere only a quoted string may follow.
         let mut value_expected = true;
@@ -260,18 +266,20 @@ impl<'a> Parser<'a, '_> {
             match self.peek() {
                 None => return Err(ErrorKind::UnterminatedList),
                 Some(b']') => {
-                    self.at += 1;
+                    self.take(1);
                     return Ok(if scalars.len() == 1 { Value::One(scalars.remove(0)) } else { Value::List(scalars) });
                 }
                 Some(b',') if !value_expected => {
-                    self.at += 1;
+                    self.take(1);
                     value_expected = true;
                 }
                 Some(b'"' | b'\'') => {
+                    self.count_items(1)?;
                     scalars.push(self.scalar(key)?);
                     value_expected = false;
                 }
                 Some(_) if value_expected => {
+                    self.count_items(1)?;
                     scalars.push(self.scalar(key)?);
                     value_expected = false;
                 }
@@ -281,7 +289,6 @@ impl<'a> Parser<'a, '_> {
     }
 
     fn scalar(&mut self, key: &[u8]) -> Result<Scalar<'a>, ErrorKind> {
-        self.count_items(1)?;
         match self.peek() {
             Some(quote @ (b'"' | b'\'')) => self.string(quote).map(Scalar::Str),
             Some(b'0'..=b'9' | b'+' | b'-' | b'.') => self.number(key),
@@ -291,22 +298,20 @@ impl<'a> Parser<'a, '_> {
     }
 
     fn number(&mut self, key: &[u8]) -> Result<Scalar<'a>, ErrorKind> {
-        let start = self.at;
-        let mut dots = 0;
-        while let Some(&byte) = self.input.get(self.at) {
-            match byte {
-                b'0'..=b'9' => {}
-                b'+' | b'-' if self.at == start => {}
-                b'.' if dots == 0 => dots += 1,
-                _ => break,
-            }
-            self.at += 1;
-        }
-        let token = std::str::from_utf8(&self.input[start..self.at]).expect("signs, digits and a dot are ASCII");
-        if dots == 1 {
+        let mut dotted = false;
+        let ends = |(index, byte): (usize, &u8)| match byte {
+            b'0'..=b'9' => false,
+            b'+' | b'-' => index > 0,
+            b'.' => std::mem::replace(&mut dotted, true),
+            _ => true,
+        };
+        let length = self.rest.iter().enumerate().position(ends).unwrap_or(self.rest.len());
+        let token = self.take(length);
+        if dotted {
+            let float = std::str::from_utf8(token).ok().and_then(|token| token.parse::<f64>().ok());
             // A lone dot, signed or not, is zero. What is too large stays a number: infinity, once
             // written, is a word.
-            return Ok(Scalar::Float(token.parse::<f64>().unwrap_or(0.0).clamp(f64::MIN, f64::MAX)));
+            return Ok(Scalar::Float(float.unwrap_or(0.0).clamp(f64::MIN, f64::MAX)));
         }
         match integer(token) {
             Some(value) => Ok(Scalar::Int(value)),
@@ -316,28 +321,30 @@ impl<'a> Parser<'a, '_> {
     }
 
     fn string(&mut self, quote: u8) -> Result<Cow<'a, [u8]>, ErrorKind> {
-        let body = &self.input[self.at + 1..];
-        if quote == b'\'' {
-            let length = memchr::memchr(quote, body).ok_or(ErrorKind::UnterminatedString)?;
-            self.at += length + 2;
-            return Ok(Cow::Borrowed(&body[..length]));
-        }
-        let mut length = 0;
-        let mut escapes = false;
-        loop {
-            length += memchr::memchr2(quote, b'\\', &body[length..]).ok_or(ErrorKind::UnterminatedString)?;
-            if body[length] == quote {
-                break;
-            }
-            escapes = true;
-            length += 2;
-            if length > body.len() {
-                return Err(ErrorKind::UnterminatedString);
-            }
-        }
-        self.at += length + 2;
-        let raw = &body[..length];
+        let body = self.rest.get(1..).unwrap_or_default();
+        let (length, escapes) = string_length(quote, body).ok_or(ErrorKind::UnterminatedString)?;
+        let (raw, behind) = body.split_at_checked(length).unwrap_or((body, &[]));
+        self.rest = behind.get(1..).unwrap_or_default();
         Ok(if escapes { Cow::Owned(unescape(raw)) } else { Cow::Borrowed(raw) })
+    }
+}
+
+/// How long a string is whose quote has been opened, and whether there are backslashes in it. Only
+/// between double quotes they are anything.
+fn string_length(quote: u8, body: &[u8]) -> Option<(usize, bool)> {
+    if quote == b'\'' {
+        return Some((memchr::memchr(quote, body)?, false));
+    }
+    let (mut length, mut escapes) = (0_usize, false);
+    loop {
+        let rest = body.get(length..)?;
+        let at = memchr::memchr2(quote, b'\\', rest)?;
+        length = length.saturating_add(at);
+        if rest.get(at) == Some(&quote) {
+            return Some((length, escapes));
+        }
+        escapes = true;
+        length = length.saturating_add(2);
     }
 }
 
@@ -359,14 +366,13 @@ fn unescape(raw: &[u8]) -> Vec<u8> {
 
 /// The value C's `strtoll` gives with base 0: a leading zero makes it octal, and digits that
 /// do not fit the base end it. `None` when it does not fit 64 bits.
-fn integer(token: &str) -> Option<i64> {
-    let (negative, digits) = match token.as_bytes().first() {
-        Some(b'-') => (true, &token[1..]),
-        Some(b'+') => (false, &token[1..]),
-        _ => (false, token),
+fn integer(token: &[u8]) -> Option<i64> {
+    let (negative, digits) = match token {
+        [b'-', digits @ ..] => (true, digits),
+        [b'+', digits @ ..] | digits => (false, digits),
     };
-    let base = if digits.starts_with('0') { 8 } else { 10 };
-    digits.chars().map_while(|digit| digit.to_digit(base)).try_fold(0i64, |value, digit| {
+    let base = if digits.starts_with(b"0") { 8 } else { 10 };
+    digits.iter().map_while(|digit| char::from(*digit).to_digit(base)).try_fold(0i64, |value, digit| {
         let value = value.checked_mul(i64::from(base))?;
         if negative { value.checked_sub(i64::from(digit)) } else { value.checked_add(i64::from(digit)) }
     })
@@ -374,29 +380,35 @@ fn integer(token: &str) -> Option<i64> {
 
 /// Where the levels of a path key stand in it. Leading and repeated slashes count for nothing, a
 /// trailing one makes an empty last level.
-fn path_levels(key: &[u8]) -> Result<Vec<Range<usize>>, ErrorKind> {
-    let mut levels = Vec::with_capacity(1);
-    let mut start = 0;
-    while let Some(length) = memchr::memchr(b'/', &key[start..]) {
-        if levels.len() > MAX_DEPTH {
-            return Err(ErrorKind::TooDeep);
-        }
-        if length > 0 {
-            levels.push(start..start + length);
-        }
-        start += length + 1;
-    }
-    levels.push(start..key.len());
-    Ok(levels)
+struct Path {
+    above: Vec<Range<usize>>,
+    last: Range<usize>,
 }
 
-fn nest<'a>(key: &Cow<'a, [u8]>, levels: &[Range<usize>], item: Item<'a>) -> Node<'a> {
-    let (first, deeper) = levels.split_first().expect("a key has at least one level");
+impl Path {
+    fn of(key: &[u8]) -> Result<Path, ErrorKind> {
+        let mut above = Vec::with_capacity(1);
+        let mut start = 0_usize;
+        while let Some(length) = memchr::memchr(b'/', key.get(start..).unwrap_or_default()) {
+            if above.len() > MAX_DEPTH {
+                return Err(ErrorKind::TooDeep);
+            }
+            let end = start.saturating_add(length);
+            if length > 0 {
+                above.push(start..end);
+            }
+            start = end.saturating_add(1);
+        }
+        Ok(Path { above, last: start..key.len() })
+    }
+}
+
+fn nest<'a>(key: &Cow<'a, [u8]>, path: &Path, item: Item<'a>) -> Node<'a> {
     let part = |range: &Range<usize>| match key {
-        Cow::Borrowed(bytes) => Cow::Borrowed(&bytes[range.clone()]),
-        Cow::Owned(bytes) => Cow::Owned(bytes[range.clone()].to_vec()),
+        Cow::Borrowed(bytes) => Cow::Borrowed(bytes.get(range.clone()).unwrap_or_default()),
+        Cow::Owned(bytes) => Cow::Owned(bytes.get(range.clone()).unwrap_or_default().to_vec()),
     };
-    let item =
-        deeper.iter().rev().fold(item, |item, level| Item::Section(Section(vec![Node { key: part(level), item }])));
-    Node { key: part(first), item }
+    let last = Node { key: part(&path.last), item };
+    let around = |node, level| Node { key: part(level), item: Item::Section(Section(vec![node])) };
+    path.above.iter().rev().fold(last, around)
 }

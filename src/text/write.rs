@@ -1,5 +1,4 @@
 use super::{Item, Node, Scalar, Value};
-use std::io::Write;
 
 /// The stock writer indents no further than this.
 const MAX_INDENT: usize = 32;
@@ -12,7 +11,7 @@ pub fn write_nodes(nodes: &[Node], indent: usize, out: &mut Vec<u8>) {
         match &node.item {
             Item::Section(section) => {
                 out.extend_from_slice(b" {\n");
-                write_nodes(&section.0, indent + 1, out);
+                write_nodes(&section.0, indent.saturating_add(1), out);
                 write_indent(indent, out);
                 out.extend_from_slice(b"}\n");
             }
@@ -31,7 +30,7 @@ pub fn write_nodes(nodes: &[Node], indent: usize, out: &mut Vec<u8>) {
 }
 
 fn write_indent(indent: usize, out: &mut Vec<u8>) {
-    out.resize(out.len() + indent.min(MAX_INDENT), b'\t');
+    out.extend(std::iter::repeat_n(b'\t', indent.min(MAX_INDENT)));
 }
 
 fn write_value(value: &Value, out: &mut Vec<u8>) {
@@ -53,7 +52,7 @@ fn write_value(value: &Value, out: &mut Vec<u8>) {
 fn write_scalar(scalar: &Scalar, out: &mut Vec<u8>) {
     match scalar {
         Scalar::Int(value) => out.extend_from_slice(itoa::Buffer::new().format(*value).as_bytes()),
-        Scalar::Float(value) => write!(out, "{value:.6}").expect("a Vec takes every write"),
+        Scalar::Float(value) => out.extend_from_slice(format!("{value:.6}").as_bytes()),
         Scalar::Str(bytes) => {
             out.push(b'"');
             escape_into(bytes, out);
@@ -65,11 +64,12 @@ fn write_scalar(scalar: &Scalar, out: &mut Vec<u8>) {
 /// Appends the bytes with `"` and `\` escaped, as they stand between double quotes.
 pub fn escape_into(bytes: &[u8], out: &mut Vec<u8>) {
     let mut rest = bytes;
-    while let Some(at) = memchr::memchr2(b'"', b'\\', rest) {
-        out.extend_from_slice(&rest[..at]);
-        out.push(b'\\');
-        out.push(rest[at]);
-        rest = &rest[at + 1..];
+    while let Some(at) = memchr::memchr2(b'"', b'\\', rest)
+        && let Some((plain, [special, behind @ ..])) = rest.split_at_checked(at)
+    {
+        out.extend_from_slice(plain);
+        out.extend_from_slice(&[b'\\', *special]);
+        rest = behind;
     }
     out.extend_from_slice(rest);
 }

@@ -81,16 +81,23 @@ impl Watcher {
 
     /// Takes back whatever the cache has from a device that is not to be read any more.
     pub(super) fn withdraw(&mut self, now: Duration, devno: DevNo) {
+        if let Some(device) = self.devices.get_mut(&devno) {
+            device.give_up();
+        }
+        self.retract(now, devno);
+        self.device_resolved(devno);
+    }
+
+    /// The same of one that is to be read anew: whoever waits for a read of it goes on waiting.
+    pub(super) fn retract(&mut self, now: Duration, devno: DevNo) {
         self.drop_retry(devno);
         self.drop_second_look(devno);
         if let Some(device) = self.devices.get_mut(&devno) {
             device.seen = None;
             device.quarantine = None;
             device.distrust();
-            device.give_up();
         }
         self.apply(now, devno, Origin::Went);
-        self.device_resolved(devno);
     }
 
     /// A device that cannot be read keeps its place, whatever a client said of it meanwhile.
@@ -175,8 +182,24 @@ impl Watcher {
         kept.or_else(|| candidates.next()).map(|(devno, text)| (devno, Rc::clone(text)))
     }
 
+    /// Notes whether the VG in the cache is newer than on any disk that has been read.
+    pub(super) fn note_told(&mut self, vgid: Id) {
+        let read = self.newest_of(vgid, |_| true).map_or(0, |(_, text)| text.seqno);
+        match self.cache.vg(&vgid.hyphenated()) {
+            Some(vg) if vg.seqno() > read => drop(self.only_told.insert(vgid)),
+            _ => drop(self.only_told.remove(&vgid)),
+        }
+    }
+
     /// Holds the VG to the newest metadata on disk.
     fn reconcile(&mut self, now: Duration, vgid: Id) {
+        self.hold_vg(now, vgid);
+        if self.only_told.contains(&vgid) {
+            self.note_told(vgid);
+        }
+    }
+
+    fn hold_vg(&mut self, now: Duration, vgid: Id) {
         let key = vgid.hyphenated();
         let newest = self.newest(vgid);
         let text = newest.as_ref().map(|(_, text)| Rc::clone(text));
@@ -245,6 +268,8 @@ impl Watcher {
         if !self.has_duplicates() {
             self.cache.duplicates_resolved();
         }
+        let only_told = std::mem::take(&mut self.only_told);
+        self.only_told = only_told.into_iter().filter(|vgid| self.cache.vg(&vgid.hyphenated()).is_some()).collect();
         for key in std::mem::take(&mut self.doubtful) {
             match Id::parse(&key).filter(|vgid| vgid.hyphenated() == *key) {
                 Some(vgid) => self.reconcile(now, vgid),
@@ -255,15 +280,28 @@ impl Watcher {
     }
 
     fn is_known_vg(&self, vgid: Id) -> bool {
+        if self.only_told.contains(&vgid) && self.may_be_unread(vgid) {
+            return false;
+        }
         let listed = self.cache.vg(&vgid.hyphenated()).into_iter().flat_map(|vg| vg.pvids());
-        let present = listed.filter_map(|pvid| self.cache.device_of(pvid));
+        let present = listed.clone().filter_map(|pvid| self.cache.device_of(pvid));
         let devnos = present.map(DevNo::from_wire);
+        // One that is nowhere for the moment may be on another device, which is read again first.
+        let copies = listed.filter_map(|pvid| Id::from_hyphenated(pvid)).flat_map(|pvid| self.copies(pvid));
         let holders = self.holders.get(&vgid).into_iter().flatten().copied();
-        devnos.chain(holders).all(|devno| {
+        devnos.chain(copies).chain(holders).all(|devno| {
             !self.touched.contains_key(&devno)
                 && !self.examining.contains_key(&devno)
                 && self.devices.get(&devno).is_none_or(|device| device.is_quiet() && !device.is_stale())
         })
+    }
+
+    /// Whether a PV of the VG may be on a device of which nobody can say yet what is on it.
+    fn may_be_unread(&self, vgid: Id) -> bool {
+        let is_nowhere = |pvid: &Key| self.cache.device_of(pvid).is_none();
+        let has_some_nowhere = self.cache.vg(&vgid.hyphenated()).is_some_and(|vg| vg.pvids().iter().any(is_nowhere));
+        let is_unread = |device: &Device| device.quarantine.is_some() || !device.is_quiet();
+        has_some_nowhere && (!self.is_enumerated() || self.devices.values().any(is_unread))
     }
 
     /// Tells when a VG appears, becomes complete or partial, or goes.

@@ -28,6 +28,10 @@ impl Awaited {
         }
     }
 
+    pub(super) fn waits_for(&self, devno: DevNo) -> bool {
+        self.by_device.get(&devno).is_some_and(|waiting| waiting.iter().any(|(id, _)| self.waiting.contains_key(id)))
+    }
+
     pub(super) fn give_up(&mut self, id: SettleId) {
         self.waiting.remove(&id);
     }
@@ -73,6 +77,7 @@ impl Watcher {
                 self.awaited.wait(id, devno, None);
             } else if let Some(read) = self.read_to_come(devno) {
                 self.awaited.wait(id, devno, Some(read));
+                self.hurry_if_awaited(devno);
             }
         }
         self.awaited.done(id);

@@ -33,11 +33,13 @@ pub enum Cause {
     Stacked,
     /// A device that it may lie on has gone.
     Below,
+    /// A device that lay on it has gone, to which may have been written what was not read.
+    Above,
     /// The disk of this partition could be read, which could not be before.
     DiskRead,
     /// It was not to be read for one of its partitions.
     PartitionRead,
-    /// Another partition of its disk has come.
+    /// Another partition of its disk has come, gone, or changed its place.
     Partition,
     /// A map might have taken it meanwhile.
     Waited,
@@ -62,6 +64,7 @@ impl fmt::Display for Cause {
             Cause::OpenFailed => f.write_str("it could not be opened"),
             Cause::Stacked => f.write_str("a change of what is stacked on it"),
             Cause::Below => f.write_str("a device below it went"),
+            Cause::Above => f.write_str("a device on it went"),
             Cause::DiskRead => f.write_str("its disk could be read"),
             Cause::PartitionRead => f.write_str("it could not be read for a partition"),
             Cause::Partition => f.write_str("another partition of its disk"),

@@ -111,7 +111,7 @@ pub struct Seen {
     /// When the read was started, and when it ended.
     pub started: Duration,
     pub ended: Duration,
-    /// The end of the first read that showed this content.
+    /// The end of the first read that showed this content, of those without one that failed in between.
     pub content_since: Duration,
     /// This job has read it. Those from the other on began after the content was first known.
     pub(super) job: JobId,
@@ -165,7 +165,9 @@ pub struct Device {
     pub not_ready: Option<&'static str>,
     /// What multipath has to do with it, if that keeps it from being read.
     pub held_back: Option<HeldBack>,
-    /// When it is looked at again for that.
+    /// It flaps, and is to be read, but not before this.
+    pub paced_until: Option<Duration>,
+    /// When it is looked at again for being held back.
     pub(super) look_at: Option<Duration>,
     /// No map has taken it in time.
     pub(super) waited_for_map: bool,
@@ -204,6 +206,7 @@ impl Device {
             rule: None,
             not_ready: None,
             held_back: None,
+            paced_until: None,
             look_at: None,
             waited_for_map: false,
             disk_unread: false,

@@ -2,7 +2,7 @@
 
 use super::{Cause, JobId, Report, SettleId};
 use crate::activation::{Claimed, Inhibit, Offered, Order, Outcome, Restored, udev};
-use crate::device::{Facts, Present, Usage};
+use crate::device::{Facts, Usage};
 use crate::devno::DevNo;
 use crate::dm::Unusable;
 use crate::id::Id;
@@ -12,7 +12,7 @@ use crate::scan::ByteRange;
 #[derive(Debug)]
 pub enum Event {
     /// Everything there is, enumerated after subscribing to changes.
-    Resync(Vec<Present>),
+    Resync(Vec<DevNo>),
     /// Something happened to this device; look at it.
     Touched {
         devno: DevNo,
@@ -41,14 +41,25 @@ pub enum Event {
         job: JobId,
         why: Unusable,
     },
+    /// The answer to [`Effect::Read`]: the first place, or errno, and of the others at least those up
+    /// to the first that cannot be read.
     Data {
         job: JobId,
         diskseq: Option<u64>,
-        result: Result<Vec<u8>, i32>,
+        pieces: Vec<Result<Vec<u8>, i32>>,
     },
     ReaderDied(JobId),
-    /// The reader of an abandoned job has exited at last.
+    /// The reader is gone that had this job among others: that shows nothing of its device.
+    ReaderLost(JobId),
+    /// No reader could be had, by this errno.
+    NoReader {
+        job: JobId,
+        errno: i32,
+    },
+    /// What an abandoned job had begun is over at last.
     ReaderReleased(JobId),
+    /// So many jobs can be worked on at a time from now on.
+    Capacity(usize),
     Settle(SettleId),
     /// Somebody waits for these devices only. One that is not known is looked at.
     Await {
@@ -122,9 +133,10 @@ pub enum Effect {
         path: String,
         length: usize,
     },
+    /// Read in all these places, at the same time if that is possible.
     Read {
         job: JobId,
-        range: ByteRange,
+        ranges: Vec<ByteRange>,
     },
     Close(JobId),
     /// Give the job's reader up; it may be stuck in the kernel.

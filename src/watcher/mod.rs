@@ -9,7 +9,7 @@
 //! - A device is read only for a reason (`wanted > started`), and by one job at a time.
 //! - A verdict counts for the incarnation of the device (`diskseq`) that it was read from.
 //! - A VG's metadata in the cache goes back in seqno only when every device it concerns has been
-//!   read since its last sign of change.
+//!   read since its last sign of change; if no disk has shown it yet, every device that may.
 //! - A PV is reported outdated only after two good reads of it and of a newer one, a second apart.
 
 mod activate;
@@ -19,21 +19,24 @@ mod cause;
 mod device;
 mod duplicates;
 mod event;
+mod flapping;
 mod inventory;
 mod jobs;
 mod online;
 mod outdated;
+mod repeats;
 mod report;
 mod settle;
 mod stack;
 
 use crate::cache::{Cache, Key, UPDATE_IN_PROGRESS};
 use crate::conf::Settings;
-use crate::device::{Facts, Present};
+use crate::device::Facts;
 use crate::devno::DevNo;
 use crate::id::Id;
 use crate::metadata::TextCache;
-use crate::protocol::{self, Push, Reply};
+use crate::protocol::{self, Push, Reply, Sender, Trusted};
+use crate::scan::ByteRange;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
@@ -44,21 +47,27 @@ pub use cause::Cause;
 pub use device::{Content, Device, HeldBack, Quarantine, Reason, Seen};
 pub use duplicates::{Ambiguity, Because, Choice, Other};
 pub use event::{Effect, Event, Opened, State};
+pub use flapping::Flapping;
 pub use inventory::Inventory;
 pub use jobs::JobId;
 pub use online::{Failing, Publish, RunFilesView};
+pub use repeats::Repeats;
 pub use report::{Level, Report};
 pub use settle::SettleId;
 
-/// Jobs at a time; each takes a reader process.
-pub const JOBS_MAX: usize = 8;
+/// Jobs at a time, until [`Event::Capacity`] says otherwise.
+const JOBS: usize = 8;
 
 /// How long a client may keep the cache to itself during our first scan, should we never end it.
 const OWN_UPDATE_TIMEOUT_SECS: i64 = 60;
 /// When the list of devices could not be read.
 const ENUMERATE_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// From one look at everything to the next, if events are lost again and again.
+const ENUMERATE_PAUSE: Duration = Duration::from_millis(500);
 /// How long a client that names no timeout may keep the cache to itself.
 const CLIENT_UPDATE_MAX: Duration = Duration::from_secs(60);
+/// While writes to some device are not noticed. Each read of a PV is a few KiB.
+const BLIND_REREAD_INTERVAL: Duration = Duration::from_secs(60);
 /// The reads of the first scan begin a little after it, and so do their deadlines.
 const FIRST_SCAN_SLACK: Duration = Duration::from_millis(500);
 /// Longer than the first scan takes where no device hangs.
@@ -89,6 +98,9 @@ pub struct Watcher {
     next_ticket: u64,
     jobs: BTreeMap<JobId, jobs::Job>,
     next_job: JobId,
+    capacity: usize,
+    /// Reads that wait until fewer bytes are on their way.
+    unread: VecDeque<(JobId, Vec<ByteRange>)>,
     /// Readers that were given up and may still be alive, and the device that each hangs on: no
     /// second one is given to it.
     abandoned: BTreeMap<JobId, DevNo>,
@@ -101,6 +113,8 @@ pub struct Watcher {
     /// VGs that may not be what the disks say: a client told us of them, or they could not be
     /// held to the disks before all their devices were read.
     doubtful: BTreeSet<Key>,
+    /// VGs that a client told newer metadata of than any disk has shown.
+    only_told: BTreeSet<Id>,
     /// Something has happened since the doubtful VGs were looked at.
     doubts_due: bool,
     /// Second looks, taken before a PV is reported outdated.
@@ -108,6 +122,9 @@ pub struct Watcher {
     retries: BTreeSet<(Duration, DevNo)>,
     /// Paths to look at again: whether there is a map, or whether they answer.
     looks: BTreeSet<(Duration, DevNo)>,
+    paces: flapping::Paces,
+    /// Devices that flap and are to be read, each not before its time.
+    paced: BTreeSet<(Duration, DevNo)>,
     /// What multipath has not taken for paths, to be known when they are looked at next.
     no_paths: BTreeSet<DevNo>,
     /// Devices with something to wait for.
@@ -117,14 +134,17 @@ pub struct Watcher {
     /// VGs to say something of when the first scan is over.
     unreported: BTreeSet<Id>,
     next_reread: Option<Duration>,
+    /// Writes to some device are not noticed.
+    is_blind: bool,
     settles: Vec<settle::Settle>,
     awaited: awaited::Awaited,
     online: online::Online,
     offers: activate::Offers,
     enumerate: bool,
     enumerating: bool,
-    /// When an enumeration that failed is tried again.
+    /// When the next enumeration is due, after one that failed or if events are lost again and again.
     enumerate_at: Option<Duration>,
+    enumerated_at: Option<Duration>,
     /// Until when the first scan, or one that a client's update made necessary, may take.
     first_scan: Option<FirstScan>,
     ready: bool,
@@ -180,21 +200,27 @@ impl Watcher {
             next_ticket: 0,
             jobs: BTreeMap::new(),
             next_job: 1,
+            capacity: JOBS,
+            unread: VecDeque::new(),
             abandoned: BTreeMap::new(),
             stuck: BTreeSet::new(),
             holders: BTreeMap::new(),
             indexed: BTreeMap::new(),
             duplicates: duplicates::Duplicates::default(),
             doubtful: BTreeSet::new(),
+            only_told: BTreeSet::new(),
             doubts_due: false,
             second_looks: BTreeSet::new(),
             retries: BTreeSet::new(),
             looks: BTreeSet::new(),
+            paces: flapping::Paces::default(),
+            paced: BTreeSet::new(),
             no_paths: BTreeSet::new(),
             unquiet: BTreeSet::new(),
             vg_states: BTreeMap::new(),
             unreported: BTreeSet::new(),
             next_reread: None,
+            is_blind: false,
             settles: Vec::new(),
             awaited: awaited::Awaited::default(),
             online: online::Online::default(),
@@ -202,6 +228,7 @@ impl Watcher {
             enumerate: false,
             enumerating: false,
             enumerate_at: None,
+            enumerated_at: None,
             first_scan: None,
             ready: false,
             changed_since_scan: false,
@@ -229,6 +256,11 @@ impl Watcher {
 
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// Jobs at a time.
+    pub fn capacity(&self) -> usize {
+        self.capacity
     }
 
     pub fn is_scanning(&self) -> bool {
@@ -267,9 +299,14 @@ impl Watcher {
         !self.owes_resync() && self.touched.is_empty() && self.examining.is_empty() && !self.duplicates.is_due()
     }
 
-    /// Answers a message of lvmetad's protocol.
+    /// Answers a message of lvmetad's protocol, of one who may do everything.
     pub fn handle_request(&mut self, now: Duration, message: &[u8]) -> Reply {
-        let (reply, pushes) = protocol::handle(&mut self.cache, self.own_pid, now, message);
+        self.handle_request_of(now, message, &mut Trusted)
+    }
+
+    /// The same of anybody.
+    pub fn handle_request_of(&mut self, now: Duration, message: &[u8], sender: &mut dyn Sender) -> Reply {
+        let (reply, pushes) = protocol::handle_of(&mut self.cache, self.own_pid, now, message, sender);
         for push in pushes {
             self.changed_since_scan = true;
             if self.scanning {
@@ -291,6 +328,7 @@ impl Watcher {
                 let devices = pvids.iter().filter_map(|pvid| self.cache.device_of(pvid));
                 let mut devnos = devices.map(DevNo::from_wire).collect::<BTreeSet<_>>();
                 if let Some(vgid) = Id::parse(&vgid) {
+                    self.note_told(vgid);
                     devnos.extend(self.holders.get(&vgid).into_iter().flatten());
                 }
                 devnos.into_iter().for_each(|devno| self.distrust(devno));
@@ -338,6 +376,7 @@ impl Watcher {
     }
 
     fn noticed(&mut self, now: Duration, devno: DevNo, cause: Cause) {
+        self.paces.changed(now, devno);
         if let Some(device) = self.devices.get_mut(&devno) {
             if cause == Cause::Written {
                 device.written(now);
@@ -404,13 +443,16 @@ impl Watcher {
             Event::Lost(what) => {
                 self.counters.losses += 1;
                 self.report(Report::Lost { what });
-                self.enumerate = true;
+                self.enumerate_after_loss(now);
             }
             Event::Opened { job, result } => self.opened(now, job, result),
             Event::Unusable { job, why } => self.unusable(now, job, why),
-            Event::Data { job, diskseq, result } => self.data(now, job, diskseq, result),
+            Event::Data { job, diskseq, pieces } => self.data(now, job, diskseq, pieces),
             Event::ReaderDied(job) => self.reader_died(now, job),
+            Event::ReaderLost(job) => self.reader_lost(now, job),
+            Event::NoReader { job, errno } => self.no_reader(now, job, errno),
             Event::ReaderReleased(job) => self.reader_released(now, job),
+            Event::Capacity(jobs) => self.capacity = jobs,
             Event::Settle(id) => self.settle(id),
             Event::Await { id, devnos } => self.await_devices(id, devnos),
             Event::Unsettle(id) => {
@@ -432,15 +474,26 @@ impl Watcher {
         }
     }
 
-    fn resync(&mut self, present: Vec<Present>) {
+    /// At once, unless everything was looked at a moment ago: where events are lost as fast as they
+    /// come, there would be nothing but enumerations.
+    fn enumerate_after_loss(&mut self, now: Duration) {
+        match self.enumerated_at.map(|at| at + ENUMERATE_PAUSE).filter(|at| *at > now) {
+            Some(at) if !self.enumerate => self.enumerate_at = Some(self.enumerate_at.map_or(at, |due| due.min(at))),
+            _ => self.enumerate = true,
+        }
+    }
+
+    fn resync(&mut self, present: Vec<DevNo>) {
         self.enumerating = false;
         self.online.heal_when_quiet();
         self.counters.resyncs += 1;
         self.report(Report::Resync { devices: present.len() });
-        let there = present.iter().map(|present| present.devno).collect::<BTreeSet<_>>();
-        // One that is missing may only have been unreadable: a look will tell.
-        for devno in self.known_devnos().union(&there).copied() {
-            self.touched.entry(devno).or_insert(Cause::Enumerated);
+        // One that is missing may only have been overlooked: a look will tell.
+        for devno in self.known_devnos().into_iter().chain(present) {
+            let cause = self.touched.entry(devno).or_insert(Cause::Enumerated);
+            if cause.is_only_a_look() {
+                *cause = Cause::Enumerated;
+            }
         }
         if let Some(scan) = &mut self.first_scan {
             scan.enumerated = true;
@@ -455,7 +508,7 @@ impl Watcher {
         self.offers.note_lv(devno, uuid_before, uuid);
         let Some((facts, names)) = found else { return self.forget_device(now, devno, cause) };
         self.look_below(devno, &facts);
-        self.look_beside(devno, &facts);
+        self.look_beside(devno, Some(&facts));
         let rule = self.settings.filter.rejects(&facts, names.iter().map(String::as_str));
         let not_ready = facts.not_ready();
         let suspended = facts.dm_suspended;
@@ -478,8 +531,14 @@ impl Watcher {
             return self.withdraw(now, devno);
         }
         if replaced {
-            // Another disk behind the same number: what was known is of the old one.
-            self.withdraw(now, devno);
+            // Another disk behind the same number: what was known is of the old one. There need not have
+            // been an event, so whoever waits for a read waits for one of this; also who had the answer
+            // that it cannot be read, and not yet those of others.
+            if self.devices.get(&devno).is_some_and(|device| device.quarantine.is_some()) {
+                self.settles.iter_mut().for_each(|settle| settle.wait_for(devno));
+                self.awaited.wait_too(devno, devno);
+            }
+            self.retract(now, devno);
             self.let_go(devno);
             self.devices.get_mut(&devno).expect("inserted above").waited_for_map = false;
         }
@@ -533,6 +592,8 @@ impl Watcher {
     /// The device is not there any more, or there is nothing behind it.
     fn forget_device(&mut self, now: Duration, devno: DevNo, cause: Cause) {
         self.look_below(devno, &Facts::default());
+        self.read_below(devno);
+        self.look_beside(devno, None);
         self.no_paths.remove(&devno);
         if let Some(device) = self.devices.get_mut(&devno) {
             device.cause = cause;
@@ -540,6 +601,7 @@ impl Watcher {
         self.effects.push_back(Effect::Unwatch(devno));
         self.withdraw(now, devno);
         self.let_go(devno);
+        self.drop_pace(devno);
         if let Some(ticket) = self.devices.remove(&devno).and_then(|device| device.queued) {
             self.queue.remove(&ticket);
         }
@@ -550,12 +612,13 @@ impl Watcher {
         let device = self.devices.get_mut(&devno).expect("only known devices are wanted");
         device.want();
         self.note_unquiet(devno);
+        self.hurry_if_awaited(devno);
         self.enqueue(devno);
     }
 
     fn enqueue(&mut self, devno: DevNo) {
         let device = self.devices.get_mut(&devno).expect("only known devices are wanted");
-        if device.queued.is_none() && device.is_dirty() {
+        if device.queued.is_none() && device.paced_until.is_none() && device.is_dirty() {
             device.queued = Some(self.next_ticket);
             self.queue.insert(self.next_ticket, devno);
             self.next_ticket += 1;
@@ -574,6 +637,7 @@ impl Watcher {
         if self.enumerate {
             self.enumerate = false;
             self.enumerate_at = None;
+            self.enumerated_at = Some(now);
             self.enumerating = true;
             return Some(Effect::Enumerate);
         }
@@ -581,6 +645,7 @@ impl Watcher {
             self.examining.insert(devno, cause);
             return Some(Effect::Examine(devno));
         }
+        self.start_reads(now);
         self.start_jobs(now);
         self.resolve_doubts(now);
         self.end_first_scan(now);
@@ -601,6 +666,19 @@ impl Watcher {
         self.effects.pop_front()
     }
 
+    /// Whether there are devices that may be written to without our hearing of it.
+    pub fn set_blind(&mut self, now: Duration, is_blind: bool) {
+        if self.is_blind != is_blind {
+            self.is_blind = is_blind;
+            self.next_reread = self.reread_interval().map(|interval| now + interval);
+        }
+    }
+
+    /// How often all PVs are read again: as it is configured, or if writes are not noticed, now and then.
+    pub fn reread_interval(&self) -> Option<Duration> {
+        self.settings.reread_interval.or_else(|| self.is_blind.then_some(BLIND_REREAD_INTERVAL))
+    }
+
     /// When [`Watcher::handle_timeout`] has something to do.
     pub fn poll_timeout(&self) -> Option<Duration> {
         let jobs = self.jobs.values().map(|job| job.deadline);
@@ -614,6 +692,7 @@ impl Watcher {
             self.update_ends_at(),
             self.online.poll_timeout(),
             self.offers.poll_timeout(),
+            self.flapping_timeout(),
         ];
         jobs.chain(others.into_iter().flatten()).min()
     }
@@ -629,6 +708,7 @@ impl Watcher {
             scan.offers_from = scan.offers_from.filter(|from| *from > now);
         }
         self.handle_activation_timeout(now);
+        self.handle_flapping_timeout(now);
         while let Some((_, devno)) = pop_due(&mut self.retries, now) {
             self.touch(devno, Cause::Retry);
         }
@@ -652,7 +732,7 @@ impl Watcher {
             }
         }
         if self.next_reread.is_none() {
-            self.next_reread = self.settings.reread_interval.map(|interval| now + interval);
+            self.next_reread = self.reread_interval().map(|interval| now + interval);
         }
         if self.update_ends_at().is_some_and(|at| at <= now) {
             // Whoever was filling the cache never came back.
@@ -700,7 +780,7 @@ impl Watcher {
         let quarantined = self.devices.values().filter(|device| device.quarantine.is_some()).count();
         self.report(Report::Scanned { devices: self.devices.len(), pvs: self.cache.pv_count(), quarantined, pending });
         if self.next_reread.is_none() {
-            self.next_reread = self.settings.reread_interval.map(|interval| now + interval);
+            self.next_reread = self.reread_interval().map(|interval| now + interval);
         }
         if !self.ready {
             self.ready = true;

@@ -19,12 +19,25 @@ impl Watcher {
     /// place is not known, no copy is believed.
     pub(super) fn look_for_outdated(&mut self, now: Duration, vgid: Id) {
         let newest = self.newest_of(vgid, |devno| self.is_trusted(devno));
-        self.take_back_outdated(vgid, newest.as_ref().map(|(_, text)| text.seqno));
-        let Some((newest, text)) = newest else { return };
+        let seqno = newest.as_ref().map(|(_, text)| text.seqno);
+        self.take_back_outdated(vgid, seqno);
         let holders = self.holders.get(&vgid).into_iter().flatten().copied();
-        let is_older = |devno: &DevNo| self.text_of(*devno).is_some_and(|own| own.seqno < text.seqno);
-        for devno in holders.filter(is_older).filter(|devno| self.is_trusted(*devno)).collect::<Vec<_>>() {
+        let is_older = |devno: &DevNo| self.text_of(*devno).is_some_and(|own| Some(own.seqno) < seqno);
+        let (older, others): (Vec<_>, Vec<_>) = holders.partition(is_older);
+        for devno in others {
+            self.forget_report(devno);
+        }
+        let Some((newest, _)) = newest else { return };
+        for devno in older.into_iter().filter(|devno| self.is_trusted(*devno)).collect::<Vec<_>>() {
             self.judge(now, vgid, devno, newest);
+        }
+    }
+
+    /// That it was reported counts no longer: if it comes to be outdated, that is news.
+    fn forget_report(&mut self, devno: DevNo) {
+        let device = self.devices.get_mut(&devno);
+        if let Some(seen) = device.and_then(|device| device.seen.as_mut()) {
+            seen.reported_outdated = false;
         }
     }
 
@@ -38,10 +51,7 @@ impl Watcher {
             if !is_older {
                 let of_another = own.map(|own| own.vgid).filter(|other| *other != vgid).map(|other| other.hyphenated());
                 self.cache.clear_outdated(&pvid, of_another.as_deref());
-                let device = place.and_then(|place| self.devices.get_mut(&place));
-                if let Some(seen) = device.and_then(|device| device.seen.as_mut()) {
-                    seen.reported_outdated = false;
-                }
+                place.into_iter().for_each(|place| self.forget_report(place));
             }
         }
     }
@@ -73,7 +83,9 @@ impl Watcher {
     fn look_again(&mut self, now: Duration, devno: DevNo, at: Duration) {
         let Some(device) = self.devices.get_mut(&devno) else { return };
         let read = device.seen.as_ref().is_some_and(|seen| seen.started >= at);
-        if !read && device.is_quiet() && device.second_look.is_none_or(|other| other < at) {
+        // One that cannot be read is tried again as its quarantine says.
+        let may_read = device.is_quiet() && device.quarantine.is_none();
+        if !read && may_read && device.second_look.is_none_or(|other| other < at) {
             self.drop_second_look(devno);
             let at = at.max(now);
             self.devices.get_mut(&devno).expect("found above").second_look = Some(at);

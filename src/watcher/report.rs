@@ -66,6 +66,19 @@ pub enum Report {
         pvid: Option<Vec<u8>>,
         finding: Finding,
     },
+    /// It changes again and again, and is read less often from now on.
+    Flapping {
+        device: String,
+        pvid: Option<Vec<u8>>,
+    },
+    /// It flaps no more.
+    Calm {
+        device: String,
+        pvid: Option<Vec<u8>>,
+        changes: u64,
+        reads: u64,
+        lasted: Duration,
+    },
     Vg {
         name: Vec<u8>,
         vgid: Id,
@@ -134,16 +147,44 @@ impl Report {
     pub fn level(&self) -> Level {
         match self {
             Report::Duplicate { .. } | Report::Ambiguous { .. } => Level::Warn,
-            Report::Outdated { .. } | Report::Quarantined { .. } => Level::Warn,
+            Report::Outdated { .. } | Report::Quarantined { .. } | Report::Flapping { .. } => Level::Warn,
             Report::Finding { .. } | Report::Lost { .. } | Report::RunFilesWrong { .. } => Level::Warn,
             Report::Found { .. } | Report::Gone { .. } | Report::Recovered { .. } => Level::Info,
-            Report::OtherPath { .. } | Report::RunFilesRight => Level::Info,
+            Report::OtherPath { .. } | Report::RunFilesRight | Report::Calm { .. } => Level::Info,
             Report::Vg { .. } | Report::VgGone { .. } | Report::Scanned { .. } => Level::Info,
             Report::Resync { .. } => Level::Debug,
             Report::ActivationFailed { .. } | Report::NotOffered { .. } => Level::Warn,
             Report::Activating { .. } | Report::Activated { .. } | Report::NotActivated { .. } => Level::Info,
             Report::LeftToAnother { .. } | Report::WouldActivate { .. } | Report::Differs { .. } => Level::Info,
         }
+    }
+}
+
+impl Report {
+    /// What may be reported again and again: of which kind it is, and what it is about.
+    pub(super) fn repeatable(&self) -> Option<(&'static str, Vec<u8>)> {
+        let (kind, about) = match self {
+            Report::Found { device, .. } => ("found", device.as_bytes()),
+            Report::Gone { device, .. } => ("gone", device.as_bytes()),
+            Report::Duplicate { device, .. } => ("duplicate", device.as_bytes()),
+            Report::OtherPath { device, .. } => ("path", device.as_bytes()),
+            Report::Ambiguous { pvid, .. } => ("ambiguous", &pvid[..]),
+            Report::Outdated { device, .. } => ("outdated", device.as_bytes()),
+            Report::Quarantined { device, .. } => ("quarantined", device.as_bytes()),
+            Report::Recovered { device, .. } => ("recovered", device.as_bytes()),
+            Report::Finding { device, finding, .. } => (finding.code.as_str(), device.as_bytes()),
+            Report::Vg { vgid, .. } => ("vg", &vgid.0[..]),
+            Report::VgGone { vgid } => ("vg gone", &vgid.0[..]),
+            Report::Lost { what } => ("lost", what.as_bytes()),
+            Report::Resync { .. } => ("resync", &b""[..]),
+            Report::RunFilesWrong { .. } => ("run files", &b""[..]),
+            Report::RunFilesRight => ("run files right", &b""[..]),
+            Report::Flapping { .. } | Report::Calm { .. } | Report::Scanned { .. } => return None,
+            Report::Activating { .. } | Report::Activated { .. } | Report::ActivationFailed { .. } => return None,
+            Report::NotActivated { .. } | Report::NotOffered { .. } | Report::LeftToAnother { .. } => return None,
+            Report::WouldActivate { .. } | Report::Differs { .. } => return None,
+        };
+        Some((kind, about.to_vec()))
     }
 }
 
@@ -186,6 +227,13 @@ impl fmt::Display for Report {
             Report::Recovered { device, pvid } => write!(f, "{device} {}: readable again", Pvid(pvid)),
             Report::Finding { device, pvid, finding } => {
                 write!(f, "{device} {}: {}: {}", Pvid(pvid), finding.code.as_str(), finding.detail)
+            }
+            Report::Flapping { device, pvid } => {
+                write!(f, "{device} {}: it changes again and again, and is read less often", Pvid(pvid))
+            }
+            Report::Calm { device, pvid, changes, reads, lasted } => {
+                let (pvid, seconds) = (Pvid(pvid), lasted.as_secs_f64());
+                write!(f, "{device} {pvid}: calm again, after {changes} changes in {seconds:.1} s and {reads} reads")
             }
             Report::Vg { name, vgid, seqno, pvs, missing } => {
                 write!(f, "VG {} {vgid}: seqno {seqno}, ", name.escape_ascii())?;

@@ -36,6 +36,7 @@ impl Watcher {
             examine: self.touched.keys().chain(self.examining.keys()).copied().collect(),
             reads: reads.collect(),
         });
+        self.hurry_all();
     }
 
     /// Notes that a device has something to wait for. One in quarantine has been answered for: its

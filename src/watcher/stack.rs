@@ -45,16 +45,37 @@ impl Watcher {
         }
     }
 
-    /// A new partition may be what holds a superblock that was taken for the disk's.
-    pub(super) fn look_beside(&mut self, devno: DevNo, facts: &Facts) {
-        if facts.stack.disk.is_none() || self.devices.contains_key(&devno) {
+    /// What was written to a device that goes unread is on those that it lay on. The word of that may
+    /// come after that of its end, or has come already.
+    pub(super) fn read_below(&mut self, devno: DevNo) {
+        let is_unread = |device: &Device| device.quarantine.is_some() || device.seen.is_none() || !device.is_quiet();
+        let device = self.devices.get(&devno).filter(|device| device.rule.is_none() && is_unread(device));
+        for below in device.map(|device| device.facts.stack.slaves.clone()).unwrap_or_default() {
+            self.touch(below, Cause::Above);
+        }
+    }
+
+    /// A superblock in a partition is not the disk's. So where there is a partition now, those beside it
+    /// that were taken for members of an array may be none, and where there is one no more, they may be.
+    /// `None`: it is gone.
+    pub(super) fn look_beside(&mut self, devno: DevNo, facts: Option<&Facts>) {
+        let place = |facts: &Facts| facts.stack.disk.map(|disk| (disk, facts.stack.start, facts.size));
+        // One whose facts could not be read before is as good as new.
+        let before = self.devices.get(&devno).and_then(|device| place(&device.facts));
+        let after = facts.and_then(place);
+        if before == after {
             return;
         }
-        let is_member = |device: &Device| device.seen.as_ref().is_some_and(|seen| seen.content.member().is_some());
-        let beside = |device: &Device| device.facts.stack.disk == facts.stack.disk && is_member(device);
-        let others = self.devices.iter().filter(|(_, device)| beside(device)).map(|(devno, _)| *devno);
-        for other in others.collect::<Vec<_>>() {
-            self.touch(other, Cause::Partition);
+        for (place, are_members) in [(before, false), (after, true)] {
+            let Some((disk, ..)) = place else { continue };
+            let may_change = |device: &Device| {
+                let is_member = device.seen.as_ref().map(|seen| seen.content.member().is_some());
+                device.facts.stack.disk == Some(disk) && is_member == Some(are_members)
+            };
+            let others = self.devices.iter().filter(|(other, device)| **other != devno && may_change(device));
+            for other in others.map(|(devno, _)| *devno).collect::<Vec<_>>() {
+                self.touch(other, Cause::Partition);
+            }
         }
     }
 

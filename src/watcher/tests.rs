@@ -1,4 +1,6 @@
 mod duplicates;
+mod outdated;
+mod reading;
 
 use super::*;
 use crate::activation::{Claimed, Offered, udev};
@@ -70,8 +72,11 @@ pub(super) struct Disk {
     pub(super) image: Vec<u8>,
     /// 0: the kernel does not say.
     pub(super) diskseq: u64,
-    /// Answers are kept back until asked for.
+    /// Answers are kept back until asked for, or those to requests for more bytes than that.
     pub(super) held: bool,
+    held_over: usize,
+    /// No answer has more pieces.
+    pieces_max: usize,
     pub(super) open_error: Option<i32>,
     /// Of reads behind the head.
     pub(super) read_error: Option<i32>,
@@ -80,7 +85,7 @@ pub(super) struct Disk {
 
 enum Ask {
     Open(usize),
-    Read(ByteRange),
+    Read(Vec<ByteRange>),
 }
 
 /// A watcher whose disks answer at once, unless told otherwise.
@@ -91,12 +96,13 @@ pub(super) struct Bench {
     /// What was asked of disks that are held, with what they showed then.
     asked: Vec<(JobId, DevNo, Event)>,
     pub(super) opens: BTreeMap<u32, u32>,
-    /// Reads behind the heads.
+    /// Requests for what is behind the head, and the places that they were for.
     pub(super) reads: usize,
+    pub(super) places: usize,
     /// What each job has open.
     opened: BTreeMap<JobId, DevNo>,
     abandoned: Vec<JobId>,
-    settled: Vec<SettleId>,
+    pub(super) settled: Vec<SettleId>,
     /// What is in the run directory, and what was changed there.
     pub(super) listing: Listing,
     published: Vec<Change>,
@@ -136,6 +142,7 @@ impl Bench {
             asked: Vec::new(),
             opens: BTreeMap::new(),
             reads: 0,
+            places: 0,
             opened: BTreeMap::new(),
             abandoned: Vec::new(),
             settled: Vec::new(),
@@ -160,7 +167,16 @@ impl Bench {
         let diskseq = 1 + self.disks.get(&minor).map_or(0, |disk| disk.diskseq);
         let driver = Some("sd".into());
         let facts = Facts { name: format!("d{minor}"), size: SIZE, diskseq: Some(diskseq), driver, ..Facts::default() };
-        let disk = Disk { image, diskseq, held: false, open_error: None, read_error: None, facts };
+        let disk = Disk {
+            image,
+            diskseq,
+            held: false,
+            held_over: usize::MAX,
+            pieces_max: usize::MAX,
+            open_error: None,
+            read_error: None,
+            facts,
+        };
         self.disks.insert(minor, disk);
     }
 
@@ -212,9 +228,7 @@ impl Bench {
                 Effect::ReadUsage => self.watcher.handle(self.now, Event::Usage(self.usage.clone())),
                 Effect::Report(report) => self.reports.push(report.to_string()),
                 Effect::Enumerate => {
-                    let present = self.disks.iter();
-                    let present = present.map(|(minor, disk)| Present { devno: devno(*minor), facts: facts(disk) });
-                    let present = present.collect();
+                    let present = self.disks.keys().map(|minor| devno(*minor)).collect();
                     self.watcher.handle(self.now, Event::Resync(present));
                 }
                 Effect::Publish(change) => {
@@ -241,10 +255,11 @@ impl Bench {
                     self.opened.insert(job, devno);
                     self.ask(job, devno, &Ask::Open(length));
                 }
-                Effect::Read { job, range } => {
+                Effect::Read { job, ranges } => {
                     self.reads += 1;
+                    self.places += ranges.len();
                     let devno = self.opened[&job];
-                    self.ask(job, devno, &Ask::Read(range));
+                    self.ask(job, devno, &Ask::Read(ranges));
                 }
                 Effect::Abandon(job) => {
                     self.asked.retain(|(asked, ..)| *asked != job);
@@ -252,7 +267,8 @@ impl Bench {
                 }
                 Effect::Settled { id, .. } => self.settled.push(id),
                 Effect::Ready => self.ready_at = Some(self.now),
-                Effect::Watch { .. } | Effect::Unwatch(_) | Effect::Close(_) => {}
+                Effect::Watch { .. } | Effect::Unwatch(_) => {}
+                Effect::Close(job) => drop(self.opened.remove(&job)),
                 Effect::AskUdev(devno) => {
                     let standing = self.activation.udev.get(&devno.minor).cloned().unwrap_or(udev::Standing::Ready);
                     self.activation.log.push(format!("ask {devno}"));
@@ -281,18 +297,22 @@ impl Bench {
     fn ask(&mut self, job: JobId, devno: DevNo, ask: &Ask) {
         let Some(disk) = self.disks.get(&devno.minor) else { return };
         let diskseq = Some(disk.diskseq).filter(|number| *number != 0);
-        let answer = match *ask {
+        let answer = match ask {
             Ask::Open(length) => {
-                let head = disk.image[..length].to_vec();
-                let result = disk.open_error.map_or(Ok(Opened { size: SIZE, diskseq, head }), Err);
+                let head = disk.image[..*length].to_vec();
+                let result = disk.open_error.map_or(Ok(Opened { size: disk.facts.size, diskseq, head }), Err);
                 Event::Opened { job, result }
             }
-            Ask::Read(range) => {
-                let result = disk.read_error.map_or(Ok(part(&disk.image, range)), Err);
-                Event::Data { job, diskseq, result }
+            Ask::Read(ranges) => {
+                let piece = |range: &ByteRange| disk.read_error.map_or(Ok(part(&disk.image, *range)), Err);
+                Event::Data { job, diskseq, pieces: ranges.iter().map(piece).take(disk.pieces_max).collect() }
             }
         };
-        if disk.held {
+        let length = match ask {
+            Ask::Open(length) => *length,
+            Ask::Read(ranges) => ranges.iter().map(|range| range.length).sum(),
+        };
+        if disk.held || length > disk.held_over {
             self.asked.push((job, devno, answer));
         } else {
             self.watcher.handle(self.now, answer);
@@ -301,7 +321,8 @@ impl Bench {
 
     /// Lets a disk answer, with what it showed when it was asked.
     pub(super) fn release(&mut self, minor: u32) {
-        self.disk(minor).held = false;
+        let disk = self.disk(minor);
+        (disk.held, disk.held_over) = (false, usize::MAX);
         let (answers, others) = std::mem::take(&mut self.asked).into_iter().partition(|(_, d, _)| *d == devno(minor));
         self.asked = others;
         for (_, _, answer) in answers {
@@ -369,35 +390,6 @@ fn naive(reads: &[(u32, Vec<u8>)]) -> Cache {
 }
 
 #[test]
-fn a_commit_caught_between_two_pvs_makes_nobody_outdated() {
-    let both = [0, 1];
-    let reads = [(0, member(0, 1, &both)), (1, member(1, 1, &both)), (0, member(0, 2, &both))];
-    assert!(naive(&reads).vgs().any(|vg| !vg.outdated().is_empty()), "this is what must not be served");
-
-    let mut bench = Bench::new(&[member(0, 1, &both), member(1, 1, &both)]);
-    bench.at(5_000);
-    bench.write(0, member(0, 2, &both));
-    assert_eq!((bench.seqno(), bench.outdated()), (Some(2), 0));
-    bench.at(5_900);
-    bench.write(1, member(1, 2, &both));
-    bench.at(60_000);
-    assert_eq!((bench.seqno(), bench.outdated()), (Some(2), 0));
-}
-
-#[test]
-fn a_pv_is_outdated_after_two_reads_a_second_apart() {
-    let mut bench = Bench::new(&[member(0, 1, &[0, 1]), member(1, 2, &[1])]);
-    let opens = bench.opens[&0];
-    bench.at(999);
-    assert_eq!((bench.outdated(), bench.opens[&0]), (0, opens));
-    bench.at(1_000);
-    assert_eq!((bench.outdated(), bench.opens[&0], bench.opens[&1]), (1, opens + 1, opens + 1));
-    assert!(bench.request("request=\"vg_lookup\"\nname=\"vg\"\n").contains("outdated_pvs"));
-    bench.at(100_000);
-    assert_eq!(bench.opens[&0], opens + 1, "once is enough");
-}
-
-#[test]
 fn a_partition_table_over_a_pv_hides_it() {
     let image = member(0, 1, &[0]);
     let mut partitioned = image.clone();
@@ -410,43 +402,6 @@ fn a_partition_table_over_a_pv_hides_it() {
     assert!(content.findings().iter().any(|finding| finding.code == Code::PartitionTable));
     bench.write(0, image);
     assert_eq!(bench.seqno(), Some(1));
-}
-
-#[test]
-fn an_outdated_pv_that_is_used_again_is_taken_off_the_list() {
-    let outdated = || {
-        let mut bench = Bench::new(&[member(0, 1, &[0, 1]), member(1, 2, &[1])]);
-        bench.at(2_000);
-        assert_eq!(bench.outdated(), 1);
-        bench
-    };
-    for image in [member_of(Id([b'w'; 32]), 0, 1, &[0]), orphan(0), member(0, 2, &[1])] {
-        let mut bench = outdated();
-        bench.write(0, image);
-        assert_eq!(bench.outdated(), 0);
-    }
-    // Nor is it on the list when it was away.
-    let mut bench = outdated();
-    bench.remove(0);
-    bench.insert(0, member(0, 1, &[0, 1]));
-    bench.touch(0, Cause::Uevent("add"));
-    assert_eq!((bench.place(0), bench.outdated()), (Some(0), 0));
-}
-
-#[test]
-fn an_outdated_pv_that_a_client_took_away_is_reported_after_one_read_of_it() {
-    let mut bench = Bench::new(&[member(0, 1, &[0, 1]), member(1, 2, &[1])]);
-    bench.at(10_000);
-    assert_eq!(bench.outdated(), 1);
-    let opens = bench.opens.clone();
-    // Of the PV that is newer there has been no sign of change: what was read stands, as the report
-    // would have without the client.
-    bench.disk(1).image = orphan(1);
-    bench.request(&format!("request=\"pv_gone\"\nuuid=\"{}\"\n", pvid(0)));
-    assert_eq!((bench.outdated(), bench.opens[&0], bench.opens[&1]), (1, opens[&0] + 1, opens[&1]));
-    // Once it is known, there is nothing newer.
-    bench.touch(1, Cause::Written);
-    assert_eq!((bench.seqno(), bench.outdated()), (Some(1), 0));
 }
 
 #[test]
@@ -486,6 +441,82 @@ fn another_incarnation_is_not_believed() {
     assert_eq!(bench.place(1), None, "what was known is of the old disk");
     bench.release(0);
     assert_eq!((bench.place(1), bench.place(2)), (None, Some(0)));
+
+    // Whatever it was read for.
+    bench.insert(1, orphan(3));
+    bench.disk(1).held = true;
+    bench.touch(1, Cause::Waited);
+    bench.insert(1, orphan(4));
+    bench.touch(1, Cause::Stacked);
+    bench.release(1);
+    assert_eq!((bench.place(3), bench.place(4)), (None, Some(1)));
+}
+
+#[test]
+fn what_is_no_more_is_not_blamed_for_a_read() {
+    // It has nothing behind it now, or something else.
+    for has_gone in [true, false] {
+        let mut bench = Bench::new(&[member(0, 1, &[0])]);
+        bench.disk(0).held = true;
+        bench.disk(0).open_error = Some(EIO);
+        bench.touch(0, Cause::Written);
+        bench.send(Event::Settle(1));
+        if has_gone {
+            bench.disk(0).facts.size = 0;
+        } else {
+            bench.insert(0, orphan(1));
+        }
+        bench.touch(0, Cause::Uevent("change"));
+        bench.release(0);
+        assert_eq!((bench.reason(0), &bench.settled[..]), (None, &[1][..]));
+        assert!(!bench.reports.iter().any(|report| report.contains(": quarantined,")), "{:?}", bench.reports);
+        assert_eq!((bench.place(0), bench.place(1)), (None, (!has_gone).then_some(0)));
+    }
+}
+
+/// Whoever is the first to open or close an array that has been started gives it another `diskseq`, and
+/// no event says so.
+#[test]
+fn whoever_waits_for_a_read_waits_until_what_is_there_has_been_read() {
+    for wait in [Event::Settle(1), Event::Await { id: 1, devnos: vec![devno(0)] }] {
+        let mut bench = Bench::new(&[vec![0; 256 << 10]]);
+        bench.disk(0).image = orphan(0);
+        bench.disk(0).held = true;
+        bench.touch(0, Cause::Uevent("change"));
+        bench.send(wait);
+        bench.disk(0).diskseq += 1;
+        bench.disk(0).facts.diskseq = Some(bench.disk(0).diskseq);
+        let (_, _, mut answer) = bench.asked.remove(0);
+        if let Event::Opened { result: Ok(opened), .. } = &mut answer {
+            opened.diskseq = Some(bench.disk(0).diskseq);
+        }
+        bench.send(answer);
+        assert_eq!((bench.place(0), &bench.settled[..]), (None, &[][..]), "that is read again");
+        bench.release(0);
+        assert_eq!((bench.place(0), &bench.settled[..]), (Some(0), &[1][..]));
+    }
+}
+
+/// That it could not be opened was said of what was there before.
+#[test]
+fn whoever_was_told_that_a_device_cannot_be_read_waits_for_what_took_its_place() {
+    for wait in [Event::Settle(1), Event::Await { id: 1, devnos: vec![devno(0)] }] {
+        let mut bench = Bench::unstarted(&[orphan(0)]);
+        bench.disk(0).held = true;
+        bench.disk(0).open_error = Some(ENXIO);
+        bench.run();
+        bench.send(wait);
+        // The first time it is looked for again, in case it was not there for a moment.
+        let (_, _, answer) = bench.asked.remove(0);
+        bench.send(answer);
+        let (_, _, answer) = bench.asked.remove(0);
+        bench.insert(0, orphan(1));
+        bench.disk(0).held = true;
+        bench.send(answer);
+        assert_eq!((bench.place(1), &bench.settled[..]), (None, &[][..]));
+        bench.release(0);
+        assert_eq!((bench.place(1), &bench.settled[..]), (Some(0), &[1][..]));
+    }
 }
 
 #[test]
@@ -498,6 +529,15 @@ fn an_event_during_a_read_leads_to_another() {
     bench.touch(0, Cause::Written);
     bench.release(0);
     assert_eq!((bench.seqno(), bench.opens[&0]), (Some(2), opens + 2));
+}
+
+#[test]
+fn a_look_that_is_due_does_not_stand_for_the_read_that_a_resync_wants() {
+    let mut bench = Bench::new(&[orphan(0)]);
+    bench.disk(0).image = orphan(1);
+    bench.watcher.touch(devno(0), Cause::Stacked);
+    bench.send(Event::Resync(vec![devno(0)]));
+    assert_eq!((bench.opens[&0], bench.place(1)), (2, Some(0)));
 }
 
 #[test]
@@ -531,6 +571,38 @@ fn a_reader_that_lets_go_at_once_does_not_cut_the_back_off_short() {
     assert_eq!(bench.opens[&0], 1);
     bench.at(11_000);
     assert_eq!(bench.opens[&0], 2);
+}
+
+/// Both are on their way at once: that the deadline is over, and that there is no reader.
+#[test]
+fn a_job_that_is_given_up_without_a_reader_hangs_nowhere() {
+    for gone in [Event::ReaderLost, Event::ReaderDied, |job| Event::NoReader { job, errno: 24 }] {
+        let mut bench = Bench::new(&[orphan(0)]);
+        bench.disk(0).held = true;
+        bench.touch(0, Cause::Uevent("change"));
+        let job = *bench.opened.keys().next().unwrap();
+        bench.now += Settings::default().read_deadline;
+        bench.watcher.handle_timeout(bench.now);
+        bench.watcher.handle(bench.now, gone(job));
+        bench.run();
+        bench.disk(0).held = false;
+        bench.at(100_000);
+        assert_eq!((bench.reason(0), bench.place(0)), (None, Some(0)));
+    }
+}
+
+/// It may have answered last that something else is to be opened for the job, and that comes next.
+#[test]
+fn a_job_whose_reader_is_gone_is_closed() {
+    for gone in [Event::ReaderLost, Event::ReaderDied] {
+        let mut bench = Bench::new(&[orphan(0)]);
+        bench.disk(0).held = true;
+        bench.touch(0, Cause::Uevent("change"));
+        let job = *bench.opened.keys().next().unwrap();
+        bench.disk(0).held = false;
+        bench.send(gone(job));
+        assert_eq!((bench.opened.len(), bench.place(0)), (0, Some(0)));
+    }
 }
 
 #[test]
@@ -762,6 +834,54 @@ fn a_hung_device_does_not_let_its_vg_go_back() {
     bench.request(&format!("request=\"vg_update\"\nvgname=\"vg\"\nmetadata {body}"));
     bench.at(60_000);
     assert_eq!((bench.reason(0), bench.seqno()), (Some(Reason::DeadlinePassed), Some(2)));
+}
+
+#[test]
+fn what_a_client_says_stays_while_the_pv_may_be_on_a_device_that_was_never_read() {
+    let text = String::from_utf8(vg_text("vg", vgid(), 2, &[(pvid(0), SIZE)])).unwrap();
+    let body = &text[text.find('{').unwrap()..text.find("\n# Generated").unwrap()];
+    let told = |error: Option<i32>, image: Vec<u8>| {
+        let mut bench = Bench::unstarted(&[image, member(1, 1, &[0, 1])]);
+        bench.disk(0).open_error = error;
+        bench.run();
+        bench.request(&format!("request=\"vg_update\"\nvgname=\"vg\"\nmetadata {body}"));
+        bench
+    };
+    let mut bench = told(Some(EIO), member(0, 2, &[0]));
+    assert_eq!((bench.reason(0), bench.seqno()), (Some(Reason::Open(EIO)), Some(2)));
+    bench.disk(0).open_error = None;
+    bench.touch(0, Cause::Written);
+    assert_eq!((bench.reason(0), bench.seqno()), (None, Some(2)));
+    // What was on a disk that is gone is not looked for on those that cannot be read.
+    bench.insert(2, orphan(2));
+    bench.disk(2).open_error = Some(EIO);
+    bench.touch(2, Cause::Uevent("add"));
+    bench.remove(0);
+    assert_eq!((bench.reason(2), bench.seqno()), (Some(Reason::Open(EIO)), Some(1)));
+    // It is not so, which is known once all have been read.
+    assert_eq!(told(None, orphan(2)).seqno(), Some(1));
+    let mut bench = told(Some(EIO), orphan(2));
+    assert_eq!(bench.seqno(), Some(2));
+    bench.disk(0).open_error = None;
+    bench.touch(0, Cause::Written);
+    assert_eq!(bench.seqno(), Some(1));
+    // Nor is it looked for any longer than the device is there.
+    let mut bench = told(Some(EIO), orphan(2));
+    bench.remove(0);
+    assert_eq!(bench.seqno(), Some(1));
+}
+
+#[test]
+fn a_vg_does_not_go_back_while_another_device_with_its_newest_pv_is_read_again() {
+    let newest = member(0, 2, &[0, 1]);
+    let mut bench = Bench::new(&[newest.clone(), member(1, 1, &[0, 1]), newest]);
+    assert_eq!((bench.place(0), bench.seqno()), (Some(0), Some(2)));
+    bench.disk(2).held = true;
+    bench.write(0, orphan(2));
+    bench.touch(1, Cause::Written);
+    assert_eq!((bench.place(0), bench.seqno()), (None, Some(2)));
+    bench.release(2);
+    assert_eq!((bench.place(0), bench.seqno()), (Some(2), Some(2)));
 }
 
 #[test]

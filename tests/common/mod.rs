@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each program of tests uses a part of this")]
 
 pub mod daemon;
+pub mod latency;
 pub mod loops;
 pub mod lvm;
 #[path = "../../src/sys/testing.rs"]

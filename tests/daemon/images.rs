@@ -232,7 +232,7 @@ fn a_stopped_reader_is_given_up_at_the_deadline() {
     let world = World::new();
     let (image, other) = (world.path("image"), world.path("other"));
     write_pv(&image, "a", Some(vg("vg", 1, &["a"])));
-    world.configure("pvwatch { read_deadline=2 }");
+    world.configure("pvwatch { read_deadline=2 reader=\"pool\" }");
     let daemon = world.watch(&[&image, &other]);
     daemon.settle();
     let readers = daemon.readers();

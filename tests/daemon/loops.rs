@@ -418,19 +418,21 @@ fn without_descriptors_nothing_is_declared_gone() {
     let attached = needs("without_descriptors_nothing_is_declared_gone", attach_watched(150, &[&image]));
     let Some(loops) = attached else { return };
     world.configure(&lvm::conf(150..=150, ""));
-    let mut command = world.command_of(Path::new("sh"));
-    command.args(["-c", "ulimit -n 40; exec \"$0\" -f", env!("CARGO_BIN_EXE_pvwatchd")]);
-    let daemon = world.start_command(&mut command);
+    let daemon = world.start([""; 0]);
     let pvs = daemon.pvs();
     assert_eq!(pvs, [(hyphenated("a"), loops[0].device())].into());
     let mut witness = daemon.connect();
-    let crowd = (0..60).map(|_| daemon.connect()).collect::<Vec<_>>();
-    wait_until("the limit", || world.log().contains("Too many open files"));
+    let limit = |descriptors: &str| {
+        let process = daemon.pid().to_string();
+        let status = Command::new("prlimit").args(["--pid", &process, &format!("--nofile={descriptors}:")]).status();
+        assert!(status.unwrap().success());
+    };
+    limit("4");
     kernel_events(150).unwrap();
     let pv = format!("request=\"pv_lookup\"\nuuid=\"{}\"\ntoken=\"skip\"\n", hyphenated("a"));
     wait_until("the event to be noticed", || world.log().contains("cannot be read"));
     assert_eq!(witness.ask(&pv).response(), "OK", "{}", world.log());
-    drop(crowd);
+    limit("1024");
     wait_until("the end of it", || daemon.settle().is_empty());
     assert_eq!(daemon.pvs(), pvs);
 }

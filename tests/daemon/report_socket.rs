@@ -210,7 +210,7 @@ fn what_is_no_call_ends_the_connection() {
 fn a_crowd_of_readers_keeps_out_nobody_else() {
     let world = World::new();
     let daemon = a_vg(&world);
-    let _ = pvwatch::sys::descriptors::raise_limit();
+    let _ = pvwatch::sys::descriptors::raise_limit(8192);
     let mut crowd = Vec::new();
     for _ in 0..4096 {
         match UnixStream::connect(world.report_socket()) {

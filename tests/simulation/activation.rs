@@ -1,5 +1,6 @@
 //! Whoever carries activation out, what udev and others do meanwhile, and what must hold of it.
 
+use crate::kinds::Kind;
 use crate::oracle::{Choice, choose};
 use crate::rng::Rng;
 use crate::sim::{Pending, Sim};
@@ -20,7 +21,7 @@ const SILENCE_MAX: Duration = Duration::from_secs(30);
 
 /// What is kept while the daemon is restarted, and what goes on.
 pub struct Activator {
-    rng: Rng,
+    pub rng: Rng,
     parallel: usize,
     records: BTreeMap<Id, Offered>,
     /// Offers that could not be written down, of which the daemon is still to be told.
@@ -39,6 +40,8 @@ pub struct Activator {
     /// Run files may not be what the watcher takes them for.
     pub files_doubtful: bool,
     pub activations: u64,
+    /// Of the VGs of which an offer is written down, the PVs that have been there for them since.
+    pub were_there: BTreeMap<Id, BTreeSet<Id>>,
     pub restarts: bool,
     pub witnessed: Witnessed,
 }
@@ -47,8 +50,19 @@ pub struct Activator {
 #[derive(Clone, PartialEq)]
 struct Read {
     diskseq: Option<u64>,
+    ended: Duration,
     in_full: bool,
+    /// Of a partition: whether its disk shows that it belongs to an array.
+    disk_has_it: bool,
     shows: Option<Shown>,
+}
+
+impl Read {
+    /// Whether both have shown the same, whenever that was.
+    fn is_as(&self, other: &Read) -> bool {
+        let all = |read: &Read| (read.diskseq, read.in_full, read.disk_has_it);
+        all(self) == all(other) && self.shows == other.shows
+    }
 }
 
 /// A PV: its id, whether it is in use, how many metadata areas it has, and its text: of which VG, which
@@ -73,6 +87,7 @@ enum Whole {
     /// Because a device has come, or because of what was written, if that can be told.
     Yes {
         has_come: Option<bool>,
+        since: Duration,
     },
 }
 
@@ -101,7 +116,9 @@ impl Witnessed {
             let text = |pv: &pvwatch::scan::Pv| pv.vg.as_ref().map(|vg| (vg.vgid, vg.seqno, vg.body.to_vec()));
             Some(Read {
                 diskseq: seen.diskseq,
+                ended: seen.ended,
                 in_full: pv.is_none_or(|pv| pv.read_error.is_none() && pv.end_error.is_none()),
+                disk_has_it: device.facts.partition && seen.content.member().is_some(),
                 shows: pv.map(|pv| (pv.id, pv.is_in_use(), pv.mdas.len(), text(pv))),
             })
         };
@@ -109,10 +126,16 @@ impl Witnessed {
         let devices = devices.collect::<BTreeMap<_, _>>();
         for (devno, after) in &devices {
             match self.devices.get(devno) {
+                // Which of several copies is used may have waited for that.
                 Some(before) if before == after => {}
+                Some(before) if before.is_as(after) => {
+                    self.signs.extend(after.shows.is_some().then_some(Sign::Looked));
+                }
                 Some(before) if before.diskseq == after.diskseq && before.in_full => {
                     if before.shows != after.shows {
                         self.signs.insert(Sign::Written);
+                        // Nothing may have been written, and its disk be read at last.
+                        self.signs.extend((before.disk_has_it != after.disk_has_it).then_some(Sign::Looked));
                     }
                 }
                 _ => drop(self.signs.insert(Sign::Came)),
@@ -140,11 +163,11 @@ struct Running {
 }
 
 impl Activator {
-    pub fn new(seed: u64) -> Activator {
+    pub fn new(seed: u64, may_restart: bool) -> Activator {
         let mut rng = Rng::new(seed.rotate_left(17) ^ 0xac7);
         Activator {
             parallel: 1 + rng.index(3),
-            restarts: seed % 5 == 4,
+            restarts: may_restart && seed % 5 == 4,
             rng,
             records: BTreeMap::new(),
             failed: BTreeSet::new(),
@@ -157,6 +180,7 @@ impl Activator {
             excused: BTreeSet::new(),
             files_doubtful: false,
             activations: 0,
+            were_there: BTreeMap::new(),
             witnessed: Witnessed::default(),
         }
     }
@@ -185,7 +209,7 @@ impl Sim {
             vgs_online: self.files.vgs.iter().cloned().collect(),
             pvs_online: self.files.pvs.keys().copied().collect(),
         };
-        self.log(&format!("restored: {restored:?}"));
+        self.log(format_args!("restored: {restored:?}"));
         self.watcher.handle(self.now, Event::Restored(restored));
     }
 
@@ -193,6 +217,9 @@ impl Sim {
     pub fn witness(&mut self) {
         let witnessed = &mut self.activator.witnessed;
         witnessed.note_devices(&self.watcher);
+        self.reads.note(&self.watcher);
+        self.note_hinted();
+        let witnessed = &mut self.activator.witnessed;
         let mut vgs = BTreeMap::new();
         for activation in self.watcher.activations() {
             let before = witnessed.vgs.get(&activation.vgid).copied().unwrap_or(Whole::No);
@@ -205,27 +232,50 @@ impl Sim {
                 }
                 (Some(Rule::Incomplete { .. }), _) => Whole::No,
                 (Some(Rule::NameTaken), _) | (_, Whole::Untold) => Whole::Untold,
-                (_, Whole::Yes { has_come }) => Whole::Yes { has_come },
-                (_, Whole::No) => Whole::Yes { has_come: witnessed.has_come() },
+                (_, yes @ Whole::Yes { .. }) => yes,
+                (_, Whole::No) => Whole::Yes { has_come: witnessed.has_come(), since: self.now },
             };
             vgs.insert(activation.vgid, whole);
         }
         witnessed.vgs = vgs;
     }
 
+    /// Notes which PVs of the VGs that were offered are there, as PVs that are in use.
+    pub fn note_there(&mut self) {
+        for vgid in self.activator.records.keys() {
+            let pvids = listed(&self.watcher, *vgid);
+            let is_there = |pvid: &Id| {
+                let choice = self.watcher.choice(*pvid).filter(|choice| choice.ambiguity.is_none());
+                let pv = choice.and_then(|choice| self.watcher.devices()[&choice.device].pv());
+                pv.is_some_and(|pv| pv.is_in_use())
+            };
+            let there = pvids.into_iter().filter(is_there);
+            self.activator.were_there.entry(*vgid).or_default().extend(there);
+        }
+    }
+
     /// What a command has made complete is not for us to activate.
-    fn check_origin(&self, vgid: Id, by: By) {
-        let Some(Whole::Yes { has_come: Some(has_come) }) = self.activator.witnessed.vgs.get(&vgid) else { return };
+    fn check_origin(&self, vgid: Id, at: Duration, by: By) {
+        let whole = self.activator.witnessed.vgs.get(&vgid);
+        let Some(Whole::Yes { has_come: Some(has_come), since }) = whole else { return };
+        // It had its turn before it was extended, and only now could that be written down.
+        if at < *since {
+            return;
+        }
         assert!(by != By::Us || *has_come, "{vgid} is offered, and a command has made it complete");
+        assert!(
+            by != By::Command || !*has_come,
+            "{vgid} is recorded as a command's, and a device has made it complete"
+        );
     }
 
     /// What happens around activation.
     pub fn activation_step(&mut self) {
         match self.activator.rng.below(10) {
-            0 => {
+            0 if self.allowed(Kind::Full) => {
                 self.activator.full = !self.activator.full;
                 let full = self.activator.full;
-                self.log(&format!("the state directory is full: {full}"));
+                self.log(format_args!("the state directory is full: {full}"));
             }
             1 | 2 => {
                 let devnos = self.world.disks.keys().copied().collect::<Vec<_>>();
@@ -248,7 +298,7 @@ impl Sim {
                 if self.activator.rng.one_in(2) {
                     self.activator.inhibits.push(Inhibit { vg, until });
                 }
-                self.log(&format!("inhibits: {:?}", self.activator.inhibits));
+                self.log(format_args!("inhibits: {:?}", self.activator.inhibits));
                 self.watcher.handle(self.now, Event::Inhibited(self.activator.inhibits.clone()));
             }
             4 if self.activator.restarts && self.activator.rng.one_in(3) => self.restart(),
@@ -257,7 +307,7 @@ impl Sim {
     }
 
     fn udev_turns(&mut self, devno: DevNo, standing: Standing) {
-        self.log(&format!("udev says of {devno}: {standing:?}"));
+        self.log(format_args!("udev says of {devno}: {standing:?}"));
         let is_lost = self.activator.standing(devno) == Standing::Awaited && self.activator.rng.one_in(4);
         self.activator.udev.insert(devno, standing);
         if !is_lost {
@@ -279,7 +329,7 @@ impl Sim {
 
     /// Another daemon takes the place of this one, in the same boot.
     fn restart(&mut self) {
-        self.log("the daemon is restarted");
+        self.log(format_args!("the daemon is restarted"));
         let settings = self.activator.settings(self.world.multipath.settings());
         self.begin_anew(settings);
         self.activator.told.clear();
@@ -287,6 +337,7 @@ impl Sim {
         self.activator.witnessed = Witnessed::default();
         self.activator.excused.append(&mut self.activator.claimed);
         self.activator.running.values_mut().for_each(|running| running.orphan = true);
+        self.note_all_happened();
         self.restore(false);
     }
 
@@ -299,7 +350,7 @@ impl Sim {
             }
             Effect::Offer(offer) => self.carry_out_offer(offer),
             Effect::ForgetOffer(vgid) => {
-                self.log(&format!("    forget the offer of {vgid}"));
+                self.log(format_args!("    forget the offer of {vgid}"));
                 let was_recorded = self.activator.records.remove(&vgid).is_some();
                 let may_have_been = self.activator.failed.contains(&vgid);
                 assert!(was_recorded || may_have_been, "what is forgotten was not offered");
@@ -307,14 +358,14 @@ impl Sim {
                 self.activator.excused.remove(&vgid);
             }
             Effect::WithdrawOffer { vgid, name } => {
-                self.log(&format!("    withdraw the offer of {vgid}"));
+                self.log(format_args!("    withdraw the offer of {vgid}"));
                 assert!(self.activator.records.remove(&vgid).is_some(), "what is withdrawn was not offered");
                 self.activator.claimed.remove(&vgid);
                 let _ = self.files.remove_vg(&name);
             }
             Effect::Activate(order) => self.carry_out_order(&order),
             Effect::EndActivation(vgid) => {
-                self.log(&format!("    end the activation of {vgid}"));
+                self.log(format_args!("    end the activation of {vgid}"));
                 let running = self.activator.running.get(&vgid).expect("it goes on");
                 assert!(self.now >= running.since + LIMIT, "it is ended early");
                 // Some cannot be killed.
@@ -331,8 +382,8 @@ impl Sim {
         assert!(!self.activator.records.contains_key(vgid), "{vgid} is offered twice");
         let known = self.watcher.progress(*vgid).expect("it is offered");
         let is_for_us = matches!(known.offered, Some((_, By::Us)));
-        if let Some((_, by)) = known.offered {
-            self.check_origin(*vgid, by);
+        if let Some((at, by)) = known.offered {
+            self.check_origin(*vgid, at, by);
         }
         if is_for_us {
             self.check_offer(*vgid, name);
@@ -346,10 +397,11 @@ impl Sim {
                 Err(_) => Err("broken".to_owned()),
             }
         };
-        self.log(&format!("    offer {vgid} {}: {result:?}", name.escape_ascii()));
+        self.log(format_args!("    offer {vgid} {}: {result:?}", name.escape_ascii()));
         let vgid = *vgid;
         if let Ok(claimed) = result {
             self.activator.records.insert(vgid, offer);
+            self.activator.were_there.remove(&vgid);
             if is_for_us && claimed == Claimed::Made {
                 self.activator.claimed.insert(vgid);
             } else {
@@ -390,10 +442,12 @@ impl Sim {
         };
         let pvs = devices.iter().filter_map(|(devno, device)| device.pv().filter(|pv| is_chosen(*devno, pv.id)));
         let texts = pvs.filter_map(|pv| pv.vg.as_ref()).filter(|text| text.vgid == vgid);
-        // Of two that differ at one seqno, either.
+        // Of two that differ at one seqno, the one that is served; if a client says otherwise, either.
+        let served = self.watcher.cache().vg(&vgid.hyphenated());
+        let is_served = |text: &VgText| served.is_some_and(|vg| vg.is_text(&text.body));
         let are_there = |text: &VgText| text.pvids.iter().all(|pvid| self.watcher.choice(*pvid).is_some());
         let text = texts
-            .max_by_key(|text| (text.seqno, are_there(text)))
+            .max_by_key(|text| (text.seqno, is_served(text), are_there(text)))
             .unwrap_or_else(|| panic!("{what}, of which nothing is known"));
         let mut out = Vec::new();
         for pvid in &text.pvids {
@@ -413,7 +467,7 @@ impl Sim {
 
     fn carry_out_order(&mut self, order: &Order) {
         let vgid = order.vgid;
-        self.log(&format!("    activate {vgid} {}", order.name.escape_ascii()));
+        self.log(format_args!("    activate {vgid} {}", order.name.escape_ascii()));
         self.activator.activations += 1;
         assert!(self.activator.claimed.remove(&vgid), "{vgid} is activated, and was not offered");
         assert!(self.activator.records.contains_key(&vgid), "{vgid} is activated, and that is not written down");
@@ -475,9 +529,14 @@ impl Sim {
             if activation.decision.is_none() != naive {
                 return Err(format!("{vg}: decided {:?}, and to be activated is {naive}", activation.decision));
             }
-            // What is there for another VG, or as a PV that is not in use, has not left.
+            // What is there for another VG, or as a PV that is not in use, has not left. Nor has what was
+            // not there any more when it was taken into the VG.
+            let were_there = self.activator.were_there.get(&activation.vgid);
+            let has_left = |pvid: &Id| {
+                !is_somewhere(watcher, *pvid) && were_there.is_some_and(|were_there| were_there.contains(pvid))
+            };
             let is_whole = match &activation.decision {
-                Some(Rule::Incomplete { missing }) => missing.iter().all(|pvid| is_somewhere(watcher, *pvid)),
+                Some(Rule::Incomplete { missing }) => !missing.iter().any(has_left),
                 _ => true,
             };
             if naive && !is_recorded {
@@ -496,6 +555,13 @@ impl Sim {
             None => Ok(()),
         }
     }
+}
+
+/// The PVs of the VG, by the newest of its texts.
+fn listed(watcher: &Watcher, vgid: Id) -> BTreeSet<Id> {
+    let pvs = watcher.devices().values().filter_map(|device| device.pv());
+    let texts = pvs.filter_map(|pv| pv.vg.as_ref()).filter(|text| text.vgid == vgid);
+    texts.max_by_key(|text| text.seqno).into_iter().flat_map(|text| &text.pvids).copied().collect()
 }
 
 fn is_somewhere(watcher: &Watcher, pvid: Id) -> bool {

@@ -1,37 +1,104 @@
 //! What clients send: honest, mistaken, and noise.
 
+use crate::kinds::Kind;
 use crate::rng::Rng;
-use crate::sim::{Kind, Sim};
+use crate::sim::{Pending, Sim};
 use crate::world::{Vg, hyphenated, name, pvid, vgid};
 use pvwatch::devno::DevNo;
 use pvwatch::protocol::frame::Frames;
 use pvwatch::text;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
 /// A client of its own filter; ours is another.
 const OTHER_TOKEN: &str = "filter:1";
 
+/// Connections, of which some end in the middle of a message.
+#[derive(Default)]
+pub struct Clients {
+    last: u64,
+    connected: BTreeMap<u64, Client>,
+}
+
+#[derive(Default)]
+struct Client {
+    frames: Frames,
+    /// What was sent and not answered yet.
+    owed: VecDeque<Vec<u8>>,
+    /// When the last piece of it arrives.
+    until: Duration,
+}
+
+/// So many are connected at a time.
+const CLIENTS_MAX: usize = 3;
+
 impl Sim {
-    /// Sends requests in one stream, cut anywhere, and takes one reply for each.
-    pub fn send(&mut self, requests: &[String]) {
+    /// Sends requests over one connection, cut anywhere, while the world and other clients go on.
+    fn send_at(&mut self, at: Duration, requests: &[String]) {
+        let known = self.clients.connected.keys().copied().collect::<Vec<_>>();
+        let id = if known.is_empty() || (known.len() < CLIENTS_MAX && self.rng.one_in(2)) {
+            self.clients.last += 1;
+            self.clients.last
+        } else {
+            *self.rng.pick(&known)
+        };
         let stream = requests.iter().map(|request| format!("{request}\n##\n")).collect::<String>();
-        let mut frames = Frames::default();
+        let client = self.clients.connected.entry(id).or_default();
+        client.owed.extend(requests.iter().map(|request| request.clone().into_bytes()));
+        let mut at = at.max(client.until);
         let mut rest = stream.as_bytes();
-        let mut replies = 0;
         while !rest.is_empty() {
             let cut = 1 + self.rng.index(rest.len());
-            frames.push(&rest[..cut]);
+            self.schedule(at, Pending::Piece(id, rest[..cut].to_vec()));
             rest = &rest[cut..];
-            while let Some(message) = frames.next_request().expect("it is small") {
-                let message = message.to_vec();
-                let reply = self.watcher.handle_request(self.now, &message);
-                check_reply(&message, reply.bytes());
-                replies += 1;
+            if self.rng.one_in(40) {
+                // It dies here.
+                self.schedule(at, Pending::Piece(id, Vec::new()));
+            }
+            if !rest.is_empty() && self.rng.one_in(2) {
+                let slowly = if self.allowed(Kind::Slow) && self.rng.one_in(3) { 3000 } else { 30 };
+                at += Duration::from_micros(self.rng.below(slowly * 1000));
             }
         }
-        assert_eq!(replies, requests.len(), "each request has one reply");
+        if let Some(client) = self.clients.connected.get_mut(&id) {
+            client.until = at;
+        }
+    }
+
+    /// A piece arrives; each request that it completes gets one reply.
+    pub fn receive(&mut self, id: u64, piece: &[u8]) {
+        let Some(mut client) = self.clients.connected.remove(&id) else { return };
+        if piece.is_empty() {
+            return self.log(format_args!("client {id} dies"));
+        }
+        client.frames.push(piece);
+        while let Some(message) = client.frames.next_request().expect("it is small") {
+            let request = client.owed.pop_front().expect("no more is answered than was asked");
+            assert!(message == request, "{} is answered for {}", message.escape_ascii(), request.escape_ascii());
+            self.log(format_args!("client {id}: {}", request.escape_ascii()));
+            let reply = self.watcher.handle_request(self.now, &request);
+            check_reply(&request, reply.bytes());
+            // What a command says is taken as it is, if it says it late as well: the commands of this
+            // world wait for no lock. It is from there that nothing goes back.
+            self.note_seqnos();
+        }
+        self.clients.connected.insert(id, client);
         self.pump();
+    }
+
+    /// Nobody waits for a reply any more.
+    pub fn check_replied(&self) {
+        for (id, client) in &self.clients.connected {
+            assert!(client.owed.is_empty(), "client {id} has no reply to {} requests", client.owed.len());
+        }
+    }
+
+    /// Who writes a VG says so.
+    pub fn tell_of(&mut self, at: Duration, vg: &Vg) {
+        self.reasons += 20;
+        let request = skip("vg_update", &format!("vgname=\"{}\"\nmetadata {{{}}}", name(vg.name), vg.body()));
+        self.send_at(at, &[request]);
     }
 
     pub fn client(&mut self) {
@@ -52,8 +119,7 @@ impl Sim {
         }
         // Any of these can make us look at everything we know.
         self.reasons += 20 * requests.len() as u64;
-        self.log(&format!("client: {}", requests.join(" ; ").replace('\n', " ")));
-        self.send(&requests);
+        self.send_at(self.now, &requests);
     }
 
     fn question(&mut self) -> String {
@@ -167,11 +233,21 @@ fn check_reply(request: &[u8], reply: &[u8]) {
     let parsed = text::parse(text).unwrap_or_else(|error| panic!("{error}: {}", what()));
     let is_dump = request.starts_with(b"request=\"dump\"");
     assert!(is_dump || parsed.str("response").is_some(), "no response: {}", what());
+    // What was asked for by its id is what is told of.
+    let Ok(asked) = text::parse(request) else { return };
+    let told = match asked.str("request") {
+        Some(b"pv_lookup") => parsed.str("physical_volume/id"),
+        Some(b"vg_lookup") => parsed.str("metadata/id"),
+        _ => None,
+    };
+    if let (Some(uuid), Some(told)) = (asked.str("uuid"), told) {
+        assert!(uuid == told, "another was asked for: {}", what());
+    }
 }
 
 impl Sim {
     fn send_later(&mut self, request: String) {
         let at = self.now + Duration::from_millis(self.rng.below(30_000));
-        self.schedule(at, crate::sim::Pending::Request(request));
+        self.send_at(at, &[request]);
     }
 }

@@ -23,6 +23,10 @@ impl Rng {
         u8::try_from(self.below(limit.into())).expect("it is below a u8")
     }
 
+    pub fn below_u32(&mut self, limit: u32) -> u32 {
+        u32::try_from(self.below(limit.into())).expect("it is below a u32")
+    }
+
     pub fn one_in(&mut self, n: u64) -> bool {
         self.below(n) == 0
     }

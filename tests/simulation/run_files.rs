@@ -2,6 +2,7 @@
 
 use crate::oracle::{Choice, choose};
 use crate::rng::Rng;
+use crate::sim::Sim;
 use crate::world::{Disk, World, name, pvid, vgid};
 use pvwatch::devno::DevNo;
 use pvwatch::id::Id;
@@ -19,7 +20,7 @@ pub struct Files {
     pub broken: bool,
     /// Commands are making hints.
     pub hints_in_the_making: bool,
-    /// PVs that hints lack that nobody has been told to make anew.
+    /// A device has another PV than hints say, and nobody has been told to make them anew.
     pub hints_wrong: bool,
 }
 
@@ -131,9 +132,39 @@ impl RunFiles for Files {
     }
 }
 
+impl Sim {
+    /// Hints made before a device had another PV than now, or none, are wrong, whichever copy is used.
+    pub fn note_hinted(&mut self) {
+        let pvs = self.watcher.devices().iter();
+        let hinted = pvs.filter_map(|(devno, device)| Some((*devno, device.pv()?.id))).collect();
+        self.files.hints_wrong |= self.hinted != hinted;
+        self.hinted = hinted;
+    }
+
+    /// A PV that is served and in use stays online, whatever becomes of its device.
+    pub fn check_published(&self) {
+        if self.activator.files_doubtful || self.clients_meddle() || self.files.broken || self.ready_at.is_none() {
+            return;
+        }
+        for (key, device) in self.watcher.cache().present_pvs() {
+            let devno = DevNo::from_wire(device);
+            let Some(pv) = self.watcher.devices().get(&devno).and_then(|device| device.pv()) else { continue };
+            let is_member = pv.is_in_use() && pv.vg.as_ref().is_some_and(|text| text.pvids.contains(&pv.id));
+            let file = self.files.pvs.get(&pv.id).and_then(Option::as_ref);
+            let is_online = file.is_some_and(|file| file.devno == devno);
+            assert!(!is_member || is_online, "PV {} is served and not online", key.escape_ascii());
+        }
+    }
+}
+
 /// Compares what is there with what a naive look at the disks says; the error says the first thing
 /// that is wrong.
-pub fn check(watcher: &Watcher, world: &World, files: &Files) -> Result<(), String> {
+pub fn check(
+    watcher: &Watcher,
+    world: &World,
+    files: &Files,
+    were_there: &BTreeMap<Id, BTreeSet<Id>>,
+) -> Result<(), String> {
     let readable = |devno: &DevNo, disk: &Disk| disk.is_readable() && world.is_ours(*devno);
     let mut pvs = BTreeMap::new();
     // Of copies, the one that the watcher chose.
@@ -141,6 +172,8 @@ pub fn check(watcher: &Watcher, world: &World, files: &Files) -> Result<(), Stri
         watcher.cache().device_of(&pvid(pv).hyphenated()) == Some(devno.to_dev_t().cast_signed())
     };
     let mut holders = Vec::new();
+    // What a command takes into a VG without marking it is there, and does not come online.
+    let mut unmarked = BTreeSet::new();
     for (devno, disk) in world.disks.iter().filter(|(devno, disk)| readable(devno, disk)) {
         let Some(pv) = disk.content.pv() else { continue };
         let text = disk.content.text();
@@ -154,6 +187,9 @@ pub fn check(watcher: &Watcher, world: &World, files: &Files) -> Result<(), Stri
         }
         holders.extend(text);
         let is_in_use = disk.content.is_in_use();
+        if !is_in_use {
+            unmarked.insert(pvid(pv));
+        }
         if is_in_use && text.is_none_or(|text| text.pvs.contains(&pv)) {
             let vg = text.map(|text| name(text.name).into_bytes());
             let online = PvOnline { devno: *devno, vg, device: Some(format!("/dev/d{}", devno.minor)) };
@@ -192,7 +228,18 @@ pub fn check(watcher: &Watcher, world: &World, files: &Files) -> Result<(), Stri
             return Err(format!("pvs_lookup/{} is missing", name.escape_ascii()));
         }
     }
-    let online = |name: &&Vec<u8>| by_name.get(*name).is_some_and(|vgs| vgs.iter().any(complete));
+    let may_be = |pvids: &Vec<Id>| pvids.iter().all(|pvid| pvs.contains_key(pvid) || unmarked.contains(pvid));
+    // One that was taken into a VG when it was not there any more has not left it: LVM leaves the file too.
+    let has_lost_none = |name: &Vec<u8>| {
+        let vgs = watcher.cache().vgs().filter(|vg| **vg.name() == **name);
+        vgs.into_iter().any(|vg| {
+            let there = Id::parse(vg.vgid).and_then(|vgid| were_there.get(&vgid));
+            let is_listed = |pvid: &&Id| vg.pvids().iter().any(|key| **key == pvid.hyphenated());
+            let mut there = there.into_iter().flatten().filter(is_listed).peekable();
+            there.peek().is_some() && there.all(|pvid| pvs.contains_key(pvid) || unmarked.contains(pvid))
+        })
+    };
+    let online = |name: &&Vec<u8>| by_name.get(*name).is_some_and(|vgs| vgs.iter().any(may_be)) || has_lost_none(name);
     if let Some(name) = files.vgs.iter().find(|name| !online(name)) {
         return Err(format!("vgs_online/{} is there, and the VG is not complete", name.escape_ascii()));
     }

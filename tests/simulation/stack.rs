@@ -1,7 +1,7 @@
 //! Devices that lie on each other, in the model: paths and their maps, partitions, arrays, LVs and
 //! other device-mapper devices. What the kernel says of each, and which may be used.
 
-use crate::world::{Content, Disk, SIZE, World, superblocks};
+use crate::world::{Content, Disk, Fault, SIZE, World, superblocks};
 use pvwatch::conf::Settings;
 use pvwatch::device::{Facts, Holder, Path, Stack, Usage, Use};
 use pvwatch::devno::DevNo;
@@ -42,6 +42,7 @@ impl View {
             (View::Member(version), Content::Pv { pv, areas }) => {
                 Content::Member { version, pv: *pv, areas: areas.clone() }
             }
+            (View::Member(version), Content::Blank | Content::Partitioned(_)) => Content::Table(Some(version)),
             (View::Partition, Content::Partitioned(_) | Content::Member { version: "asr" | "imsm" | "ddf", .. }) => {
                 Content::Blank
             }
@@ -253,6 +254,12 @@ impl Disk {
     /// Whether anybody may write a PV to it.
     pub fn is_writable(&self) -> bool {
         self.sort != Sort::Lv && !matches!(self.view, View::Member(_)) && !matches!(self.content, Content::Table(_))
+    }
+
+    /// Who cannot open it, or is not answered, does not write to it either.
+    pub fn takes_writes(&self) -> bool {
+        let is_shut = matches!(self.fault, Some(Fault::OpenFails | Fault::Unusable));
+        !self.suspended && !self.passive && !is_shut
     }
 
     pub fn is_readable(&self) -> bool {

@@ -1,6 +1,7 @@
 //! What happens to devices that lie on each other, and what must hold of them at every moment.
 
-use crate::sim::{Kind, Pending, Sim};
+use crate::kinds::Kind;
+use crate::sim::{Pending, Sim};
 use crate::stack::{Sort, Standing, View, WAIT};
 use crate::world::{Content, SIZE};
 use pvwatch::device::Facts;
@@ -69,7 +70,7 @@ impl Sim {
     }
 
     fn come(&mut self, devno: DevNo, what: &str) {
-        self.log(&format!("{devno} comes: {what}"));
+        self.log(format_args!("{devno} comes: {what}"));
         self.uevent(devno, "add");
         // What device-mapper and MD add is empty at first.
         if self.world.disks[&devno].sort != Sort::Disk && self.rng.one_in(2) {
@@ -85,7 +86,7 @@ impl Sim {
             self.go(above);
         }
         if self.is_there(devno) {
-            self.log(&format!("{devno} goes"));
+            self.log(format_args!("{devno} goes"));
             let above = self.world.holders(devno).map(|(above, _)| above).collect::<Vec<_>>();
             self.world.remove(self.now, devno);
             self.let_go();
@@ -130,7 +131,7 @@ impl Sim {
                 let on = self.world.disks.get(&map).map(|map| map.on.clone()).unwrap_or_default();
                 let more = there.iter().copied().find(|path| !on.contains(path));
                 if let (true, Some(path)) = (has_map, more) {
-                    self.log(&format!("{map} gains the path {path}"));
+                    self.log(format_args!("{map} gains the path {path}"));
                     self.world.disks.get_mut(&map).expect("it is there").on.push(path);
                     self.uevent(map, "change");
                 }
@@ -175,7 +176,7 @@ impl Sim {
         disk.passive = !disk.passive;
         disk.since = self.now;
         let passive = disk.passive;
-        self.log(&format!("{path} is passive: {passive}"));
+        self.log(format_args!("{path} is passive: {passive}"));
         if self.rng.one_in(2) {
             self.uevent(path, "change");
         }
@@ -189,13 +190,13 @@ impl Sim {
         let Sort::Path(lun) = disk.sort else { return };
         let is_path = is_held || (taken && self.world.multipath.may_take(lun)) || self.world.multipath.lists(lun);
         disk.udev = Some(is_path);
-        self.log(&format!("udev says that {devno} is a path: {is_path}"));
+        self.log(format_args!("udev says that {devno} is a path: {is_path}"));
         // It makes no uevent of the kernel's. Where nobody waits for it, nobody learns of it.
         let waits = |held: &HeldBack| matches!(held, HeldBack::Pending { .. });
         let device = self.watcher.devices().get(&devno);
         self.lost |= !device.is_some_and(|device| device.held_back.as_ref().is_some_and(waits));
         if !is_path && self.rng.one_in(2) {
-            self.log(&format!("somebody knows that {devno} is no path"));
+            self.log(format_args!("somebody knows that {devno} is no path"));
             self.told.no_paths.insert(devno);
             self.watcher.know_no_path(devno);
             self.reasons += 1;
@@ -221,7 +222,7 @@ impl Sim {
             0 => self.go(disk),
             1 => {
                 let version = *self.rng.pick(&DISK_VERSIONS);
-                self.log(&format!("the superblock at the end of {disk} is {version:?} now"));
+                self.log(format_args!("the superblock at the end of {disk} is {version:?} now"));
                 self.write(disk, Content::Table(version));
             }
             2 if self.is_there(second) => self.go(second),
@@ -277,14 +278,14 @@ impl Sim {
                 self.come(array, &format!("an array of {on:?}"));
             }
             4 if self.is_there(array) => {
-                self.log(&format!("{array} stops"));
+                self.log(format_args!("{array} stops"));
                 self.go(array);
             }
             5 if there.len() == 2 => self.go(there[1]),
             5 if !there.is_empty() && self.rng.one_in(2) => self.go(there[0]),
             6 if !there.is_empty() && !self.is_there(array) => {
                 let member = *self.rng.pick(&there);
-                self.log(&format!("the superblock of {member} is removed"));
+                self.log(format_args!("the superblock of {member} is removed"));
                 self.world.part(self.now, member, View::Whole);
                 self.closed(member);
             }
@@ -308,7 +309,7 @@ impl Sim {
             Content::Member { pv, areas, .. } => Content::Pv { pv, areas },
             Content::Blank | Content::Partitioned(_) | Content::Table(_) => return,
         };
-        self.log(&format!("a superblock is written on or removed from {devno}: {content:?}"));
+        self.log(format_args!("a superblock is written on or removed from {devno}: {content:?}"));
         self.write(devno, content);
     }
 
@@ -359,7 +360,7 @@ impl Sim {
         disk.mounted = !disk.mounted;
         let mounted = disk.mounted;
         self.lost = true;
-        self.log(&format!("{base} is mounted: {mounted}"));
+        self.log(format_args!("{base} is mounted: {mounted}"));
     }
 
     // What must hold at every moment.

@@ -69,11 +69,17 @@ pub enum Fault {
     Short,
     Hangs,
     Kills,
+    /// Device-mapper says that a read of it would not end.
+    Unusable,
 }
 
 pub struct Disk {
     pub size: u64,
+    /// Which one it is, of all that ever were.
+    pub number: u64,
+    /// What the kernel counts for that. It counts one more when somebody opens what was started before.
     pub diskseq: u64,
+    pub is_started: bool,
     pub sort: Sort,
     /// What it lies on.
     pub on: Vec<DevNo>,
@@ -89,7 +95,7 @@ pub struct Disk {
     /// What udev says of a path.
     pub udev: Option<bool>,
     pub mounted: bool,
-    /// Since when nothing about it has changed.
+    /// Since when it shows what it shows: a fault hides that, and does not change it.
     pub since: Duration,
     pub watched: bool,
 }
@@ -295,7 +301,9 @@ impl World {
         let content = view.of(&self.stores[&store]);
         let disk = Disk {
             size,
+            number: self.next_diskseq,
             diskseq: self.next_diskseq,
+            is_started: sort == Sort::Array,
             sort,
             on: on.to_vec(),
             store,
@@ -312,6 +320,15 @@ impl World {
         };
         self.disks.insert(devno, disk);
         self.note(now, devno);
+    }
+
+    /// No event says that it has another diskseq now.
+    pub fn open(&mut self, devno: DevNo) {
+        let Some(disk) = self.disks.get_mut(&devno) else { return };
+        if std::mem::take(&mut disk.is_started) {
+            self.next_diskseq += 1;
+            disk.diskseq = self.next_diskseq;
+        }
     }
 
     pub fn remove(&mut self, now: Duration, devno: DevNo) {

@@ -2,8 +2,10 @@
 //! are no PVs.
 
 use crate::common::LONG;
+use crate::common::daemon::stop;
 use crate::guest::{Disk, Machine, device_number, run};
 use crate::scene::{Scene, program};
+use nix::sys::signal::{Signal, kill};
 use serde_json::{Value, json};
 use std::fs;
 use std::thread::sleep;
@@ -203,6 +205,46 @@ fn a_mirror_of_each_version() {
         }
         scene.wipe(&[a, b, c]);
     }
+    scene.end();
+}
+
+/// Whoever is the first to open or close an array that has been started gives it another `diskseq`, and no
+/// event says so. Who waits for the array waits until it has been read as that.
+#[test]
+fn an_array_that_nobody_has_opened_since_it_was_started() {
+    let machine = Machine::udev();
+    machine.udev_rules("64-md-raid-assembly.rules", "");
+    let disks = machine.disks(2, 32);
+    let [a, b] = &disks[..] else { unreachable!() };
+    let mut scene = Scene::begin_with(FULL, |_, _| {});
+    scene.step(&format!(
+        "mdadm -q --create /dev/md0 --run --assume-clean --metadata 1.0 --level 1 -n 2 {a} {b} 2>&1
+        vgcreate -q -s 1M vg0 /dev/md0"
+    ));
+    // udevd would open it, and mdadm would close it.
+    run("udevadm settle; udevadm control --stop-exec-queue; echo inactive >/sys/block/md0/md/array_state");
+    scene.daemon.call("Rescan", &json!({}));
+    assert_eq!(scene.daemon.vg("vg0"), None);
+    let readers = scene.daemon.readers();
+    stop(&readers);
+    let diskseq = || fs::read_to_string("/sys/block/md0/diskseq").unwrap();
+    let before = diskseq();
+    run("echo active >/sys/block/md0/md/array_state");
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| (scene.daemon.settle(), scene.daemon.pvs()));
+        sleep(Duration::from_secs(1));
+        assert_eq!(diskseq(), before);
+        readers.iter().for_each(|reader| kill(*reader, Signal::SIGCONT).unwrap());
+        let (quarantined, pvs) = waiting.join().unwrap();
+        assert_ne!(diskseq(), before);
+        assert_eq!(quarantined, [""; 0]);
+        assert_eq!(pvs.into_values().collect::<Vec<_>>(), [device_number("/dev/md0".as_ref())]);
+    });
+    run("udevadm control --start-exec-queue; udevadm settle");
+    scene.agree("it is started");
+    scene.is_on_array();
+    scene.step(STOP);
+    scene.wipe(&[a, b]);
     scene.end();
 }
 

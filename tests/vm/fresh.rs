@@ -4,6 +4,7 @@
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use pvwatch::conf::Settings;
 use pvwatch::devno::DevNo;
+use pvwatch::ondisk::ByteRange;
 use pvwatch::sys::settings::load_multipath;
 use pvwatch::sys::sysfs::Sysfs;
 use pvwatch::sys::usage;
@@ -43,7 +44,7 @@ struct Scan {
 impl Scan {
     fn carry_out(&mut self, effect: Effect) -> Option<Event> {
         match effect {
-            Effect::Enumerate => Some(Event::Resync(self.sysfs.enumerate().unwrap())),
+            Effect::Enumerate => Some(Event::Resync(self.sysfs.list().unwrap())),
             Effect::Examine(devno) => {
                 let facts = self.sysfs.facts(devno).unwrap();
                 let found = facts.map(|facts| (vec![format!("/dev/{}", facts.name)], facts));
@@ -53,10 +54,10 @@ impl Scan {
                 let result = self.open(job, devno, &path, length);
                 Some(Event::Opened { job, result: result.map_err(|error| error.raw_os_error().unwrap()) })
             }
-            Effect::Read { job, range } => {
-                let result = read(&self.open[&job], range.offset, range.length);
-                let result = result.map_err(|error| error.raw_os_error().unwrap());
-                Some(Event::Data { job, diskseq: None, result })
+            Effect::Read { job, ranges } => {
+                let piece = |range: ByteRange| read(&self.open[&job], range.offset, range.length);
+                let piece = |range| piece(range).map_err(|error| error.raw_os_error().unwrap());
+                Some(Event::Data { job, diskseq: None, pieces: ranges.into_iter().map(piece).collect() })
             }
             Effect::Close(job) => {
                 self.open.remove(&job);

@@ -29,7 +29,13 @@ pub fn try_run(script: &str) -> Output {
 
 /// Waits until udevd has dealt with all that has happened.
 pub fn settle() {
-    run("udevadm settle");
+    // It may hang up on who asks without an answer, as if it were not there for a moment.
+    let told = try_run("udevadm settle");
+    if !told.status.success() {
+        let why = String::from_utf8_lossy(&told.stderr);
+        assert!(why.contains("wait for daemon to reply"), "udevadm settle: {}: {why}", told.status);
+        run("udevadm settle");
+    }
 }
 
 /// The machine, which a test has to itself.
@@ -143,7 +149,8 @@ pub const WWID: &str = "333333330000007d0";
 
 /// What is here goes before Debian's own.
 const RULES: &str = "/run/udev/rules.d";
-const NULL_BLKS: &str = "/sys/kernel/config/nullb";
+/// Where those of [`Machine::null_blks`] are made.
+pub const NULL_BLKS: &str = "/sys/kernel/config/nullb";
 
 /// Takes all of it apart, from the top. Starting programs is slow in an emulated machine: no more
 /// than there is to do.

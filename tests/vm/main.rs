@@ -11,6 +11,7 @@ mod dm;
 mod fresh;
 mod guest;
 mod hotplug;
+mod hung;
 mod in_charge;
 mod live;
 mod lvm_commands;

@@ -4,6 +4,7 @@ use crate::common::daemon::{Daemon, World};
 use crate::common::wait_until;
 use crate::fresh;
 use crate::guest::{device_number, run, try_run};
+use nix::libc::O_NONBLOCK;
 use nix::sys::signal::Signal;
 use pvwatch::conf::Settings;
 use pvwatch::devno::DevNo;
@@ -16,7 +17,8 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::io::Write as _;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -216,36 +218,45 @@ pub fn opened_names(log: &str) -> BTreeSet<String> {
     opened.filter(|name| !Path::new(name).is_dir() && *name != "/dev/null").map(str::to_owned).collect()
 }
 
-/// The nodes that the daemon and its readers have opened since this was asked last.
+/// The nodes that daemons and their readers have opened since this was asked last, by the kernel's own
+/// account: who traces system calls does not see what is opened by io_uring.
 pub struct Opened {
-    log: PathBuf,
-    read: usize,
+    trace: File,
 }
+
+const TRACING: &str = "/sys/kernel/tracing";
+/// The daemon; its readers, which are `/proc/self/exe` to the kernel; and the kernel's threads for theirs.
+const OPENERS: &str = "comm == \"pvwatchd\" || comm == \"exe\" || comm ~ \"iou-wrk-*\"";
 
 impl Opened {
     /// A scene with everything recorded that is opened.
     pub fn begin(settings: &str) -> (Scene, Opened) {
-        let mut log = PathBuf::new();
-        let scene = Scene::begin_with(settings, |world, command| {
-            log = world.path("opened");
-            let mut traced = Command::new("strace");
-            // The tracer is not in between: we have to do with the daemon itself.
-            traced.args(["-D", "-f", "-qq", "-e", "trace=open,openat,openat2", "-o"]).arg(&log);
-            traced.arg(command.get_program()).args(command.get_args());
-            for (name, value) in command.get_envs() {
-                traced.env(name, value.unwrap_or_default());
-            }
-            *command = traced;
-        });
-        (scene, Opened { log, read: 0 })
+        run(&format!(
+            "mountpoint -q {TRACING} || mount -t tracefs tracefs {TRACING}
+            cd {TRACING}; echo 'p:opened do_filp_open name=+0(+0($arg2)):string' >kprobe_events
+            echo 'name ~ \"/dev/*\" && ({OPENERS})' >events/kprobes/opened/filter
+            echo 1 >events/kprobes/opened/enable"
+        ));
+        let trace = File::options().read(true).custom_flags(O_NONBLOCK).open(format!("{TRACING}/trace_pipe"));
+        let opened = Opened { trace: trace.unwrap() };
+        (Scene::begin_with(settings, |_, _| {}), opened)
     }
 
     /// The names below /dev, as they were given.
     pub fn names(&mut self) -> BTreeSet<String> {
-        let log = fs::read_to_string(&self.log).unwrap();
-        let new = &log[self.read..];
-        self.read = log.len();
-        opened_names(new)
+        let mut trace = Vec::new();
+        // The end is that there is nothing more for now.
+        let end = self.trace.read_to_end(&mut trace).unwrap_err();
+        assert_eq!(end.kind(), ErrorKind::WouldBlock, "{end}");
+        let trace = text_of(trace);
+        assert!(!trace.contains("LOST"), "{trace}");
+        opened_names(&trace)
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        try_run(&format!("cd {TRACING}; echo 0 >events/kprobes/opened/enable; echo >kprobe_events"));
     }
 }
 

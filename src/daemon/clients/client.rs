@@ -1,9 +1,10 @@
 //! One client: what it is in the middle of.
 
 use super::super::inventory::Stream;
+use super::memory::Held;
 use super::{Access, CHUNK, READING_CHUNK};
-use crate::api;
-use crate::protocol::frame::{Frames, MESSAGE_MAX, NotACall, TooLarge};
+use crate::api::{self, Bound};
+use crate::protocol::frame::{Frames, NotACall, TooLarge};
 use crate::protocol::{self, Reply};
 use crate::watcher::SettleId;
 use mio::net::UnixStream;
@@ -44,6 +45,8 @@ pub(super) struct Client {
     pub(super) ended: bool,
     pub(super) closing: Closing,
     pub(super) progress: Duration,
+    /// What of the sums is its.
+    pub(super) held: Held,
 }
 
 pub(super) enum Advance {
@@ -52,16 +55,18 @@ pub(super) enum Advance {
     /// The reply is taken, and another is to follow.
     Streaming,
     Waiting,
+    /// It has had its share of this turn.
+    More,
     Gone,
 }
 
 impl Client {
-    pub(super) fn new(now: Duration, socket: UnixStream, access: Access, uid: u32) -> Client {
+    pub(super) fn new(now: Duration, socket: UnixStream, access: Access, uid: u32, message_max: usize) -> Client {
         Client {
             socket,
             access,
             uid,
-            frames: Frames::default(),
+            frames: Frames::new(message_max),
             reply: None,
             stream: None,
             settle: None,
@@ -72,6 +77,7 @@ impl Client {
             ended: false,
             closing: Closing::No,
             progress: now,
+            held: Held::default(),
         }
     }
 
@@ -120,26 +126,6 @@ impl Client {
         }
     }
 
-    /// Looks at what has been received for something to answer.
-    pub(super) fn next_message(&mut self) -> Option<Message<'_>> {
-        if self.access == Access::Reading {
-            return match self.frames.next_reading_call() {
-                Ok(call) => call.map(|call| Message::Call(call.to_vec())),
-                Err(NotACall) => Some(Message::Wrong(Reply::Own(api::invalid("call")))),
-            };
-        }
-        if let Some(call) = self.frames.next_call() {
-            return Some(Message::Call(call.to_vec()));
-        }
-        match self.frames.next_request() {
-            Ok(request) => request.map(Message::Request),
-            Err(TooLarge) => {
-                log::warn!("a client's message is larger than {} MiB and was refused", MESSAGE_MAX >> 20);
-                Some(Message::Wrong(protocol::too_large()))
-            }
-        }
-    }
-
     /// How much is read at a time.
     pub(super) fn chunk(&self) -> usize {
         match self.access {
@@ -150,9 +136,26 @@ impl Client {
 
     /// One last reply.
     pub(super) fn refuse(&mut self, reply: Reply) {
-        self.frames = Frames::default();
+        self.frames = Frames::new(0);
         self.reply = Some((reply, 0));
         self.closing = Closing::AfterReply;
+    }
+}
+
+/// Looks at what has been received for something to answer.
+pub(super) fn next_message(frames: &mut Frames, access: Access) -> Option<Message<'_>> {
+    if access == Access::Reading {
+        return match frames.next_reading_call() {
+            Ok(call) => call.map(|call| Message::Call(call.to_vec())),
+            Err(NotACall) => Some(Message::Wrong(Reply::Own(api::invalid("call")), None)),
+        };
+    }
+    if let Some(call) = frames.next_call() {
+        return Some(Message::Call(call.to_vec()));
+    }
+    match frames.next_request() {
+        Ok(request) => request.map(Message::Request),
+        Err(TooLarge) => Some(Message::Wrong(protocol::too_large(), Some(Bound::Message))),
     }
 }
 
@@ -160,6 +163,6 @@ impl Client {
 pub(super) enum Message<'c> {
     Call(Vec<u8>),
     Request(&'c [u8]),
-    /// With the reply, after which nothing of it is looked at.
-    Wrong(Reply),
+    /// With the reply, after which nothing of it is looked at, and the bound that it is over.
+    Wrong(Reply, Option<Bound>),
 }

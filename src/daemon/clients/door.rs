@@ -1,21 +1,21 @@
 //! Where clients come in: the socket of lvmetad, for root, and the one for reading.
 
-use crate::api;
+use super::tally::Tally;
+use crate::api::{self, Bound};
+use crate::conf::ClientLimits;
+use crate::protocol;
 use crate::sys::peer::{self, Peer};
+use crate::sys::socket::first_byte;
 use mio::net::{UnixListener, UnixStream};
 use nix::unistd::geteuid;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::time::Duration;
 
-/// Each takes a descriptor and little else while it is silent.
-const FULL_MAX: usize = 4096;
-/// Whoever may only read keeps nobody out who may do more.
-const READING_MAX: usize = 2048;
-/// And one of them not all the others.
-const OF_ONE_USER_MAX: usize = 512;
 /// After an accept failed for want of descriptors.
 const AGAIN_AFTER: Duration = Duration::from_millis(100);
+/// Connections taken, or refused, before the clients are served again.
+pub(super) const ACCEPTS_PER_TURN: usize = 256;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -43,6 +43,12 @@ impl Admission {
     }
 }
 
+/// How many may come in, and who counts those who may not.
+pub(super) struct Rules<'c> {
+    pub limits: &'c ClientLimits,
+    pub tally: &'c Tally,
+}
+
 pub(super) struct Door {
     access: Access,
     /// How many of each user are in.
@@ -50,25 +56,25 @@ pub(super) struct Door {
     count: usize,
     /// When to try again, after it failed.
     pub again: Option<Duration>,
-    failures: u64,
-    refused: u64,
-    denied: u64,
+    pub failures: u64,
 }
 
 impl Door {
     pub fn new(access: Access) -> Door {
-        Door { access, inside: BTreeMap::new(), count: 0, again: None, failures: 0, refused: 0, denied: 0 }
+        Door { access, inside: BTreeMap::new(), count: 0, again: None, failures: 0 }
     }
 
-    /// The next who may come in, and whose he is, who is in from now on; `None` if nobody else waits.
+    /// The next who may come in, and whose he is, who is in from now on; `None` if nobody else waits, or
+    /// if enough have come for once.
     pub fn accept(
         &mut self,
         now: Duration,
         listener: &UnixListener,
         admission: Admission,
+        rules: &Rules,
     ) -> Option<(UnixStream, u32)> {
         self.again = None;
-        loop {
+        for _ in 0..ACCEPTS_PER_TURN {
             let socket = match listener.accept() {
                 Ok((socket, _)) => socket,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
@@ -84,37 +90,46 @@ impl Door {
             };
             let admitted = match admission {
                 Admission::Full => Ok(geteuid().as_raw()),
-                Admission::Reading { group } => peer::of(&socket).and_then(|peer| self.admit(&peer, group)),
+                Admission::Reading { group } => peer::of(&socket).and_then(|peer| admit(&peer, group, rules.tally)),
             };
-            let Ok(uid) = admitted.inspect_err(|_| deny(&socket)) else { continue };
-            if self.has_room(uid) {
-                self.enter(uid);
-                return Some((socket, uid));
+            let Ok(uid) = admitted.inspect_err(|_| say(&socket, &api::permission_denied())) else { continue };
+            match self.room(uid, rules.limits) {
+                Ok(()) => {
+                    self.enter(uid);
+                    return Some((socket, uid));
+                }
+                Err(bound) => {
+                    rules.tally.refuse(bound, format_args!("{} clients are connected, one was refused", self.count));
+                    self.turn_away(&socket);
+                }
             }
-            self.refused += 1;
-            if self.refused.is_power_of_two() {
-                log::warn!("{} clients are connected, {} were refused", self.count, self.refused);
-            }
+        }
+        self.again = Some(now);
+        None
+    }
+
+    /// Who has said nothing yet is taken for an LVM command.
+    fn turn_away(&self, socket: &UnixStream) {
+        if self.access == Access::Reading || first_byte(socket) == Some(b'{') {
+            say(socket, &api::too_many_clients());
+        } else {
+            say(socket, protocol::too_many_clients().bytes());
         }
     }
 
-    fn admit(&mut self, peer: &Peer, group: Option<u32>) -> io::Result<u32> {
-        if may_read(peer, geteuid().as_raw(), group) {
-            return Ok(peer.uid);
-        }
-        self.denied += 1;
-        if self.denied.is_power_of_two() {
-            let Peer { uid, pid, .. } = peer;
-            log::warn!("process {pid} of user {uid} may not ask, as {} before", self.denied - 1);
-        }
-        Err(io::ErrorKind::PermissionDenied.into())
+    pub fn count(&self) -> usize {
+        self.count
     }
 
-    fn has_room(&self, uid: u32) -> bool {
+    fn room(&self, uid: u32, limits: &ClientLimits) -> Result<(), Bound> {
         let of_user = || self.inside.get(&uid).copied().unwrap_or(0);
         match self.access {
-            Access::Full => self.count < FULL_MAX,
-            Access::Reading => self.count < READING_MAX && (uid == 0 || of_user() < OF_ONE_USER_MAX),
+            Access::Full if self.count >= limits.clients => Err(Bound::Clients),
+            Access::Reading if self.count >= limits.report_clients => Err(Bound::ReportClients),
+            Access::Reading if uid != 0 && of_user() >= limits.report_clients_per_user => {
+                Err(Bound::ReportClientsPerUser)
+            }
+            Access::Full | Access::Reading => Ok(()),
         }
     }
 
@@ -134,14 +149,23 @@ impl Door {
     }
 }
 
+fn admit(peer: &Peer, group: Option<u32>, tally: &Tally) -> io::Result<u32> {
+    if may_read(peer, geteuid().as_raw(), group) {
+        return Ok(peer.uid);
+    }
+    let Peer { uid, pid, .. } = peer;
+    tally.refuse(Bound::Admission, format_args!("process {pid} of user {uid} may not ask"));
+    Err(io::ErrorKind::PermissionDenied.into())
+}
+
 fn may_read(peer: &Peer, own: u32, group: Option<u32>) -> bool {
     let is_member = group.is_some_and(|group| peer.groups.contains(&group));
     peer.uid == 0 || peer.uid == own || is_member
 }
 
 /// Says so, if it fits; a new socket has room.
-fn deny(mut socket: &UnixStream) {
-    let _ = socket.write(&api::permission_denied());
+fn say(mut socket: &UnixStream, reply: &[u8]) {
+    let _ = socket.write(reply);
 }
 
 #[cfg(test)]
@@ -163,23 +187,25 @@ mod tests {
 
     #[test]
     fn nobody_takes_all_the_room() {
+        let limits = ClientLimits { clients: 9, report_clients: 7, report_clients_per_user: 3, ..Default::default() };
         let with = |access, uid, count| {
             let mut door = Door::new(access);
             (0..count).for_each(|_| door.enter(uid));
             door
         };
-        assert!(with(Access::Full, 0, FULL_MAX - 1).has_room(0));
-        let mut full = with(Access::Full, 0, FULL_MAX);
-        assert!(!full.has_room(0));
+        let room = |door: &Door, uid| door.room(uid, &limits);
+        assert_eq!(room(&with(Access::Full, 0, 8), 0), Ok(()));
+        let mut full = with(Access::Full, 0, 9);
+        assert_eq!(room(&full, 0), Err(Bound::Clients));
         full.leave(0);
-        assert!(full.has_room(0));
-        assert!(with(Access::Reading, 0, READING_MAX - 1).has_room(0));
-        assert!(!with(Access::Reading, 7, READING_MAX).has_room(0));
-        let mut reading = with(Access::Reading, 7, OF_ONE_USER_MAX);
-        assert!(reading.has_room(8) && !reading.has_room(7));
+        assert_eq!(room(&full, 0), Ok(()));
+        assert_eq!(room(&with(Access::Reading, 0, 6), 0), Ok(()));
+        assert_eq!(room(&with(Access::Reading, 7, 7), 0), Err(Bound::ReportClients));
+        let mut reading = with(Access::Reading, 7, 3);
+        assert_eq!((room(&reading, 8), room(&reading, 7)), (Ok(()), Err(Bound::ReportClientsPerUser)));
         reading.leave(7);
-        assert!(reading.has_room(7));
-        (0..OF_ONE_USER_MAX).for_each(|_| reading.leave(7));
+        assert_eq!(room(&reading, 7), Ok(()));
+        (0..3).for_each(|_| reading.leave(7));
         assert_eq!((reading.count, reading.inside.len()), (0, 0));
     }
 }

@@ -3,29 +3,38 @@
 
 mod client;
 mod door;
+mod memory;
+mod relief;
+mod tally;
+#[cfg(test)]
+mod tests;
 
 use super::inventory::Stream;
-use crate::protocol::frame::MESSAGE_MAX;
-use crate::protocol::{self, Reply};
+use crate::api::{self, Bound};
+use crate::conf::ClientLimits;
+use crate::protocol::{Reply, Sender};
+use crate::sys::peer;
 use crate::watcher::SettleId;
 use client::{Advance, Client, Closing, Message};
-use door::Door;
-use mio::net::UnixListener;
+use door::{ACCEPTS_PER_TURN, Door, Rules};
+use memory::{Held, Memory};
+use mio::net::{UnixListener, UnixStream};
 use mio::{Interest, Registry, Token};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, Read};
 use std::time::Duration;
+use tally::Tally;
 
 pub use door::{Access, Admission};
 
-/// Of all unfinished messages together; whoever goes over it is sent away.
-const BUFFERED_MAX: usize = 2 * MESSAGE_MAX + (64 << 20);
-/// How long half a message, or a reply not taken, may stand still.
-const STALLED_MAX: Duration = Duration::from_secs(60);
-/// How often that is looked for.
+/// How often those are looked for who stand still in the middle of something.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 /// Requests answered before events are looked at again.
 const REQUESTS_PER_TURN: usize = 64;
+/// Clients looked at before that, also those who have sent nothing whole.
+const VISITS_PER_TURN: usize = 1024;
+/// Reads from one client before others have their turn.
+const READS_PER_VISIT: usize = 4;
 /// One read. Larger than a socket's buffer, so that a short read means that it is empty; behind
 /// what is read there may be the end still.
 const CHUNK: usize = 256 << 10;
@@ -39,6 +48,7 @@ pub struct Clients {
     turn: VecDeque<usize>,
     in_turn: BTreeSet<usize>,
     answered_this_turn: usize,
+    visited_this_turn: usize,
     /// Those who have taken a reply that is not the last, in turn.
     streams: VecDeque<usize>,
     chunk: Vec<u8>,
@@ -47,16 +57,46 @@ pub struct Clients {
     given_up: Vec<SettleId>,
     doors: [Door; 2],
     next_sweep: Option<Duration>,
+    configured: ClientLimits,
+    /// What of it there are descriptors for.
+    limits: ClientLimits,
+    memory: Memory,
+    tally: Tally,
+}
+
+/// What a client's requests are answered by.
+pub type Answer<'a> = dyn FnMut(&[u8], &mut dyn Sender) -> Reply + 'a;
+
+/// Whoever sends a request.
+struct Peer<'c> {
+    socket: &'c UnixStream,
+    tally: &'c Tally,
+}
+
+impl Sender for Peer<'_> {
+    fn may_change(&mut self) -> bool {
+        let may = peer::may_change(self.socket);
+        if !may {
+            self.tally.refuse(Bound::Changes, format_args!("a user who is not root may change nothing"));
+        }
+        may
+    }
+
+    fn nests_too_deeply(&mut self) {
+        self.tally.refuse(Bound::Nesting, format_args!("a client's message is nested too deeply, and was refused"));
+    }
 }
 
 impl Clients {
-    pub fn new(first_token: usize) -> Clients {
+    /// `descriptors` is how many this process may have open.
+    pub fn new(first_token: usize, limits: ClientLimits, descriptors: u64) -> Clients {
         Clients {
             clients: BTreeMap::new(),
             next_token: first_token,
             turn: VecDeque::new(),
             in_turn: BTreeSet::new(),
             answered_this_turn: 0,
+            visited_this_turn: 0,
             streams: VecDeque::new(),
             chunk: vec![0; CHUNK],
             next_settle: 1,
@@ -64,11 +104,32 @@ impl Clients {
             given_up: Vec::new(),
             doors: [Door::new(Access::Full), Door::new(Access::Reading)],
             next_sweep: None,
+            configured: limits,
+            limits: limits.within(descriptors),
+            memory: Memory::default(),
+            tally: Tally::default(),
         }
     }
 
-    pub fn len(&self) -> usize {
-        self.clients.len()
+    /// Who is in already stays.
+    pub fn configure(&mut self, limits: ClientLimits, descriptors: u64) {
+        self.configured = limits;
+        self.limits = limits.within(descriptors);
+    }
+
+    /// For who asks.
+    pub fn status(&self) -> api::Clients {
+        let [full, reading] = &self.doors;
+        api::Clients {
+            connected: full.count(),
+            report_connected: reading.count(),
+            buffered: self.memory.buffered,
+            unread: self.memory.unread,
+            limits: self.limits,
+            configured: self.configured,
+            refusals: self.tally.refusals(),
+            not_accepted: full.failures + reading.failures,
+        }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -86,10 +147,14 @@ impl Clients {
     }
 
     pub fn accept(&mut self, now: Duration, listener: &UnixListener, admission: Admission, registry: &Registry) {
-        loop {
-            let Some((socket, uid)) = self.door(admission.access()).accept(now, listener, admission) else { return };
-            self.add(Client::new(now, socket, admission.access(), uid), registry);
+        for _ in 0..ACCEPTS_PER_TURN {
+            let rules = Rules { limits: &self.limits, tally: &self.tally };
+            let [full, reading] = &mut self.doors;
+            let door = if admission.access() == Access::Full { full } else { reading };
+            let Some((socket, uid)) = door.accept(now, listener, admission, &rules) else { return };
+            self.add(Client::new(now, socket, admission.access(), uid, self.limits.message), registry);
         }
+        self.door(admission.access()).again = Some(now);
     }
 
     fn door(&mut self, access: Access) -> &mut Door {
@@ -130,25 +195,21 @@ impl Clients {
     /// Serves those who have something to do, in turn. Requests of lvmetad's protocol are
     /// answered by `answer`; a call of the other is returned, for [`Clients::reply`]. `None` when
     /// nobody has anything to do, or when it is time to look at other events.
-    pub fn serve(
-        &mut self,
-        now: Duration,
-        registry: &Registry,
-        answer: &mut dyn FnMut(&[u8]) -> Reply,
-    ) -> Option<(Token, Vec<u8>)> {
+    pub fn serve(&mut self, now: Duration, registry: &Registry, answer: &mut Answer) -> Option<(Token, Vec<u8>)> {
         self.sweep(now, registry);
-        while self.answered_this_turn < REQUESTS_PER_TURN {
+        while self.answered_this_turn < REQUESTS_PER_TURN && self.visited_this_turn < VISITS_PER_TURN {
             let Some(token) = self.turn.pop_front() else { break };
             self.in_turn.remove(&token);
-            match self.advance(now, token, registry, answer) {
+            self.visited_this_turn += 1;
+            let advance = self.advance(now, token, registry, answer);
+            self.account(token, registry);
+            match advance {
+                Advance::More => self.give_turn(token),
                 Advance::Streaming if self.streams.contains(&token) => {}
                 Advance::Streaming => self.streams.push_back(token),
                 Advance::Waiting => self.note_midway(now, token),
-                Advance::Answered => {
-                    self.answered_this_turn += 1;
-                    // It comes again behind the others.
-                    self.give_turn(token);
-                }
+                // It comes again behind the others.
+                Advance::Answered => self.give_turn(token),
                 Advance::Call(message) => {
                     self.answered_this_turn += 1;
                     return Some((Token(token), message));
@@ -157,19 +218,14 @@ impl Clients {
             }
         }
         self.answered_this_turn = 0;
+        self.visited_this_turn = 0;
         None
     }
 
-    fn advance(
-        &mut self,
-        now: Duration,
-        token: usize,
-        registry: &Registry,
-        answer: &mut dyn FnMut(&[u8]) -> Reply,
-    ) -> Advance {
-        let others = self.buffered_by_others(token);
+    fn advance(&mut self, now: Duration, token: usize, registry: &Registry, answer: &mut Answer) -> Advance {
         let Some(client) = self.clients.get_mut(&token) else { return Advance::Waiting };
         let mut answered = false;
+        let mut reads = 0;
         loop {
             match client.flush(now) {
                 Ok(true) => {}
@@ -194,14 +250,19 @@ impl Clients {
                     Advance::Waiting
                 };
             }
-            match client.next_message() {
+            match client::next_message(&mut client.frames, client.access) {
                 Some(Message::Call(call)) => return Advance::Call(call),
                 Some(Message::Request(request)) => {
-                    client.reply = Some((answer(request), 0));
+                    let reply = answer(request, &mut Peer { socket: &client.socket, tally: &self.tally });
+                    client.reply = Some((reply, 0));
+                    self.answered_this_turn += 1;
                     answered = true;
                     continue;
                 }
-                Some(Message::Wrong(reply)) => {
+                Some(Message::Wrong(reply, bound)) => {
+                    if let Some(bound) = bound {
+                        self.tally.refuse(bound, format_args!("a client's message is too large, and was refused"));
+                    }
                     client.refuse(reply);
                     continue;
                 }
@@ -213,6 +274,10 @@ impl Clients {
             if !client.readable {
                 return Advance::Waiting;
             }
+            if reads == READS_PER_VISIT {
+                return Advance::More;
+            }
+            reads += 1;
             let chunk = &mut self.chunk[..client.chunk()];
             match client.socket.read(chunk) {
                 Ok(0) => client.ended = true,
@@ -220,10 +285,6 @@ impl Clients {
                     client.readable = client.read_closed || length == chunk.len();
                     client.progress = now;
                     client.frames.push(&chunk[..length]);
-                    if others + client.frames.capacity() > BUFFERED_MAX {
-                        log::warn!("clients' unfinished messages are too large together, and one was refused");
-                        client.refuse(protocol::too_large());
-                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => client.readable = false,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -232,12 +293,17 @@ impl Clients {
         }
     }
 
-    fn buffered_by_others(&self, token: usize) -> usize {
-        // Only a client with a large message is worth the sum.
-        if self.clients.get(&token).is_none_or(|client| client.frames.capacity() < CHUNK) {
-            return 0;
+    /// Whether who called may change something. What the socket's mode is does not matter, nor who made it.
+    pub fn may_change(&self, Token(token): Token) -> bool {
+        let sender = |client: &Client| Peer { socket: &client.socket, tally: &self.tally }.may_change();
+        self.clients.get(&token).is_some_and(sender)
+    }
+
+    /// Counts a call with more levels than are looked at.
+    pub fn refuse_nesting(&self, Token(token): Token) {
+        if let Some(client) = self.clients.get(&token) {
+            Peer { socket: &client.socket, tally: &self.tally }.nests_too_deeply();
         }
-        self.clients.iter().filter(|(other, _)| **other != token).map(|(_, client)| client.frames.capacity()).sum()
     }
 
     pub fn access(&self, Token(token): Token) -> Option<Access> {
@@ -334,20 +400,6 @@ impl Clients {
         }
     }
 
-    fn sweep(&mut self, now: Duration, registry: &Registry) {
-        if self.next_sweep.is_none_or(|at| at > now) {
-            return;
-        }
-        let midway = self.clients.values().any(Client::is_midway);
-        self.next_sweep = midway.then_some(now + SWEEP_INTERVAL);
-        let stalled = |client: &Client| client.is_midway() && now >= client.progress + STALLED_MAX;
-        let tokens = self.clients.iter().filter(|(_, client)| stalled(client)).map(|(token, _)| *token);
-        for token in tokens.collect::<Vec<_>>() {
-            log::debug!("a client stood still in the middle of a message for {} s", STALLED_MAX.as_secs());
-            self.remove(token, registry);
-        }
-    }
-
     /// Whether accepting is to be tried again.
     pub fn wants_accept(&self, now: Duration) -> bool {
         self.doors.iter().filter_map(|door| door.again).any(|at| at <= now)
@@ -356,6 +408,7 @@ impl Clients {
     fn remove(&mut self, token: usize, registry: &Registry) {
         if let Some(mut client) = self.clients.remove(&token) {
             let _ = registry.deregister(&mut client.socket);
+            self.memory.change(&mut client.held, Held::default());
             self.door(client.access).leave(client.uid);
             if let Some(settle) = client.settle {
                 self.settles.remove(&settle);

@@ -414,9 +414,9 @@ impl<F: RunFiles<Error: Display>> Decision<'_, F> {
     }
 
     fn offline(&self, pvids: &[Id]) -> Result<usize, F::Error> {
-        let mut offline = 0;
+        let mut offline = 0_usize;
         for pvid in pvids {
-            offline += usize::from(!self.files.has_pv(*pvid)?);
+            offline = offline.saturating_add(usize::from(!self.files.has_pv(*pvid)?));
         }
         Ok(offline)
     }

@@ -3,12 +3,13 @@
 use crate::devno::DevNo;
 use crate::dm::{self, Target, Unusable, parse_targets, why_unusable};
 use crate::sys::dm_ioctl::{ACTIVE_PRESENT, Control, NOFLUSH, Question, STATUS_TABLE, SUSPEND, garbage};
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-/// The kernel stacks no deeper.
-const DEPTH_MAX: usize = 16;
+/// How the names begin of devices that have others below them.
+const STACKED: [&str; 3] = ["dm-", "md", "bcache"];
 
 /// `None` if the device can be read, and where nobody can be asked: no node, no privilege.
 pub(super) fn unusable(devno: DevNo) -> Option<Unusable> {
@@ -39,22 +40,27 @@ fn status(control: &mut Control, devno: DevNo, flags: u32) -> io::Result<(u32, V
 
 /// Whether a device-mapper device that this one is stacked on is suspended: reading waits for it.
 fn is_suspended_below(sys: &Path, devno: DevNo) -> bool {
-    let mut level = vec![sys.join(format!("dev/block/{devno}"))];
-    for _ in 0..DEPTH_MAX {
-        level = level.iter().flat_map(|device| slaves(device)).collect();
-        level.sort();
-        level.dedup();
-        let is_suspended = |device: &PathBuf| fs::read(device.join("dm/suspended")).is_ok_and(|text| text == b"1\n");
-        if level.iter().any(is_suspended) {
+    let mut waiting = slaves(&sys.join(format!("dev/block/{devno}")));
+    let mut seen = BTreeSet::new();
+    while let Some(name) = waiting.pop() {
+        // What lies on nothing is only a directory more to read.
+        if !STACKED.iter().any(|prefix| name.starts_with(prefix)) || seen.contains(&name) {
+            continue;
+        }
+        let device = sys.join("class/block").join(&name);
+        if fs::read(device.join("dm/suspended")).is_ok_and(|text| text == b"1\n") {
             return true;
         }
+        waiting.extend(slaves(&device));
+        seen.insert(name);
     }
     false
 }
 
-fn slaves(device: &Path) -> Vec<PathBuf> {
+/// The kernel's names of what it is stacked on.
+fn slaves(device: &Path) -> Vec<String> {
     let entries = fs::read_dir(device.join("slaves")).into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.path().canonicalize().ok()).collect()
+    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
 
 #[cfg(test)]
@@ -66,8 +72,10 @@ mod tests {
     fn what_is_suspended_below_is_found_at_any_depth() {
         let sys = tempfile::tempdir().unwrap();
         let device = |name: &str| sys.path().join("devices").join(name);
+        fs::create_dir_all(sys.path().join("class/block")).unwrap();
         for name in ["dm-0", "dm-1", "dm-2", "sda"] {
             fs::create_dir_all(device(name).join("slaves")).unwrap();
+            symlink(device(name), sys.path().join("class/block").join(name)).unwrap();
             if name.starts_with("dm-") {
                 fs::create_dir(device(name).join("dm")).unwrap();
                 fs::write(device(name).join("dm/suspended"), "0\n").unwrap();

@@ -1,6 +1,6 @@
 //! What a disk that may be one of several paths has: a WWID, and a state of the path.
 
-use super::read;
+use super::Directory;
 use crate::device::Path;
 use crate::devno::DevNo;
 use crate::multipath::by_udev;
@@ -27,12 +27,12 @@ pub(super) fn kind(driver: Option<&str>, name: &str) -> Option<Kind> {
 }
 
 /// Of a disk with this directory.
-pub(super) fn read_path(disk: &std::path::Path, kind: Kind) -> io::Result<Path> {
+pub(super) fn read_path(disk: &Directory, kind: Kind) -> io::Result<Path> {
     let wwid = match kind {
         Kind::Scsi => "device/wwid",
         Kind::Nvme => "wwid",
     };
-    let wwid = if_any(read(disk, wwid))?.filter(|wwid| !wwid.is_empty());
+    let wwid = if_any(disk.read(wwid))?.filter(|wwid| !wwid.is_empty());
     Ok(Path { wwid, passive: passive(disk, kind)?, udev: None })
 }
 
@@ -53,11 +53,11 @@ fn if_any(read: io::Result<Option<String>>) -> io::Result<Option<String>> {
 /// | `device/access_state` (SCSI, with a device handler) | `active/optimized`, `active/non-optimized`, `standby`, `unavailable`, `lba-dependent`, `offline`, `transitioning` | `standby`, `unavailable`, `offline`, `transitioning` |
 /// | `device/dh_state` (SCSI, without that) | a handler's name, `detached`; some handlers' state | `passive` |
 /// | `ana_state` (NVMe without native multipath) | `optimized`, `non-optimized`, `inaccessible`, `persistent-loss`, `change` | the last three |
-fn passive(disk: &std::path::Path, kind: Kind) -> io::Result<Option<String>> {
+fn passive(disk: &Directory, kind: Kind) -> io::Result<Option<String>> {
     let (state, passive): (_, &[&str]) = match kind {
-        Kind::Nvme => (if_any(read(disk, "ana_state"))?, &["inaccessible", "persistent-loss", "change"]),
-        Kind::Scsi => match if_any(read(disk, "device/access_state"))? {
-            None => (if_any(read(disk, "device/dh_state"))?, &["passive"]),
+        Kind::Nvme => (if_any(disk.read("ana_state"))?, &["inaccessible", "persistent-loss", "change"]),
+        Kind::Scsi => match if_any(disk.read("device/access_state"))? {
+            None => (if_any(disk.read("device/dh_state"))?, &["passive"]),
             state => (state, &["standby", "unavailable", "offline", "transitioning"]),
         },
     };

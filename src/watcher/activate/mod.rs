@@ -250,6 +250,10 @@ impl Watcher {
     pub(super) fn next_activation(&mut self, now: Duration) -> Option<super::Effect> {
         use super::Effect;
         self.note_activation_changes();
+        // An offer is forgotten before the next one of the same VG is made.
+        if let Some(effect) = self.effects.pop_front() {
+            return Some(effect);
+        }
         if !self.offers.is_restored || self.enumerating {
             return None;
         }

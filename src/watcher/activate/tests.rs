@@ -84,6 +84,23 @@ fn a_vg_is_offered_once_since_its_last_pv_came() {
     assert_eq!(done(&mut bench), "offer vg, activate vg");
 }
 
+/// A PV goes, and a command makes its VG whole without it, before it is asked what to do about either:
+/// forgetting the old offer must not take the record of the new one, or a restart activates it again.
+#[test]
+fn an_offer_is_forgotten_before_the_next_one_of_its_vg_is_written_down() {
+    let mut bench = bench(&[member(0, &[0, 1]), member(1, &[0, 1])]);
+    ended(&mut bench, Outcome::Succeeded);
+    assert_eq!(done(&mut bench), "offer vg, activate vg");
+    bench.disk(0).held = true;
+    bench.write(0, member_of(vgid(), "vg", 0, 2, &[0]));
+    bench.watcher.handle(bench.now, Event::Facts { devno: devno(1), found: None });
+    bench.release(0);
+    assert_eq!(
+        (done(&mut bench), rule(&bench)),
+        ("forget v, offer vg".to_owned(), Some(Rule::OfferedBefore(By::Command)))
+    );
+}
+
 #[test]
 fn nothing_is_offered_before_it_is_known_what_was() {
     let mut bench = unstarted(ActivationSetting::On, &[member(0, &[0])]);

@@ -547,6 +547,6 @@ fn partition_number(facts: &Facts) -> Option<u32> {
     if !facts.partition {
         return Some(0);
     }
-    let digits = facts.name.len() - facts.name.trim_end_matches(|char: char| char.is_ascii_digit()).len();
-    facts.name[facts.name.len() - digits..].parse().ok()
+    let disk = facts.name.trim_end_matches(|char: char| char.is_ascii_digit());
+    facts.name.strip_prefix(disk)?.parse().ok()
 }

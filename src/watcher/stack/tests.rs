@@ -5,6 +5,7 @@ use crate::device::{Holder, Path, Stack};
 use crate::ondisk::image::{PvSpec, pv_image};
 use crate::pvscan::Found;
 use crate::scan::{Code, ReadError};
+use crate::watcher::Event;
 
 const PARTITION: u32 = 1;
 
@@ -31,8 +32,9 @@ fn a_partition_of_a_disk_of_its_own_is_a_pv() {
     let bench = partition(zeros(), 1 << 20);
     assert_eq!(bench.place(0), Some(PARTITION));
     assert_eq!(bench.opens[&0], 2, "once for itself, and once for what holds its partition");
-    // Of the partition its end and its text, and of the disk its end.
-    assert_eq!(bench.reads, 3);
+    // Of the partition two places at its end and its text, and of the disk four at its end.
+    assert_eq!(bench.places, 2 + 1 + 4);
+    assert_eq!(bench.reads, 2, "each at once");
     assert_eq!(Bench::new(&[zeros()]).reads, 0);
 }
 
@@ -94,6 +96,44 @@ fn a_partition_of_an_arrays_member_stays_none_when_the_end_of_the_disk_cannot_be
     assert_eq!((bench.place(0), bench.opens[&0]), (Some(PARTITION), 2));
     let findings = &bench.watcher.devices()[&devno(PARTITION)].pv().unwrap().findings;
     assert!(findings.iter().any(|finding| finding.code == Code::EndUnread), "{findings:?}");
+}
+
+/// What the kernel says of the partition with the superblock could not be read at first.
+#[test]
+fn a_partition_that_is_known_late_has_those_beside_it_read_again() {
+    let mut bench = partition(on_array(&zeros()), u64::MAX / 2);
+    assert_eq!(bench.place(0), None);
+    bench.insert(2, zeros());
+    let facts = &mut bench.disk(2).facts;
+    facts.partition = true;
+    *facts.stack = Stack { disk: Some(devno(0)), start: SIZE - 4096 - 8192, ..Stack::default() };
+    bench.send(Event::NoFacts { devno: devno(2), errno: 24 });
+    assert_eq!(bench.place(0), None);
+    bench.at(2_000);
+    assert_eq!(bench.place(0), Some(PARTITION));
+}
+
+/// The superblock was in the partition, and is now the disk's.
+#[test]
+fn a_partition_that_goes_has_those_beside_it_read_again() {
+    let with_superblock = |length: u64| {
+        let mut bench = Bench::unstarted(&[on_array(&zeros()), member(0, 1, &[0]), zeros()]);
+        make_partition(&mut bench, u64::MAX / 2);
+        let facts = &mut bench.disk(2).facts;
+        (facts.partition, facts.size) = (true, length);
+        *facts.stack = Stack { disk: Some(devno(0)), start: SIZE - 4096 - 8192, ..Stack::default() };
+        bench.run();
+        assert_eq!(bench.place(0), Some(PARTITION));
+        bench
+    };
+    let mut bench = with_superblock(8192);
+    bench.remove(2);
+    assert_eq!(bench.place(0), None);
+    // The same of one that is made smaller.
+    let mut bench = with_superblock(8192);
+    bench.disk(2).facts.size = 512;
+    bench.touch(2, Cause::Uevent("change"));
+    assert_eq!(bench.place(0), None);
 }
 
 #[test]
@@ -297,4 +337,20 @@ fn a_passive_path_is_not_read() {
     passive(&mut bench, None);
     bench.at(140_000);
     assert_eq!((bench.place(0), bench.reason(0), bench.opens[&0]), (Some(0), None, 2));
+}
+
+#[test]
+fn what_was_written_to_a_device_that_goes_unread_is_looked_for_below_it() {
+    let mut bench = Bench::unstarted(&[member(0, 1, &[0]), zeros()]);
+    let copy = bench.disk(1);
+    copy.open_error = Some(5);
+    copy.facts.dm_uuid = Some("COPY-1".into());
+    copy.facts.stack.slaves = vec![devno(0)];
+    bench.run();
+    bench.disk(0).image = zeros();
+    bench.touch(1, Cause::Written);
+    assert_eq!(bench.place(0), Some(0), "it cannot be read where it was written");
+    // The word of a write may also come after that of the end.
+    bench.remove(1);
+    assert_eq!(bench.place(0), None);
 }

@@ -226,6 +226,33 @@ fn however_it_is_killed_it_comes_again() {
     assert!(journal.contains("Watchdog timeout"), "{journal}");
 }
 
+/// Ready is who has everything.
+#[test]
+fn after_a_crash_or_a_panic_it_comes_again_with_everything() {
+    let machine = Machine::systemd();
+    let disks = machine.disks(2, 32);
+    run(&format!("vgcreate vg {} {}", disks[0], disks[1]));
+    let units = Units::enabled();
+    units.change("[Service]\nEnvironment=PVWATCH_TEST_PANIC=reload\n");
+    run("systemctl restart pvwatch.service");
+    let before = pvs_for_lvm();
+    assert_eq!(before.len(), 2);
+    for (count, signal) in [Signal::SIGABRT, Signal::SIGHUP].into_iter().enumerate() {
+        let pid = main_pid();
+        kill(pid, signal).unwrap();
+        wait_until("another one", || {
+            let now = property("MainPID");
+            now != "0" && now != pid.to_string() && states() == "active active"
+        });
+        assert_eq!(property("NRestarts"), (count + 1).to_string(), "{signal}");
+        assert_eq!(pvs_for_lvm(), before, "{signal}");
+    }
+    let journal = run("journalctl -u pvwatch.service -b -n 50");
+    assert!(journal.contains("panic at src/sys/panic.rs:"), "{journal}");
+    assert!(journal.contains("status=6/ABRT") && journal.contains("status=101"), "{journal}");
+    run("vgremove -ff -y vg");
+}
+
 #[test]
 fn a_reload_takes_the_configuration_over() {
     let machine = Machine::systemd();
@@ -257,6 +284,8 @@ fn a_reader_that_hangs_holds_nothing_up() {
     // Later lvm would hang too.
     let pvs = [pvid(&disks[1])];
     let units = Units::install();
+    // One that waits for each read. What a ring waits for is the kernel's affair once its process is killed.
+    fs::write("/etc/lvm/lvmlocal.conf", "pvwatch { reader=\"pool\" }").unwrap();
     let hanging = Hanging;
     run(&format!(
         "dmsetup create below --table '0 32768 linear {} 0'
@@ -276,7 +305,8 @@ fn a_reader_that_hangs_holds_nothing_up() {
     let pid = main_pid();
     let start = Instant::now();
     run("systemctl stop pvwatch.service");
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    let stopped = start.elapsed();
+    assert!(stopped < Duration::from_secs(5), "{stopped:?}");
     assert_eq!((property("Result").as_str(), states().as_str()), ("success", "inactive active"));
     let left = run("cat /sys/fs/cgroup/system.slice/pvwatch.service/cgroup.procs").trim().to_owned();
     let status = fs::read_to_string(format!("/proc/{left}/status")).unwrap_or_default();
@@ -286,8 +316,25 @@ fn a_reader_that_hangs_holds_nothing_up() {
     let _ = try_run("systemctl start pvwatch.service");
     wait_until("it to be ready", || states() == "active active");
     assert_eq!(pvs_for_lvm(), pvs);
+    // The same if there is something else to start at once.
+    let (pid, start) = (main_pid(), Instant::now());
+    let _ = try_run("systemctl restart pvwatch.service");
+    let restarted = start.elapsed();
+    wait_until("it to be ready", || states() == "active active");
+    println!(
+        "stopped after {stopped:.1?}, restarted after {restarted:.1?}, ready {:.1?} later",
+        start.elapsed() - restarted
+    );
+    assert!(!fs::exists(format!("/proc/{pid}")).unwrap());
+    assert_eq!((property("Result").as_str(), property("NRestarts").as_str()), ("success", "0"));
+    assert_eq!(pvs_for_lvm(), pvs);
+    let left = run("cat /sys/fs/cgroup/system.slice/pvwatch.service/cgroup.procs");
+    let left = left.lines().filter(|process| *process != main_pid().to_string()).collect::<Vec<_>>();
+    assert!(left.len() >= 3, "the readers of all three: {left:?}");
     drop(hanging);
-    wait_until("the reader to go", || !fs::exists(format!("/proc/{left}")).unwrap());
+    run("systemctl stop pvwatch.service");
+    let is_left = || left.iter().any(|process| fs::exists(format!("/proc/{process}")).unwrap());
+    wait_until("the readers to go", || !is_left());
 }
 
 #[test]

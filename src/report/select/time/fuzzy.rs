@@ -174,7 +174,9 @@ fn word(text: &[u8]) -> Option<Item> {
         let singular = if plural { text.strip_suffix(b"s").unwrap_or(text) } else { text };
         text.eq_ignore_ascii_case(name.as_bytes()) || singular.eq_ignore_ascii_case(name.as_bytes())
     };
-    let position = |names: &[&str], plural| names.iter().position(|name| is(name, plural) || is(&name[..3], false));
+    let position = |names: &[&str], plural| {
+        names.iter().position(|name| is(name, plural) || name.get(..3).is_some_and(|short| is(short, false)))
+    };
     if let Some((_, item, _)) = WORDS.iter().find(|(name, _, plural)| is(name, *plural)) {
         return Some(*item);
     }
