@@ -49,6 +49,21 @@ targets! {
     text "../fuzz/fuzz_targets/text.rs" what_was_kept_of_text,
 }
 
+struct ToldIfItFails<'a> {
+    target: &'a str,
+    count: usize,
+    input: &'a [u8],
+}
+
+impl Drop for ToldIfItFails<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let beginning = &self.input[..self.input.len().min(200)];
+            println!("{} {}: {}", self.target, self.count, beginning.escape_ascii());
+        }
+    }
+}
+
 fn run_all(target: &str, run: fn(&[u8])) {
     let file = format!("{}/fuzz/seeds/{target}.seeds", env!("CARGO_MANIFEST_DIR"));
     let seeds = std::fs::read(&file).expect("each target has seeds");
@@ -56,9 +71,9 @@ fn run_all(target: &str, run: fn(&[u8])) {
     // As fuzz/pack.py writes them.
     while let Some((length, behind)) = rest.split_first_chunk() {
         let (input, behind) = behind.split_at(u32::from_le_bytes(*length).try_into().expect("it is a length"));
-        // Whichever fails is told by the last line.
-        println!("{target} {count}: {}", input[..input.len().min(200)].escape_ascii());
+        let told = ToldIfItFails { target, count, input };
         run(input);
+        drop(told);
         (rest, count) = (behind, count + 1);
     }
     assert!(count > 0 && rest.is_empty(), "{file}: {count} seeds, {} bytes behind them", rest.len());
