@@ -55,7 +55,27 @@ impl Sysfs {
     /// `None` when there is no such device, also when it went while we looked. An error proves
     /// nothing about it.
     pub fn facts(&mut self, devno: DevNo) -> io::Result<Option<Facts>> {
+        if let Some(idle) = self.idle_loop(devno)? {
+            return Ok(Some(idle));
+        }
         Ok(self.look(&self.directory(devno))?.map(|present| present.facts))
+    }
+
+    /// A loop device that is not in use, of which a machine may have thousands: it has no size, no
+    /// holders, and no `diskseq` that anybody could ask for. Its partitions, if it ever had some,
+    /// went with its file.
+    fn idle_loop(&mut self, devno: DevNo) -> io::Result<Option<Facts>> {
+        let driver = self.driver(devno.major)?;
+        if driver.as_deref() != Some("loop") {
+            return Ok(None);
+        }
+        let path = self.directory(devno);
+        if directory::is_there(&path.join("loop/backing_file"))? {
+            return Ok(None);
+        }
+        let Some(name) = directory::link_name(&path)?.filter(|name| is_whole_loop(name)) else { return Ok(None) };
+        let ids = self.read_ids.then(Box::default);
+        Ok(Some(Facts { name, driver, loop_backed: Some(false), ids, ..Facts::default() }))
     }
 
     /// The devices that share bytes with this one: the partitions of a disk, the disk of a
@@ -155,10 +175,7 @@ impl Sysfs {
         }
         let devno = DevNo::new(major, minor);
         let stacked = matches!(driver.as_deref(), Some("device-mapper" | "md" | "mdp"));
-        // A machine has many loop devices that are not in use, and nothing is stacked on one of those.
-        if facts.loop_backed != Some(false) {
-            facts.stack = Box::new(stack::read_stack(directory, name, parent.as_ref(), stacked)?);
-        }
+        facts.stack = Box::new(stack::read_stack(directory, name, parent.as_ref(), stacked)?);
         if let Some(kind) = path::kind(driver.as_deref(), name).filter(|_| !facts.hidden) {
             let mut found = path::read_path(disk, kind)?;
             if self.read_udev {
@@ -226,6 +243,12 @@ fn read_first(directory: &Directory, names: [&str; 2]) -> io::Result<Option<Stri
         None => directory.read(names[1]),
         found => Ok(found),
     }
+}
+
+/// `loop7`, and not its partition `loop7p1`, which the kernel may give a number of the same major.
+fn is_whole_loop(name: &str) -> bool {
+    name.strip_prefix("loop")
+        .is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// `nvme0c1n1`: controller 1's path to namespace 1 of subsystem 0.
@@ -402,6 +425,27 @@ mod tests {
 
         let free = [("uevent", "MAJOR=7\nMINOR=1\nDEVNAME=loop1\n"), ("size", "0\n")];
         assert_eq!(Tree::new(&[("loop1", &free)]).only().facts.loop_backed, Some(false));
+    }
+
+    #[test]
+    fn a_partition_of_a_loop_device_is_not_one_that_is_idle() {
+        let disk = [
+            ("uevent", "MAJOR=7\nMINOR=16\nDEVNAME=loop1\n"),
+            ("size", "9\n"),
+            ("dev", "7:16\n"),
+            ("loop/backing_file", "x\n"),
+        ];
+        let partition = [
+            ("uevent", "MAJOR=7\nMINOR=17\nDEVNAME=loop1p1\nDEVTYPE=partition\n"),
+            ("size", "8\n"),
+            ("partition", "1\n"),
+        ];
+        let tree = Tree::new(&[("loop1", &disk), ("loop1/loop1p1", &partition)]);
+        let mut sysfs = tree.sysfs();
+        let facts = sysfs.facts(DevNo::new(7, 17)).unwrap().unwrap();
+        assert_eq!((facts.name.as_str(), facts.size, facts.loop_backed), ("loop1p1", 8 * 512, None));
+        assert_eq!(facts.stack.disk, Some(DevNo::new(7, 16)));
+        assert_eq!(sysfs.facts(DevNo::new(7, 16)).unwrap().unwrap().loop_backed, Some(true));
     }
 
     #[test]

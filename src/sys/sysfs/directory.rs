@@ -5,9 +5,9 @@
 
 use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, readlink};
 use nix::libc;
-use nix::sys::stat::{Mode, fstatat};
+use nix::sys::stat::{Mode, fstatat, stat};
 use nix::unistd::read;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -77,6 +77,17 @@ impl Directory {
         }
         Ok(names)
     }
+}
+
+/// Whether there is something at the end of the path.
+pub(super) fn is_there(path: &Path) -> io::Result<bool> {
+    Ok(if_there(stat(path))?.is_some())
+}
+
+/// The name of what a link leads to.
+pub(super) fn link_name(path: &Path) -> io::Result<Option<String>> {
+    let target = if_there(readlink(path))?;
+    Ok(target.and_then(|target| Some(Path::new(&target).file_name()?.to_str()?.to_owned())))
 }
 
 /// A file opened before its device went says ENODEV.
