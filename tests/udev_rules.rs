@@ -1,5 +1,5 @@
 //! The rules of udev-rules/ as `udevadm test` takes them, on a loop device with a PV. What udevd makes
-//! of them, and at a coldplug, is for tests/vm.
+//! of them, and at a coldplug, is for tests/vm. Needs Debian's package udev.
 
 #[path = "common/mod.rs"]
 mod common;
