@@ -313,6 +313,9 @@ impl Watcher {
         self.report_choice(pvid, before.filter(|before| !before.waits).as_ref());
         if is_new || was_read {
             self.hold(pvid, changed);
+        } else if let Some(place) = self.place(pvid) {
+            // Until it was said that it stays, nobody was outdated on its word, nor was it itself.
+            changed.vgids.extend(self.vgids_of(place, None));
         }
         self.wake_pv(pvid);
     }

@@ -218,6 +218,20 @@ fn what_was_reported_on_the_word_of_a_copy_is_taken_back() {
     }
 }
 
+/// The choice is to be made again when the VG changes, and stays.
+#[test]
+fn one_of_several_copies_is_outdated_as_any_other_pv_is() {
+    let mut bench = Bench::unstarted(&[orphan(0), member(0, 1, &[0, 1]), member(1, 1, &[0, 1])]);
+    bench.disk(1).facts.dm_uuid = Some("COPY-x".into());
+    bench.run();
+    bench.at(10_000);
+    assert_eq!((bench.place(0), bench.because(0)), (Some(1), Some(Because::DeviceMapper)));
+    bench.write(2, member(1, 2, &[1]));
+    assert_eq!((bench.place(0), bench.seqno(), bench.outdated()), (Some(1), Some(2), 0));
+    bench.at(20_000);
+    assert_eq!(bench.outdated(), 1);
+}
+
 #[test]
 fn paths_to_one_disk_are_no_duplicates() {
     let image = |seqno| member(0, seqno, &[0]);
