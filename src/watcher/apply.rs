@@ -220,6 +220,7 @@ impl Watcher {
                 if self.differs(&text, &key) {
                     // Metadata comes from a checked text with seqno > 0, or was refused before.
                     let _ = self.cache.vg_update(new);
+                    self.forget_lost_reports(vgid);
                 } else if self.cache.vg(&key).is_some_and(|vg| {
                     vg.invalid() && vg.external_version().is_some_and(|version| (1..=text.seqno).contains(&version))
                 }) {

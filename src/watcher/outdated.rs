@@ -41,6 +41,19 @@ impl Watcher {
         }
     }
 
+    /// The cache has other metadata of the VG, and may have lost its list of outdated PVs by that: of
+    /// those that are not in it any more, that they are outdated is news.
+    pub(super) fn forget_lost_reports(&mut self, vgid: Id) {
+        let listed = self.cache.vg(&vgid.hyphenated()).map(|vg| vg.outdated()).unwrap_or_default();
+        let is_listed = |devno: &DevNo| {
+            self.pv_of(*devno).is_some_and(|pvid| listed.iter().any(|listed| **listed == *pvid.hyphenated()))
+        };
+        let holders = self.holders.get(&vgid).into_iter().flatten().copied();
+        for devno in holders.filter(|devno| !is_listed(devno)).collect::<Vec<_>>() {
+            self.forget_report(devno);
+        }
+    }
+
     /// What was reported because of a device that is not believed any more counts no longer.
     fn take_back_outdated(&mut self, vgid: Id, newest: Option<i64>) {
         let Some(vg) = self.cache.vg(&vgid.hyphenated()) else { return };

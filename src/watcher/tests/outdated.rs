@@ -99,3 +99,15 @@ fn an_outdated_pv_that_a_client_took_away_is_reported_after_one_read_of_it() {
     bench.touch(1, Cause::Written);
     assert_eq!((bench.seqno(), bench.outdated()), (Some(1), 0));
 }
+
+#[test]
+fn what_a_client_said_of_a_vg_does_not_hide_for_good_who_is_outdated() {
+    let mut bench = Bench::new(&[member(0, 2, &[0, 2]), member(1, 1, &[0, 1, 2]), member(2, 2, &[0, 2])]);
+    bench.at(10_000);
+    assert_eq!((bench.seqno(), bench.outdated()), (Some(2), 1));
+    // The list is one of the VG that goes, when the last of its PVs has been read.
+    let text = String::from_utf8(vg_text("vg", vgid(), 5, &[(pvid(0), SIZE), (pvid(2), SIZE)])).unwrap();
+    let body = &text[text.find('{').unwrap()..text.find("\n# Generated").unwrap()];
+    bench.request(&format!("request=\"vg_update\"\nvgname=\"vg\"\nmetadata {body}"));
+    assert_eq!((bench.seqno(), bench.outdated()), (Some(2), 1));
+}
