@@ -57,6 +57,13 @@ pub struct Stack {
     pub disk_holders: Vec<Holder>,
 }
 
+impl Stack {
+    /// What is stacked on the device, or on the disk that it is a partition of.
+    pub fn all_holders(&self) -> impl Iterator<Item = &Holder> {
+        self.holders.iter().chain(&self.disk_holders)
+    }
+}
+
 /// A device that is stacked on another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {

@@ -165,8 +165,7 @@ impl Multipath {
     /// A map that is there counts always: LVM, told so, takes its paths for duplicates, and the
     /// map for the PV.
     pub fn standing(&self, facts: &Facts) -> Standing {
-        let holders = facts.stack.holders.iter().chain(&facts.stack.disk_holders);
-        for holder in holders {
+        for holder in facts.stack.all_holders() {
             if let Some(wwid) = holder.dm_uuid.as_ref().and_then(|uuid| uuid.strip_prefix(MAP_PREFIX)) {
                 let name = holder.dm_name.as_ref().map(|name| name.clone().into_bytes());
                 return Standing::Component(path_of(name, Some(wwid.to_owned())));

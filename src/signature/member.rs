@@ -88,7 +88,7 @@ impl Member {
         let has_prefix = |holder: &Holder, prefix| holder.dm_uuid.as_ref().is_some_and(|uuid| uuid.starts_with(prefix));
         let is_md = |holder: &Holder| holder.name.starts_with("md");
         // Of a partition, the disk's.
-        let mut holders = stack.holders.iter().chain(&stack.disk_holders);
+        let mut holders = stack.all_holders();
         match self.class {
             Class::Md => holders.find(|holder| is_md(holder)),
             Class::FirmwareRaid => holders.find(|holder| is_md(holder) || has_prefix(holder, DMRAID_PREFIX)),

@@ -90,6 +90,8 @@ pub struct Watcher {
     cache: Cache,
     texts: TextCache,
     devices: BTreeMap<DevNo, Device>,
+    /// Who was told that this device lies on them, or on the disk that they are partitions of.
+    told_of: BTreeMap<DevNo, BTreeSet<DevNo>>,
     /// Devices to look at, before anything else is done with them.
     touched: BTreeMap<DevNo, Cause>,
     examining: BTreeMap<DevNo, Cause>,
@@ -194,6 +196,7 @@ impl Watcher {
             cache,
             texts: TextCache::default(),
             devices: BTreeMap::new(),
+            told_of: BTreeMap::new(),
             touched: BTreeMap::new(),
             examining: BTreeMap::new(),
             queue: BTreeMap::new(),
@@ -509,6 +512,7 @@ impl Watcher {
         let Some((facts, names)) = found else { return self.forget_device(now, devno, cause) };
         self.look_below(devno, &facts);
         self.look_beside(devno, Some(&facts));
+        self.note_holders(devno, Some(&facts));
         let rule = self.settings.filter.rejects(&facts, names.iter().map(String::as_str));
         let not_ready = facts.not_ready();
         let suspended = facts.dm_suspended;
@@ -594,6 +598,7 @@ impl Watcher {
         self.look_below(devno, &Facts::default());
         self.read_below(devno);
         self.look_beside(devno, None);
+        self.note_holders(devno, None);
         self.no_paths.remove(&devno);
         if let Some(device) = self.devices.get_mut(&devno) {
             device.cause = cause;

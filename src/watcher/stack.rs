@@ -8,7 +8,7 @@
 
 use super::device::{Device, HeldBack, Reason};
 use super::{Cause, Effect, Watcher};
-use crate::device::Facts;
+use crate::device::{Facts, Stack};
 use crate::devno::DevNo;
 use crate::multipath::Standing;
 use std::collections::BTreeSet;
@@ -18,20 +18,20 @@ use std::time::Duration;
 const LOOK_FIRST: Duration = Duration::from_millis(100);
 
 impl Watcher {
-    /// Has those looked at on which this device lies now, or did before, unless they know.
+    /// Has those looked at on which this device lies now, or did before, unless they know; and those
+    /// that were told that it does, which need not be what itself said when it was looked at last.
     pub(super) fn look_below(&mut self, devno: DevNo, facts: &Facts) {
+        let slaves = &facts.stack.slaves;
         let before = self.devices.get(&devno).into_iter().flat_map(|device| &device.facts.stack.slaves);
-        let all = before.chain(&facts.stack.slaves).copied().collect::<BTreeSet<_>>();
+        let told = self.told_of.get(&devno).into_iter().flatten();
+        let all = before.chain(slaves).chain(told).copied().collect::<BTreeSet<_>>();
         let knows = |below: &DevNo| {
-            let holders = self.devices.get(below).map(|device| &device.facts.stack.holders);
-            let known = holders.and_then(|holders| holders.iter().find(|holder| holder.devno == devno));
-            match known {
-                Some(known) => {
-                    facts.stack.slaves.contains(below)
-                        && known.dm_uuid == facts.dm_uuid
-                        && known.dm_name == facts.dm_name
-                }
-                None => !facts.stack.slaves.contains(below),
+            let stack = self.devices.get(below).map(|device| &device.facts.stack);
+            let is_on_disk = stack.and_then(|stack| stack.disk).is_some_and(|disk| slaves.contains(&disk));
+            let lies_there = slaves.contains(below) || is_on_disk;
+            match stack.and_then(|stack| stack.all_holders().find(|holder| holder.devno == devno)) {
+                Some(known) => lies_there && known.dm_uuid == facts.dm_uuid && known.dm_name == facts.dm_name,
+                None => !lies_there,
             }
         };
         for below in all.into_iter().filter(|below| !knows(below)).collect::<Vec<_>>() {
@@ -42,6 +42,32 @@ impl Watcher {
             for partition in partitions.collect::<Vec<_>>() {
                 self.touch(partition, Cause::Stacked);
             }
+        }
+    }
+
+    /// Notes what the kernel says of what lies on the device, before that is stored; if it says something
+    /// new, partitions of it are looked at that do not know. `None`: it is gone.
+    pub(super) fn note_holders(&mut self, devno: DevNo, facts: Option<&Facts>) {
+        let before = self.devices.get(&devno).map(|device| device.facts.stack.clone()).unwrap_or_default();
+        for holder in before.all_holders() {
+            if let Some(told) = self.told_of.get_mut(&holder.devno) {
+                told.remove(&devno);
+                if told.is_empty() {
+                    self.told_of.remove(&holder.devno);
+                }
+            }
+        }
+        let Some(after) = facts.map(|facts| &facts.stack) else { return };
+        for holder in after.all_holders() {
+            self.told_of.entry(holder.devno).or_default().insert(devno);
+        }
+        if before.holders == after.holders {
+            return;
+        }
+        let does_not_know = |stack: &Stack| stack.disk == Some(devno) && stack.disk_holders != after.holders;
+        let partitions = self.devices.iter().filter(|(_, device)| does_not_know(&device.facts.stack));
+        for partition in partitions.map(|(devno, _)| *devno).collect::<Vec<_>>() {
+            self.touch(partition, Cause::Stacked);
         }
     }
 

@@ -354,3 +354,20 @@ fn what_was_written_to_a_device_that_goes_unread_is_looked_for_below_it() {
     bench.remove(1);
     assert_eq!(bench.place(0), None);
 }
+
+/// multipathd has an event made of each path when it has made a map.
+#[test]
+fn a_partition_of_a_disk_that_learns_of_its_map_before_the_map_comes_is_no_pv() {
+    let mut bench = partition(zeros(), 1 << 20);
+    assert_eq!(bench.place(0), Some(PARTITION));
+    let uuid = Some("mpath-x".to_owned());
+    let map = Holder { name: "d2".into(), devno: devno(2), dm_uuid: uuid.clone(), dm_name: None };
+    bench.disk(0).facts.stack.holders = vec![map.clone()];
+    bench.disk(PARTITION).facts.stack.disk_holders = vec![map];
+    bench.insert(2, zeros());
+    let facts = &mut bench.disk(2).facts;
+    (facts.dm_uuid, facts.stack.slaves) = (uuid, vec![devno(0)]);
+    bench.touch(0, Cause::Uevent("change"));
+    bench.touch(2, Cause::Uevent("add"));
+    assert_eq!(bench.place(0), None);
+}

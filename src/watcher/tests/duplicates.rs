@@ -233,6 +233,20 @@ fn one_of_several_copies_is_outdated_as_any_other_pv_is() {
 }
 
 #[test]
+fn an_lv_of_which_nothing_was_ever_known_decides_no_more_when_it_is_gone() {
+    let mut bench = Bench::unstarted(&[orphan(0), orphan(0)]);
+    bench.disk(0).facts.stack.holders = vec![lv()];
+    bench.disk(1).facts.dm_uuid = Some("COPY-x".into());
+    bench.run();
+    assert_eq!((bench.place(0), bench.because(1)), (Some(0), Some(Because::ActiveLv)));
+    bench.send(Event::NoFacts { devno: lv().devno, errno: EIO });
+    bench.disk(0).facts.stack.holders.clear();
+    // The kernel says nothing of the device that it lay on.
+    bench.send(Event::Facts { devno: lv().devno, found: None });
+    assert_eq!((bench.place(0), bench.because(0)), (Some(1), Some(Because::DeviceMapper)));
+}
+
+#[test]
 fn paths_to_one_disk_are_no_duplicates() {
     let image = |seqno| member(0, seqno, &[0]);
     let mut bench = Bench::paths(&[image(1), image(1), image(1)], &["naa.1", "naa.1", "naa.2"]);
