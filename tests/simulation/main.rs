@@ -63,7 +63,7 @@ const SEEDS: u64 = 200;
 const SHOWN: usize = 12;
 
 /// Schedules that have failed once, and what was wrong.
-const REGRESSIONS: [&str; 6] = [
+const REGRESSIONS: [&str; 9] = [
     // A PV was outdated that had shown something else while it could not be read.
     "101320:0,1,2,3,14,21,22,26,28,31,34:Remove,VgRemove,Detach,Suspend,Ask,Say,Push,Refill,Noise,TwoAreas,Udevd,\
      Arrays,Meddle,Lvs,Mounts,Tell,Blind,Full,Restart",
@@ -80,6 +80,15 @@ const REGRESSIONS: [&str; 6] = [
     // A PV was not reported again when the newer one came back.
     "68716:0,2,3,14,15,16,20,21:VgRemove,Torn,Copy,Detach,Reuse,Say,Push,Refill,Noise,Lose,Repeat,TwoAreas,Udevd,\
      Arrays,Meddle,Lvs,Blind,Full,Restart",
+    // Nobody looked again who is outdated when one of several copies was chosen once more.
+    "145068:0,1,2,3,4,6,7,9,14,15,20,21,22,27,28:Detach,Say,Push,Refill,Noise,Slow,TwoAreas,Udevd,Meddle,Paths,\
+     Mounts,Tell,Full,Restart",
+    // A PV was outdated no more when its VG went back from what a command had told.
+    "193500:0,1,2,3,4,6,8,9,15,16,22,23,27,28,29,30,33,35,38,39,53,56,57,62,66,67:Add,Remove,VgRemove,Copy,Reuse,\
+     Fault,Suspend,Say,Push,Refill,Noise,Jump,Enumerate,TwoAreas,Udevd,Meddle,Mounts,Settle,Full,Restart",
+    // An LV that was gone before anything was known of it still decided where a PV is.
+    "235286:0,1,2,3,6,10,11,21:Commit,Rename,Swap,Detach,Suspend,Push,Noise,Enumerate,Lose,Repeat,Slow,TwoAreas,Udevd,\
+     Meddle,Paths,Partitions,Mounts,Tell,Full,Restart",
 ];
 
 /// Runs a schedule; what happened, if that is to be told, and what was wrong.
