@@ -548,6 +548,7 @@ impl<'o> Daemon<'o> {
     fn run_effects(&mut self, now: Duration) -> bool {
         for _ in 0..EFFECTS_PER_TURN {
             match self.watcher.poll_effect(now) {
+                Some(Effect::Pause) => return true,
                 Some(effect) => self.run_effect(now, effect),
                 None => return false,
             }
@@ -642,6 +643,8 @@ impl<'o> Daemon<'o> {
             Effect::WithdrawOffer { vgid, name } => self.withdraw_offer(vgid, &name),
             Effect::Activate(order) => self.activate(now, order),
             Effect::EndActivation(vgid) => self.end_activation(now, vgid),
+            // The turn ends with it.
+            Effect::Pause => {}
             Effect::Ready => {
                 self.status_due = Some(now);
                 notify::ready();

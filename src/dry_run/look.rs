@@ -95,6 +95,7 @@ impl Look {
             | Effect::WithdrawOffer { .. }
             | Effect::Activate(_)
             | Effect::EndActivation(_)
+            | Effect::Pause
             | Effect::Ready
             | Effect::Report(_) => {}
         }

@@ -1,7 +1,7 @@
 //! The header of a metadata area and the way to the text in its circular buffer.
 
 use super::pv_header::Area;
-use super::{ByteRange, Covered, Error, Fields, SECTOR, check_crc};
+use super::{ByteRange, Covered, Crc, Error, Fields, SECTOR, check_crc, compare_crc};
 
 /// The header's own sector, in front of the buffer.
 pub const HEADER_SIZE: usize = SECTOR;
@@ -65,6 +65,11 @@ impl RawLocation {
     /// Whether the text found there is the one that was put there. It may come in two pieces.
     pub fn check(&self, pieces: &[&[u8]]) -> Result<(), Error> {
         check_crc(Covered::Text, self.checksum, pieces)
+    }
+
+    /// The same of a text whose checksum was taken in parts.
+    pub fn check_sum(&self, crc: Crc) -> Result<(), Error> {
+        compare_crc(Covered::Text, self.checksum, crc.value())
     }
 }
 

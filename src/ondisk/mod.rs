@@ -168,17 +168,38 @@ impl std::error::Error for Error {}
 /// the value it is started with and the one it returns, so both are inverted back.
 const CRC_INITIAL: u32 = 0xf597_a6cf;
 
-/// `calc_crc` of lvm2's `lib/misc/crc.c`, over pieces that belong together.
-pub fn crc(pieces: &[&[u8]]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new_with_initial(!CRC_INITIAL);
-    for piece in pieces {
-        hasher.update(piece);
+/// `calc_crc` of lvm2's `lib/misc/crc.c`, over one piece after the other.
+#[derive(Clone, Debug)]
+pub struct Crc(crc32fast::Hasher);
+
+impl Default for Crc {
+    fn default() -> Crc {
+        Crc(crc32fast::Hasher::new_with_initial(!CRC_INITIAL))
     }
-    !hasher.finalize()
+}
+
+impl Crc {
+    pub fn add(&mut self, piece: &[u8]) {
+        self.0.update(piece);
+    }
+
+    pub fn value(self) -> u32 {
+        !self.0.finalize()
+    }
+}
+
+/// [`Crc`] of pieces that belong together.
+pub fn crc(pieces: &[&[u8]]) -> u32 {
+    let mut crc = Crc::default();
+    pieces.iter().for_each(|piece| crc.add(piece));
+    crc.value()
 }
 
 fn check_crc(what: Covered, expected: u32, pieces: &[&[u8]]) -> Result<(), Error> {
-    let found = crc(pieces);
+    compare_crc(what, expected, crc(pieces))
+}
+
+fn compare_crc(what: Covered, expected: u32, found: u32) -> Result<(), Error> {
     if found == expected { Ok(()) } else { Err(Error::Checksum { what, expected, found }) }
 }
 

@@ -4,7 +4,8 @@ use super::{Code, Finding, ReadError};
 use crate::metadata::{Refusal, TextCache, VgText};
 use crate::ondisk::mda::{HEADER_SIZE, MdaHeader, RawLocation, free_bytes, free_sectors};
 use crate::ondisk::pv_header::Area;
-use crate::ondisk::{ByteRange, Error};
+use crate::ondisk::{ByteRange, Crc, Error};
+use std::borrow::Cow;
 use std::fmt;
 use std::rc::Rc;
 
@@ -14,6 +15,12 @@ const MAX_TRIES: u32 = 4;
 
 /// A longer text is not read ahead.
 const AHEAD_MAX: u64 = 64 << 10;
+
+/// Bytes of a text that are worked on at a time.
+pub const WORK_MAX: usize = 2 << 20;
+
+/// Bytes that belong together, in their order.
+pub(super) type Pieces<'a> = Vec<Cow<'a, [u8]>>;
 
 /// What a metadata area had to say.
 #[derive(Clone, Debug)]
@@ -73,6 +80,8 @@ impl MdaScan {
 
 pub(super) enum MdaStep {
     Read(ByteRange),
+    /// There is more to do with what was read: [`MdaReader::work`].
+    Work,
     Done(MdaScan, Option<Finding>),
 }
 
@@ -92,7 +101,38 @@ pub(super) struct MdaReader {
 #[derive(Debug)]
 enum Stage {
     Header,
-    Text { header: MdaHeader, location: RawLocation, read: Vec<u8>, rest: Option<ByteRange> },
+    Text { header: MdaHeader, location: RawLocation, read: Vec<Vec<u8>>, rest: Option<ByteRange> },
+    Check(Box<Check>),
+}
+
+/// A long text, on its way through its checksum.
+#[derive(Debug)]
+struct Check {
+    header: MdaHeader,
+    location: RawLocation,
+    pieces: Vec<Vec<u8>>,
+    crc: Crc,
+    /// Bytes of all pieces together that are in it.
+    done: usize,
+}
+
+impl Check {
+    /// Takes the next bytes. False if there were none.
+    fn go_on(&mut self) -> bool {
+        let mut behind = self.done;
+        for piece in &self.pieces {
+            match piece.get(behind..) {
+                Some(rest) if !rest.is_empty() => {
+                    let part = rest.get(..WORK_MAX).unwrap_or(rest);
+                    self.crc.add(part);
+                    self.done = self.done.saturating_add(part.len());
+                    return true;
+                }
+                _ => behind = behind.saturating_sub(piece.len()),
+            }
+        }
+        false
+    }
 }
 
 impl MdaReader {
@@ -113,25 +153,62 @@ impl MdaReader {
         self.tries == 1
     }
 
-    pub(super) fn handle_read(&mut self, texts: &mut TextCache, data: Result<&[u8], ReadError>) -> MdaStep {
+    pub(super) fn handle_read(&mut self, texts: &mut TextCache, data: Result<Pieces, ReadError>) -> MdaStep {
         let bytes = match data {
             Ok(bytes) => bytes,
             Err(error) => return self.fail(Code::from(&error), error, Why::Unread(error), None),
         };
         match std::mem::replace(&mut self.stage, Stage::Header) {
-            Stage::Header => self.handle_header(bytes),
+            Stage::Header => self.handle_header(&joined(&bytes)),
             Stage::Text { header, location, mut read, rest: Some(rest) } => {
-                read.extend_from_slice(bytes);
+                read.extend(bytes.into_iter().map(Cow::into_owned));
                 self.stage = Stage::Text { header, location, read, rest: None };
                 MdaStep::Read(rest)
             }
-            Stage::Text { header, location, read, rest: None } if read.is_empty() => {
-                self.handle_text(texts, &header, location, bytes)
+            Stage::Text { header, location, read, rest: None } => {
+                let pieces = read.into_iter().map(Cow::Owned).chain(bytes).collect::<Pieces>();
+                if length(&pieces) <= WORK_MAX {
+                    let text = joined(&pieces);
+                    let checked = location.check(&[&text]);
+                    return self.handle_text(texts, &header, location, &text, checked);
+                }
+                let pieces = pieces.into_iter().map(Cow::into_owned).collect();
+                self.stage = Stage::Check(Box::new(Check { header, location, pieces, crc: Crc::default(), done: 0 }));
+                MdaStep::Work
             }
-            Stage::Text { header, location, mut read, rest: None } => {
-                read.extend_from_slice(bytes);
-                self.handle_text(texts, &header, location, &read)
+            check @ Stage::Check(_) => {
+                self.stage = check;
+                MdaStep::Work
             }
+        }
+    }
+
+    /// Goes on with a long text: the checksum of its next bytes, or at last what it says.
+    pub(super) fn work(&mut self, texts: &mut TextCache) -> MdaStep {
+        match std::mem::replace(&mut self.stage, Stage::Header) {
+            Stage::Check(mut check) => {
+                if check.go_on() {
+                    self.stage = Stage::Check(check);
+                    return MdaStep::Work;
+                }
+                let Check { header, location, pieces, crc, .. } = *check;
+                match location.check_sum(crc) {
+                    Ok(()) => self.handle_text(texts, &header, location, &pieces.concat(), Ok(())),
+                    wrong => self.handle_text(texts, &header, location, &[], wrong),
+                }
+            }
+            other => {
+                self.stage = other;
+                MdaStep::Read(self.header_range())
+            }
+        }
+    }
+
+    /// Bytes of a text that has been read and not been dealt with.
+    pub(super) fn holds(&self) -> usize {
+        match &self.stage {
+            Stage::Check(check) => check.pieces.iter().fold(0, |sum, piece| sum.saturating_add(piece.len())),
+            Stage::Header | Stage::Text { .. } => 0,
         }
     }
 
@@ -140,7 +217,7 @@ impl MdaReader {
     pub(super) fn rest(&self) -> Option<ByteRange> {
         match &self.stage {
             Stage::Text { rest, .. } => *rest,
-            Stage::Header => None,
+            Stage::Header | Stage::Check(_) => None,
         }
     }
 
@@ -183,8 +260,9 @@ impl MdaReader {
         header: &MdaHeader,
         location: RawLocation,
         text: &[u8],
+        checked: Result<(), Error>,
     ) -> MdaStep {
-        if let Err(error) = location.check(&[text]) {
+        if let Err(error) = checked {
             return self.fail(Code::from(&error), error, Why::Bytes(error), Some(location));
         }
         match texts.parse(location.checksum, text) {
@@ -219,4 +297,15 @@ impl MdaReader {
     fn header_range(&self) -> ByteRange {
         MdaReader::header_of(self.area)
     }
+}
+
+fn joined<'a>(pieces: &'a [Cow<'_, [u8]>]) -> Cow<'a, [u8]> {
+    match pieces {
+        [piece] => Cow::Borrowed(piece),
+        pieces => Cow::Owned(pieces.concat()),
+    }
+}
+
+fn length(pieces: &[Cow<'_, [u8]>]) -> usize {
+    pieces.iter().fold(0, |sum, piece| sum.saturating_add(piece.len()))
 }

@@ -20,14 +20,15 @@ use crate::ondisk::mda::MAX_TEXT;
 use crate::ondisk::partitions;
 use crate::ondisk::pv_header::{FLAGS_SINCE, PvHeader, is_in_use};
 use crate::signature::{self, Known, Medium, Member, OVER_LVM, UNDER_LVM, When};
-use mda::{MdaReader, MdaStep};
+use mda::{MdaReader, MdaStep, Pieces};
+use std::borrow::Cow;
 use std::ops::Range;
 use std::rc::Rc;
 
 pub use crate::ondisk::pv_header::Area;
 pub use crate::ondisk::{ByteRange, ReadError};
 pub use finding::{Code, Finding, Place};
-pub use mda::{Fault, MdaScan, MdaText, Why};
+pub use mda::{Fault, MdaScan, MdaText, WORK_MAX, Why};
 
 /// What is read first: the label and, on most PVs, the first metadata area's header and text.
 pub const HEAD: usize = 8 << 10;
@@ -240,25 +241,69 @@ impl Scan {
     /// Takes the result of the read that the last step asked for: exactly its bytes.
     ///
     /// Panics after the last step.
-    #[allow(clippy::panic, reason = "whoever asks on is wrong, whatever the device says")]
     pub fn handle_read(&mut self, texts: &mut TextCache, data: Result<&[u8], ReadError>) -> Step {
-        let data = data.and_then(|bytes| bytes.get(..self.asked.length).ok_or(ReadError::Short));
+        let mut step = self.begin_read(texts, data.map(Cow::Borrowed));
+        loop {
+            match step {
+                Some(step) => return step,
+                None => step = self.work(texts),
+            }
+        }
+    }
+
+    /// The same for who has others to serve: of what was read, no more than [`WORK_MAX`] bytes are
+    /// gone over. `None`: there is more, call [`Scan::work`] until there is a step. What a text says
+    /// that has shown itself undamaged is read in one go.
+    pub fn take_read(&mut self, texts: &mut TextCache, data: Result<Vec<u8>, ReadError>) -> Option<Step> {
+        self.begin_read(texts, data.map(Cow::Owned))
+    }
+
+    /// Goes over the next bytes of what was read.
+    pub fn work(&mut self, texts: &mut TextCache) -> Option<Step> {
         match std::mem::replace(&mut self.state, State::Done) {
-            State::Head => self.handle_head(texts, data, None),
-            State::HeadAgain(findings) => self.handle_head(texts, data, Some(findings)),
+            State::Areas { pv, left, mut reader, before } if before.is_empty() => {
+                let step = reader.work(texts);
+                self.read_areas(texts, pv, left, Some((*reader, step)))
+            }
+            other => {
+                self.state = other;
+                Some(Step::Read(self.asked))
+            }
+        }
+    }
+
+    /// Bytes that were read and are still to be gone over.
+    pub fn holds(&self) -> usize {
+        match &self.state {
+            State::Areas { reader, .. } => reader.holds(),
+            State::Head | State::HeadAgain(_) | State::Claims { .. } | State::Done => 0,
+        }
+    }
+
+    #[allow(clippy::panic, reason = "whoever asks on is wrong, whatever the device says")]
+    fn begin_read(&mut self, texts: &mut TextCache, data: Result<Cow<[u8]>, ReadError>) -> Option<Step> {
+        let length = self.asked.length;
+        let data = data.and_then(|bytes| match bytes {
+            Cow::Borrowed(bytes) => bytes.get(..length).map(Cow::Borrowed).ok_or(ReadError::Short),
+            Cow::Owned(bytes) if bytes.len() < length => Err(ReadError::Short),
+            Cow::Owned(mut bytes) => {
+                bytes.truncate(length);
+                Ok(Cow::Owned(bytes))
+            }
+        });
+        match std::mem::replace(&mut self.state, State::Done) {
+            State::Head => self.handle_head(texts, data.as_deref().map_err(|error| *error), None),
+            State::HeadAgain(findings) => {
+                self.handle_head(texts, data.as_deref().map_err(|error| *error), Some(findings))
+            }
             State::Claims { label, findings, again } => {
-                self.known.put(self.asked, data);
+                self.known.put(self.asked, data.as_deref().map_err(|error| *error));
                 self.look_at_claims(texts, label, findings, again)
             }
-            State::Areas { mut pv, left, mut reader, mut before } => {
-                pv.read_error = pv.read_error.or(data.err());
-                let whole = match data {
-                    Ok(rest) if !before.is_empty() => {
-                        before.extend_from_slice(rest);
-                        Ok(&before[..])
-                    }
-                    other => other,
-                };
+            State::Areas { mut pv, left, mut reader, before } => {
+                pv.read_error = pv.read_error.or(data.as_ref().err().copied());
+                let before = Some(before).filter(|before| !before.is_empty()).map(Cow::Owned);
+                let whole = data.map(|rest| before.into_iter().chain([rest]).collect::<Pieces>());
                 let step = reader.handle_read(texts, whole);
                 self.read_areas(texts, pv, left, Some((*reader, step)))
             }
@@ -299,11 +344,11 @@ impl Scan {
         texts: &mut TextCache,
         data: Result<&[u8], ReadError>,
         before: Option<Vec<Finding>>,
-    ) -> Step {
+    ) -> Option<Step> {
         let head = match data {
             Ok(head) => head,
             Err(error) => {
-                return Step::Done(Verdict::Unreadable { error, findings: before.unwrap_or_default() });
+                return Some(Step::Done(Verdict::Unreadable { error, findings: before.unwrap_or_default() }));
             }
         };
         let search = label::search(head);
@@ -318,13 +363,13 @@ impl Scan {
         let damaged = owners.damaged.iter().map(|(_, what)| Finding::new(Code::MemberDamaged, what));
         if self.look == When::Always && owners.members.iter().any(|member| !member.is_weak) {
             findings.extend(damaged);
-            return member(owners.members, findings);
+            return Some(member(owners.members, findings));
         }
         let is_damaged = !owners.damaged.is_empty();
         if before.is_none() && needs_second_look(&search, &findings, is_damaged) {
             findings.extend(damaged);
             self.state = State::HeadAgain(findings);
-            return Step::Read(self.asked);
+            return Some(Step::Read(self.asked));
         }
         let label = match self.labelled(&search, head, &mut findings) {
             Ok(label) => label,
@@ -374,7 +419,7 @@ impl Scan {
         label: Option<Labelled>,
         mut findings: Vec<Finding>,
         again: bool,
-    ) -> Step {
+    ) -> Option<Step> {
         let when = if label.is_some() { self.look.max(When::Labelled) } else { self.look };
         if let Some(Labelled { pv, .. }) = &label {
             self.known.set_data_end(pv.dev_size);
@@ -388,7 +433,7 @@ impl Scan {
             Err(range) => {
                 self.asked = range;
                 self.state = State::Claims { label, findings, again };
-                return Step::Read(range);
+                return Some(Step::Read(range));
             }
         };
         // What is weak may be anything that lies in the PV.
@@ -406,30 +451,30 @@ impl Scan {
             // The label is the array's, which may be larger.
             findings.retain(|finding| finding.code != Code::DeviceSmaller);
             let lesser = lesser.members.into_iter().chain(weak);
-            return member(owners.members.into_iter().chain(lesser).collect(), findings);
+            return Some(member(owners.members.into_iter().chain(lesser).collect(), findings));
         }
         let Some(Labelled { mut pv, areas }) = label else {
             if self.partitioned.is_some() {
-                return Step::Done(self.partitioned_disk(&owners.unread, findings));
+                return Some(Step::Done(self.partitioned_disk(&owners.unread, findings)));
             }
             if lesser.members.is_empty() {
                 findings.extend(owners.unread.first().map(end_unread));
-                return Step::Done(Verdict::NotAPv { findings });
+                return Some(Step::Done(Verdict::NotAPv { findings }));
             }
-            return member(lesser.members, findings);
+            return Some(member(lesser.members, findings));
         };
         findings.extend(lesser.members.iter().chain(&weak).map(other_claim));
         // An array ends before the superblocks of its members. A PV that reaches further is on none;
         // of one that does not, LVM says the same without a look at the checksum.
         if owners.damaged.iter().any(|(place, _)| !self.known.is_in_pv(*place)) {
-            return Step::Done(Verdict::NotAPv { findings });
+            return Some(Step::Done(Verdict::NotAPv { findings }));
         }
         if let Some(unread) = owners.unread.first() {
             findings.push(end_unread(unread));
             pv.end_error = Some(unread.1);
         }
         if let Some((_, error)) = owners.unread.iter().find(|(range, _)| !self.known.is_in_pv(range.offset)) {
-            return Step::Done(Verdict::Unreadable { error: *error, findings });
+            return Some(Step::Done(Verdict::Unreadable { error: *error, findings }));
         }
         pv.findings = findings;
         self.read_areas(texts, pv, areas.into_iter(), None)
@@ -446,28 +491,32 @@ impl Scan {
     }
 
     /// Goes on with the area under way and then the ones that are left, until a read is needed
-    /// of what has not been read before.
+    /// of what has not been read before, or there is more to do with what was.
     fn read_areas(
         &mut self,
         texts: &mut TextCache,
         mut pv: Box<Pv>,
         mut left: std::vec::IntoIter<Area>,
         mut under_way: Option<(MdaReader, MdaStep)>,
-    ) -> Step {
+    ) -> Option<Step> {
         loop {
             match under_way {
                 Some((mut reader, MdaStep::Read(range))) => match self.read_before(&reader, range) {
                     Some(bytes) => {
-                        let step = reader.handle_read(texts, Ok(bytes));
+                        let step = reader.handle_read(texts, Ok(vec![Cow::Borrowed(bytes)]));
                         under_way = Some((reader, step));
                     }
                     None => {
                         let before = self.begun_before(&reader, range);
                         self.asked = range.behind(before.len());
                         self.state = State::Areas { pv, left, reader: Box::new(reader), before };
-                        return Step::Read(self.asked);
+                        return Some(Step::Read(self.asked));
                     }
                 },
+                Some((reader, MdaStep::Work)) => {
+                    self.state = State::Areas { pv, left, reader: Box::new(reader), before: Vec::new() };
+                    return None;
+                }
                 Some((_, MdaStep::Done(mda, finding))) => {
                     pv.mdas.push(mda);
                     pv.findings.extend(finding);
@@ -484,7 +533,7 @@ impl Scan {
                     }
                     None => {
                         pv.choose_vg();
-                        return Step::Done(Verdict::Pv(pv));
+                        return Some(Step::Done(Verdict::Pv(pv)));
                     }
                 },
             }

@@ -169,6 +169,8 @@ pub enum Effect {
     Activate(Order),
     /// Its time is over. It ends with [`Event::ActivationEnded`], also if it cannot be killed.
     EndActivation(Id),
+    /// As much was done as may be done at a time: let others have their turn, then ask on.
+    Pause,
     /// Each device that was present at the start is scanned or quarantined, or its time is up.
     Ready,
     Report(Report),

@@ -103,6 +103,8 @@ pub struct Watcher {
     capacity: usize,
     /// Reads that wait until fewer bytes are on their way.
     unread: VecDeque<(JobId, Vec<ByteRange>)>,
+    /// Jobs with a long text that is gone over a part at a time.
+    at_work: VecDeque<JobId>,
     /// Readers that were given up and may still be alive, and the device that each hangs on: no
     /// second one is given to it.
     abandoned: BTreeMap<JobId, DevNo>,
@@ -205,6 +207,7 @@ impl Watcher {
             next_job: 1,
             capacity: JOBS,
             unread: VecDeque::new(),
+            at_work: VecDeque::new(),
             abandoned: BTreeMap::new(),
             stuck: BTreeSet::new(),
             holders: BTreeMap::new(),
@@ -668,7 +671,7 @@ impl Watcher {
         }
         self.answer_settles();
         self.answer_awaited();
-        self.effects.pop_front()
+        self.effects.pop_front().or_else(|| self.work(now).then_some(Effect::Pause))
     }
 
     /// Whether there are devices that may be written to without our hearing of it.

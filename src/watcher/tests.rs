@@ -103,6 +103,8 @@ pub(super) struct Bench {
     opened: BTreeMap<JobId, DevNo>,
     abandoned: Vec<JobId>,
     pub(super) settled: Vec<SettleId>,
+    /// How often it let others have their turn.
+    pauses: usize,
     /// What is in the run directory, and what was changed there.
     pub(super) listing: Listing,
     published: Vec<Change>,
@@ -146,6 +148,7 @@ impl Bench {
             opened: BTreeMap::new(),
             abandoned: Vec::new(),
             settled: Vec::new(),
+            pauses: 0,
             listing: Listing::default(),
             published: Vec::new(),
             hints: Vec::new(),
@@ -220,6 +223,20 @@ impl Bench {
         assert!(self.run_some(1000), "there is no end of effects");
     }
 
+    /// Until others are to have their turn.
+    fn run_until_pause(&mut self) {
+        let before = self.pauses;
+        while self.pauses == before {
+            assert!(!self.run_some(1), "there is nothing more to do");
+        }
+    }
+
+    /// The disk is gone, and nothing has been done about it.
+    fn remove_only(&mut self, minor: u32) {
+        self.disks.remove(&minor);
+        self.watcher.handle(self.now, Event::Touched { devno: devno(minor), cause: Cause::Uevent("remove") });
+    }
+
     /// True if there was nothing more to do.
     fn run_some(&mut self, limit: usize) -> bool {
         for _ in 0..limit {
@@ -266,6 +283,7 @@ impl Bench {
                     self.abandoned.push(job);
                 }
                 Effect::Settled { id, .. } => self.settled.push(id),
+                Effect::Pause => self.pauses += 1,
                 Effect::Ready => self.ready_at = Some(self.now),
                 Effect::Watch { .. } | Effect::Unwatch(_) => {}
                 Effect::Close(job) => drop(self.opened.remove(&job)),

@@ -383,6 +383,7 @@ impl Sim {
             | Effect::WithdrawOffer { .. }
             | Effect::Activate(_)
             | Effect::EndActivation(_)) => self.carry_out_activation(effect),
+            Effect::Pause => {}
             Effect::Ready => {
                 assert!(self.ready_at.is_none(), "ready twice");
                 self.ready_at = Some(self.now);

@@ -76,6 +76,7 @@ impl Scan {
             | Effect::Unwatch(_)
             | Effect::Settled { .. }
             | Effect::Awaited(_)
+            | Effect::Pause
             | Effect::Ready
             | Effect::Report(_) => None,
         }

@@ -1,7 +1,7 @@
 //! What is read of a device behind its head, and how much of all devices at a time.
 
 use super::{Job, JobId, same_incarnation};
-use crate::scan::{ByteRange, HEAD, PLACES_MAX, ReadError, Step};
+use crate::scan::{ByteRange, HEAD, PLACES_MAX, ReadError, Scan, Step};
 use crate::watcher::{Effect, Watcher};
 use std::time::Duration;
 
@@ -14,10 +14,11 @@ const READ_BYTES_MAX: usize = 64 << 20;
 const LONG: usize = 4 * HEAD;
 
 impl Job {
-    /// Bytes that are on their way, or wait for the scan to ask for them.
+    /// Bytes that are on their way, wait for the scan to ask for them, or are being gone over.
     fn holds(&self) -> usize {
         let ahead = self.ahead.iter().flat_map(|(_, read)| read).map(Vec::len);
-        total(&self.asked) + ahead.sum::<usize>()
+        let at_work = self.scan.as_ref().map_or(0, Scan::holds);
+        total(&self.asked) + ahead.sum::<usize>() + at_work
     }
 }
 
@@ -48,25 +49,52 @@ impl Watcher {
         let mut pieces = asked.into_iter().zip(pieces);
         let wanted = pieces.next().map_or(Err(ReadError::Short), |(_, read)| read);
         job.ahead = pieces.collect();
-        self.advance(now, id, wanted.as_deref().map_err(|error| *error));
+        self.advance(now, id, wanted);
     }
 
-    pub(super) fn advance(&mut self, now: Duration, id: JobId, data: Result<&[u8], ReadError>) {
+    pub(super) fn advance(&mut self, now: Duration, id: JobId, data: Result<Vec<u8>, ReadError>) {
         let job = self.jobs.get_mut(&id).expect("the caller has it");
         let scan = job.scan.as_mut().expect("a job reads once it is open");
-        let mut step = scan.handle_read(&mut self.texts, data);
+        let step = scan.take_read(&mut self.texts, data);
+        self.follow(now, id, step);
+    }
+
+    /// Does what the scan of a job wants next.
+    fn follow(&mut self, now: Duration, id: JobId, mut step: Option<Step>) {
+        let job = self.jobs.get_mut(&id).expect("the caller has it");
+        let scan = job.scan.as_mut().expect("a job reads once it is open");
         loop {
             match step {
-                Step::Read(range) => match take(&mut job.ahead, range) {
-                    Some(read) => step = scan.handle_read(&mut self.texts, read.as_deref().map_err(|error| *error)),
+                Some(Step::Read(range)) => match take(&mut job.ahead, range) {
+                    Some(read) => step = scan.take_read(&mut self.texts, read),
                     None => {
                         let ranges = std::iter::once(range).chain(scan.ahead()).take(PLACES_MAX).collect();
                         return self.read(id, ranges);
                     }
                 },
-                Step::Done(verdict) => return self.conclude(now, id, verdict),
+                Some(Step::Done(verdict)) => return self.conclude(now, id, verdict),
+                None => {
+                    // Until its turn comes, nobody waits for the device.
+                    job.deadline = Duration::MAX;
+                    return self.at_work.push_back(id);
+                }
             }
         }
+    }
+
+    /// Goes over the next bytes of one of the long texts that have been read, if there is any.
+    pub(in crate::watcher) fn work(&mut self, now: Duration) -> bool {
+        while let Some(id) = self.at_work.pop_front() {
+            if let Some(job) = self.jobs.get_mut(&id)
+                && let Some(scan) = job.scan.as_mut()
+            {
+                let step = scan.work(&mut self.texts);
+                job.deadline = now + self.settings.read_deadline;
+                self.follow(now, id, step);
+                return true;
+            }
+        }
+        false
     }
 
     /// Metadata may be long, and is held in memory: what would be too much together waits.

@@ -3,7 +3,7 @@
 use super::*;
 use crate::ondisk::image::put_mda_header;
 use crate::ondisk::mda::{MAX_TEXT, MdaHeader, RawLocation};
-use crate::scan::HEAD;
+use crate::scan::{HEAD, WORK_MAX};
 
 /// Of a text; two of them are more than is read at a time.
 const LONG_TEXT: u64 = 33 << 20;
@@ -85,6 +85,47 @@ fn a_text_around_the_end_of_its_area_is_read_at_once() {
     let [(_, _, Event::Data { pieces, .. })] = &bench.asked[..] else { panic!("one request") };
     let lengths = pieces.iter().map(|piece| piece.as_ref().unwrap().len()).collect::<Vec<_>>();
     assert_eq!(lengths, [31 << 20, 2 << 20]);
+}
+
+/// A text is gone over so many bytes at a time, and others have their turn in between.
+#[test]
+fn a_long_damaged_text_is_gone_over_in_parts() {
+    let mut bench = bench(1);
+    bench.disk(0).held_over = usize::MAX;
+    bench.insert(1, orphan(9));
+    bench.run_until_pause();
+    assert_eq!(bench.watcher.jobs.values().map(|job| job.devno).collect::<Vec<_>>(), [devno(0)]);
+    assert_eq!(bench.place(9), Some(1), "the other disk is served before the text is gone over");
+    let deadline = u64::try_from(Settings::default().read_deadline.as_millis()).unwrap();
+    // Its own time is not over, and what comes meanwhile is dealt with.
+    bench.now = Duration::from_millis(deadline + 1);
+    bench.watcher.handle_timeout(bench.now);
+    bench.remove_only(1);
+    bench.run_until_pause();
+    assert_eq!((bench.place(9), bench.reason(0)), (None, None));
+    bench.run();
+    assert_eq!((bench.place(0), bench.reason(0)), (Some(0), None), "a PV, of which the metadata is damaged");
+    // It was read twice, since it may have been caught half written, and at first its beginning was
+    // in the head.
+    let parts = usize::try_from(LONG_TEXT).unwrap().div_ceil(WORK_MAX);
+    assert_eq!(bench.pauses, 1 + 2 * (parts + 1));
+    let findings = bench.watcher.devices()[&devno(0)].seen.as_ref().unwrap().content.findings();
+    assert!(findings.iter().any(|finding| finding.code == Code::TextCrc), "{findings:?}");
+}
+
+/// What it holds counts, so that there are never many of them.
+#[test]
+fn while_a_text_is_gone_over_no_other_long_one_is_read() {
+    let mut bench = bench(2);
+    bench.disk(0).held_over = usize::MAX;
+    while bench.pauses < 3 {
+        bench.run_until_pause();
+        assert_eq!((under_way(&bench), bench.opened.len()), (vec![], 2));
+    }
+    bench.run();
+    assert_eq!(under_way(&bench), [1]);
+    bench.release(1);
+    assert_eq!([0, 1].map(|pv| bench.place(pv)), [Some(0), Some(1)]);
 }
 
 #[test]

@@ -332,7 +332,7 @@ impl Pool {
         let Some(reader) = self.readers.get_mut(&token) else { return };
         let now = clock::now();
         let mut said = Vec::new();
-        let mut result = reader.receive(now, &mut said);
+        let mut result = reader.receive(registry, token, now, &mut said);
         if result.is_ok() {
             result = reader.flush(registry, token, now);
         }

@@ -17,6 +17,8 @@ pub type TaskId = u64;
 
 /// One read from a socket.
 const CHUNK: usize = 256 << 10;
+/// From one reader, before others have their turn: a long text comes as fast as it is taken.
+const RECEIVED_PER_TURN: usize = 4 * CHUNK;
 /// No message without bytes of a device is longer.
 const SMALL: usize = 1024;
 
@@ -137,7 +139,7 @@ impl Process {
         }
         if self.is_writing == self.out.is_empty() {
             self.is_writing = !self.out.is_empty();
-            let interest = if self.is_writing { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
+            let interest = self.interest();
             registry.reregister(&mut self.socket, Token(token), interest)?;
         }
         if self.silent_since.is_none() && self.owes() {
@@ -151,26 +153,37 @@ impl Process {
         self.slots.is_none() || self.tasks.values().any(|task| task.state != State::Ready)
     }
 
-    /// Reads until there is nothing more. `Err`: there is no living, sane reader at the other end.
-    pub fn receive(&mut self, now: Duration, said: &mut Vec<Said>) -> io::Result<()> {
-        loop {
-            let have = self.received.len();
-            self.received.resize(have + CHUNK, 0);
-            let result = self.socket.read(&mut self.received[have..]);
-            self.received.truncate(have + *result.as_ref().unwrap_or(&0));
-            match result {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(_) => {
-                    self.pinged = None;
-                    let taken = self.take_messages(said);
-                    self.silent_since = self.owes().then_some(now);
-                    taken?;
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+    /// Reads what there is, as far as one turn goes. `Err`: there is no living, sane reader at the
+    /// other end.
+    pub fn receive(
+        &mut self,
+        registry: &Registry,
+        token: usize,
+        now: Duration,
+        said: &mut Vec<Said>,
+    ) -> io::Result<()> {
+        let mut budget = RECEIVED_PER_TURN;
+        while budget > 0 {
+            let count = match read_some(&mut self.socket, &mut self.received, &mut budget) {
+                Ok(Some(count)) => count,
+                Ok(None) => return Ok(()),
                 Err(error) => return Err(error),
+            };
+            if count == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
             }
+            self.pinged = None;
+            let taken = self.take_messages(said);
+            self.silent_since = self.owes().then_some(now);
+            taken?;
         }
+        // Readiness is told when it begins. Asked anew, it is told again if there is more.
+        let interest = self.interest();
+        registry.reregister(&mut self.socket, Token(token), interest)
+    }
+
+    fn interest(&self) -> Interest {
+        if self.is_writing { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE }
     }
 
     fn take_messages(&mut self, said: &mut Vec<Said>) -> Result<(), Garbage> {
@@ -241,6 +254,25 @@ impl Process {
     }
 }
 
+/// Appends what there is, up to a chunk, and not more than `budget`. `None`: there is nothing now.
+fn read_some(source: &mut impl Read, received: &mut Vec<u8>, budget: &mut usize) -> io::Result<Option<usize>> {
+    let have = received.len();
+    received.resize(have + CHUNK.min(*budget), 0);
+    let result = loop {
+        match source.read(&mut received[have..]) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => break result,
+        }
+    };
+    let count = *result.as_ref().unwrap_or(&0);
+    received.truncate(have + count);
+    *budget -= count;
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        result => result.map(Some),
+    }
+}
+
 fn answers(state: State, reply: &Reply) -> bool {
     match (state, reply) {
         (State::Opening(length), Reply::Opened(Ok(opened))) => opened.head.len() <= length,
@@ -249,5 +281,60 @@ fn answers(state: State, reply: &Reply) -> bool {
             (1..=places).contains(&pieces.len()) && pieces.iter().flatten().map(Vec::len).sum::<usize>() <= length
         }
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::process::CommandExt;
+    use std::process::{Command, Stdio};
+
+    /// A reader that has 16 MiB to say, of which one turn takes no more than its part, and the poll
+    /// tells of the rest at once.
+    #[test]
+    fn a_long_reply_is_taken_over_many_turns() {
+        const LENGTH: usize = 16 << 20;
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let mut poll = mio::Poll::new().unwrap();
+        let mut socket = UnixStream::from_std(ours);
+        poll.registry().register(&mut socket, Token(7), Interest::READABLE).unwrap();
+        let child = Command::new("/proc/self/exe").arg0("-").arg("--list").stdout(Stdio::null()).spawn().unwrap();
+        let mut process = Process::new(child, socket, true);
+        process.slots = Some(1);
+        process.tasks.insert(3, Task { job: 9, state: State::Reading(1, LENGTH) });
+        let writer = std::thread::spawn(move || {
+            let mut out = Vec::new();
+            Answer::Reply(3, Reply::Data { diskseq: None, pieces: vec![Ok(vec![5; LENGTH])] }).put(&mut out);
+            (&theirs).write_all(&out).unwrap();
+            theirs
+        });
+        let (mut said, mut events, mut before) = (Vec::new(), mio::Events::with_capacity(4), 0);
+        while said.is_empty() {
+            poll.poll(&mut events, None).unwrap();
+            assert!(events.iter().all(|event| event.token() == Token(7)));
+            process.receive(poll.registry(), 7, Duration::ZERO, &mut said).unwrap();
+            assert!(
+                process.received.len() <= before + (1 << 20),
+                "{} in one turn",
+                process.received.len() - before
+            );
+            before = process.received.len();
+        }
+        assert!(matches!(&said[..], [Said::Reply(9, Reply::Data { pieces, .. })] if pieces[0] == Ok(vec![5; LENGTH])));
+        drop(writer.join());
+        let _ = process.child.wait();
+    }
+
+    /// Also if it comes faster than it is taken.
+    #[test]
+    fn what_never_ends_is_taken_in_parts() {
+        let (mut received, mut budget, mut reads) = (Vec::new(), 3 * CHUNK + 7, 0);
+        while budget > 0 {
+            assert!(read_some(&mut io::repeat(1), &mut received, &mut budget).unwrap().unwrap() <= CHUNK);
+            reads += 1;
+        }
+        assert_eq!((received.len(), reads), (3 * CHUNK + 7, 4));
     }
 }
