@@ -1,5 +1,6 @@
 //! The daemon's end: the readers there are, what each does, and those that are hard to get rid of.
 
+mod pauses;
 mod process;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -18,6 +19,7 @@ use super::{ARGUMENT, JobId, MAX_PIECES, MAX_READ, NAME, Open, PLAIN_JOBS, RING_
 use crate::conf::Reader as Choice;
 use crate::ondisk::ByteRange;
 use crate::sys::{clock, panic};
+use pauses::Pauses;
 use process::{Process, Said, State, Task, TaskId};
 
 /// Plain readers kept for the next job. More are only needed when many devices are slow at once.
@@ -26,9 +28,6 @@ pub const IDLE_READERS: usize = 8;
 const LOST_MAX: usize = RING_JOBS / 2;
 /// Likewise, with those that are being closed: that many are only if closing hangs.
 pub(super) const LEAVING_MAX: usize = RING_JOBS + LOST_MAX;
-/// How long plain readers work instead of a ring that died or hung; it doubles each time.
-const PAUSE_FIRST: Duration = Duration::from_secs(60);
-const PAUSE_MAX: Duration = Duration::from_secs(3600);
 /// How long a ring that works on something may say nothing before it is asked whether it lives, and
 /// how long it may take to answer. At most a quarter of the time that a device has.
 const PATIENCE: Duration = Duration::from_millis(2500);
@@ -83,7 +82,7 @@ pub struct Pool {
     choice: Choice,
     ring: Ring,
     note: Option<String>,
-    pause: Duration,
+    pauses: Pauses,
     patience: Duration,
     /// What is to be told at the next opportunity.
     news: Vec<Happening>,
@@ -126,7 +125,7 @@ impl Pool {
             choice: Choice::Pool,
             ring: Ring::None,
             note: None,
-            pause: PAUSE_FIRST,
+            pauses: Pauses::default(),
             patience: PATIENCE,
             news: Vec::new(),
         }
@@ -140,7 +139,7 @@ impl Pool {
             (Choice::Pool, Choice::Auto) => self.start_ring(registry),
             // What kept it from being one may be over.
             (Choice::Auto, Choice::Auto) if matches!(self.ring, Ring::None | Ring::Paused(_)) => {
-                self.pause = PAUSE_FIRST;
+                self.pauses = Pauses::default();
                 self.start_ring(registry);
             }
             (Choice::Auto, Choice::Pool) => {
@@ -362,6 +361,7 @@ impl Pool {
         if hello.slots > 1 {
             log::debug!("devices are read with io_uring; {}", hello.note.as_deref().unwrap_or("nothing is missing"));
             self.ring = Ring::Ready(token);
+            self.pauses.works(clock::now());
             self.news.push(Happening::Capacity(RING_JOBS));
         } else {
             let reader = self.readers.get_mut(&token).expect("it has just said so");
@@ -418,13 +418,14 @@ impl Pool {
     }
 
     fn pause(&mut self, why: &str) {
-        self.ring = Ring::Paused(clock::now() + self.pause);
+        let now = clock::now();
+        let pause = self.pauses.next(now);
+        self.ring = Ring::Paused(now + pause);
         self.note = Some(format!("the reader with io_uring was given up: {why}"));
         log::warn!(
             "the reader with io_uring was given up ({why}): for {} s, {PLAIN_JOBS} devices are read at a time",
-            self.pause.as_secs()
+            pause.as_secs()
         );
-        self.pause = (2 * self.pause).min(PAUSE_MAX);
         self.news.push(Happening::Capacity(PLAIN_JOBS));
     }
 
