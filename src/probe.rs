@@ -219,7 +219,7 @@ impl Prober {
     fn handle_reply(&mut self, job: JobId, reply: Reply) -> io::Result<Option<(u64, Verdict)>> {
         let running = self.running.get_mut(&job).ok_or(io::ErrorKind::InvalidData)?;
         let step = match reply {
-            Reply::Opened(Err(errno)) if running.on_partition.is_some() => {
+            Reply::Opened(Err(errno)) | Reply::Unread(errno) if running.on_partition.is_some() => {
                 return self.conclude(job, Err(ReadError::Io(errno)));
             }
             Reply::Opened(opened) => {
@@ -239,6 +239,7 @@ impl Prober {
                     done @ Step::Done(_) => done,
                 }
             }
+            Reply::Unread(errno) => return Err(io::Error::from_raw_os_error(errno)),
             Reply::Unusable(why) => return Err(io::Error::other(why.to_string())),
             Reply::Data { pieces, .. } => {
                 let scan = running.scan.as_mut().ok_or(io::ErrorKind::InvalidData)?;

@@ -63,6 +63,7 @@ of_both_engines!(
     what_is_written_to_the_disk_is_seen_at_once,
     the_wrong_thing_at_the_path_is_an_error,
     files_are_read_too,
+    what_opens_and_cannot_be_read_is_told_from_what_does_not_open,
     the_longest_read_arrives_and_its_memory_is_given_back,
     readers_inherit_nothing,
     a_job_closes_one_file_and_opens_another,
@@ -339,6 +340,23 @@ fn files_are_read_too(mut world: World) {
     assert_eq!(world.data(1, (7, 100)), (None, Ok(b"789".to_vec())));
     assert_eq!(world.data(1, (11, 1)), (None, Ok(vec![])));
     assert_eq!(world.data(1, (u64::MAX - 2, 9)), (None, Err(nix::libc::EINVAL)));
+}
+
+fn what_opens_and_cannot_be_read_is_told_from_what_does_not_open(mut world: World) {
+    // Nobody has memory at address 0.
+    world.open(1, Path::new("/proc/self/mem"), Expect::File, 10);
+    assert_eq!(world.happenings(LONG), [Happening::Reply(1, Reply::Unread(nix::libc::EIO))]);
+    world.until_nothing_is_open(world.process(1));
+    assert_eq!(world.data(1, (0, 1)).1, Err(nix::libc::EBADF));
+    world.close(1);
+    world.until(counts(1, 0, 0));
+    let file = world.path("file");
+    world.open(2, &file, Expect::File, 10);
+    assert_eq!(world.opened(2), Err(nix::libc::ENOENT));
+    world.close(2);
+    fs::write(&file, b"abc").unwrap();
+    world.open(3, &file, Expect::File, 10);
+    assert_eq!(world.opened(3).unwrap().head, b"abc");
 }
 
 fn the_longest_read_arrives_and_its_memory_is_given_back(mut world: World) {

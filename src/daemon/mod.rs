@@ -708,6 +708,7 @@ pub(crate) fn event_of(happening: Happening) -> watcher::Event {
             };
             watcher::Event::Opened { job, result: result.map(opened) }
         }
+        Happening::Reply(job, reader::Reply::Unread(errno)) => watcher::Event::Unread { job, errno },
         Happening::Reply(job, reader::Reply::Unusable(why)) => watcher::Event::Unusable { job, why },
         Happening::Reply(job, reader::Reply::Data { diskseq, pieces }) => watcher::Event::Data { job, diskseq, pieces },
         Happening::Died(job) => watcher::Event::ReaderDied(job),

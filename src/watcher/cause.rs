@@ -27,7 +27,7 @@ pub enum Cause {
     /// Another device with its PVID shows something else than before.
     CopyChanged,
     Periodic,
-    /// It could not be opened: is it still there?
+    /// It could not be opened, or not read at all: is it still there?
     OpenFailed,
     /// A device that is stacked on it has come, changed or gone.
     Stacked,
@@ -61,7 +61,7 @@ impl fmt::Display for Cause {
             Cause::DuplicateGone => f.write_str("the other device with its PVID went"),
             Cause::CopyChanged => f.write_str("another device with its PVID changed"),
             Cause::Periodic => f.write_str("the periodic re-read"),
-            Cause::OpenFailed => f.write_str("it could not be opened"),
+            Cause::OpenFailed => f.write_str("it could not be opened or read"),
             Cause::Stacked => f.write_str("a change of what is stacked on it"),
             Cause::Below => f.write_str("a device below it went"),
             Cause::Above => f.write_str("a device on it went"),

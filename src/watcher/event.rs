@@ -36,6 +36,11 @@ pub enum Event {
         job: JobId,
         result: Result<Opened, i32>,
     },
+    /// It was opened, and its first bytes cannot be read.
+    Unread {
+        job: JobId,
+        errno: i32,
+    },
     /// It was not opened: reading it would lead to nothing.
     Unusable {
         job: JobId,

@@ -36,7 +36,7 @@ use crate::devno::DevNo;
 use crate::id::Id;
 use crate::metadata::TextCache;
 use crate::protocol::{self, Push, Reply, Sender, Trusted};
-use crate::scan::ByteRange;
+use crate::scan::{ByteRange, ReadError};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
@@ -452,6 +452,7 @@ impl Watcher {
                 self.enumerate_after_loss(now);
             }
             Event::Opened { job, result } => self.opened(now, job, result),
+            Event::Unread { job, errno } => self.not_opened(now, job, Reason::Read(ReadError::Io(errno)), errno),
             Event::Unusable { job, why } => self.unusable(now, job, why),
             Event::Data { job, diskseq, pieces } => self.data(now, job, diskseq, pieces),
             Event::ReaderDied(job) => self.reader_died(now, job),

@@ -78,6 +78,8 @@ pub(super) struct Disk {
     /// No answer has more pieces.
     pieces_max: usize,
     pub(super) open_error: Option<i32>,
+    /// It can be opened, and not even its head be read.
+    pub(super) head_error: Option<i32>,
     /// Of reads behind the head.
     pub(super) read_error: Option<i32>,
     pub(super) facts: Facts,
@@ -177,6 +179,7 @@ impl Bench {
             held_over: usize::MAX,
             pieces_max: usize::MAX,
             open_error: None,
+            head_error: None,
             read_error: None,
             facts,
         };
@@ -316,6 +319,9 @@ impl Bench {
         let Some(disk) = self.disks.get(&devno.minor) else { return };
         let diskseq = Some(disk.diskseq).filter(|number| *number != 0);
         let answer = match ask {
+            Ask::Open(_) if disk.open_error.is_none() && disk.head_error.is_some() => {
+                Event::Unread { job, errno: disk.head_error.unwrap() }
+            }
             Ask::Open(length) => {
                 let head = disk.image[..*length].to_vec();
                 let result = disk.open_error.map_or(Ok(Opened { size: disk.facts.size, diskseq, head }), Err);
@@ -654,6 +660,24 @@ fn retries_back_off_to_the_maximum() {
     bench.disk(0).open_error = None;
     bench.touch(0, Cause::Uevent("change"));
     assert_eq!((bench.reason(0), bench.place(0)), (None, Some(0)), "an event is a reason to try at once");
+}
+
+#[test]
+fn a_device_that_opens_and_cannot_be_read_is_not_said_to_stay_closed() {
+    let mut bench = Bench::new(&[orphan(0)]);
+    bench.disk(0).head_error = Some(EIO);
+    bench.touch(0, Cause::Written);
+    assert_eq!((bench.reason(0), bench.place(0)), (Some(Reason::Read(ReadError::Io(EIO))), Some(0)));
+    let says = "it cannot be read: Input/output error";
+    assert!(bench.reports.iter().any(|report| report.contains(says)), "{:?}", bench.reports);
+    let opens = bench.opens[&0];
+    bench.disk(0).head_error = None;
+    bench.at(1000);
+    assert_eq!((bench.reason(0), bench.opens[&0]), (None, opens + 1), "it is tried again");
+    // One that goes is not blamed.
+    bench.disk(0).head_error = Some(ENXIO);
+    bench.touch(0, Cause::Written);
+    assert_eq!((bench.reason(0), bench.opens[&0]), (Some(Reason::Read(ReadError::Io(ENXIO))), opens + 3));
 }
 
 #[test]

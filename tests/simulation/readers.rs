@@ -151,12 +151,11 @@ impl Sim {
             return self.handle(Event::Data { job: id, diskseq, pieces });
         }
         job.opened = true;
-        let result = match (diskseq, pieces.swap_remove(0)) {
-            (None, Err(errno)) => Err(errno),
-            (diskseq, Ok(head)) => Ok(Opened { size, diskseq, head }),
-            (_, Err(errno)) => Err(errno),
-        };
-        self.handle(Event::Opened { job: id, result });
+        self.handle(match (diskseq, pieces.swap_remove(0)) {
+            (diskseq, Ok(head)) => Event::Opened { job: id, result: Ok(Opened { size, diskseq, head }) },
+            (None, Err(errno)) => Event::Opened { job: id, result: Err(errno) },
+            (Some(_), Err(errno)) => Event::Unread { job: id, errno },
+        });
     }
 
     /// Readers that hung on a disk that hangs no more, or is gone, come back.

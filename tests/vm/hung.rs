@@ -33,11 +33,11 @@ struct Trouble {
 }
 
 /// Those of device-mapper: name, PV, the target with its trouble, and how what is said begins. What is
-/// delayed is let go by the suspend when its time is over. The first read is a part of opening.
+/// delayed is let go by the suspend when its time is over.
 const TARGETS: [(&str, &str, &str, &str); 4] = [
     ("delayed", "a", "delay DISK 60000", "it did not answer within the deadline"),
     ("dead", "b", "error", "all its targets are error or zero"),
-    ("failing", "c", "flakey DISK 0 3600", "it cannot be opened: "),
+    ("failing", "c", "flakey DISK 0 3600", "it cannot be read: "),
     // Of each read its byte 1500: between label and metadata area in the first, in the text when that is read.
     ("corrupt", "d", "flakey DISK 0 3600 5 corrupt_bio_byte 1500 r 1 0", CORRUPT),
 ];

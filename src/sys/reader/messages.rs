@@ -186,6 +186,10 @@ impl Answer {
                 put_u64(out, *job);
                 out.extend_from_slice(&errno.to_le_bytes());
             }),
+            Answer::Reply(job, Reply::Unread(errno)) => frame(out, 9, |out| {
+                put_u64(out, *job);
+                out.extend_from_slice(&errno.to_le_bytes());
+            }),
             Answer::Reply(job, Reply::Data { diskseq, pieces }) => {
                 put_data(out, *job, *diskseq, pieces.len(), |out, index| {
                     put_piece(out, pieces[index].as_deref().map_err(|errno| *errno));
@@ -239,6 +243,7 @@ impl Answer {
                 Answer::Hello(Hello { slots, note })
             }
             8 => Answer::Pong,
+            9 => Answer::Reply(fields.u64()?, Reply::Unread(fields.i32()?)),
             _ => return Err(Garbage),
         };
         fields.end(answer)
@@ -248,7 +253,7 @@ impl Answer {
     pub(super) fn job_of(message: &[u8]) -> Option<JobId> {
         let (tag, rest) = message.split_first()?;
         let job = rest.first_chunk().map(|job| u64::from_le_bytes(*job));
-        job.filter(|_| message.len() >= HEADER && matches!(tag, 1..=3 | 5 | 6))
+        job.filter(|_| message.len() >= HEADER && matches!(tag, 1..=3 | 5 | 6 | 9))
     }
 }
 
@@ -359,6 +364,7 @@ mod tests {
         vec![
             Answer::Reply(7, Reply::Opened(Ok(opened))),
             Answer::Reply(7, Reply::Opened(Err(6))),
+            Answer::Reply(7, Reply::Unread(5)),
             data(vec![Ok(vec![1, 2, 3])]),
             data(vec![Ok(vec![])]),
             data(vec![Err(5)]),
@@ -451,6 +457,7 @@ mod tests {
         assert_eq!(Answer::decode(&closed[4..]), Err(Garbage));
         assert_eq!(Answer::decode(&[0]), Err(Garbage));
         assert_eq!(Answer::decode(&[9]), Err(Garbage));
+        assert_eq!(Answer::decode(&[10]), Err(Garbage));
         assert_eq!(Answer::decode(&[6, 0, 0, 0, 0, 0, 0, 0, 0, 200]), Err(Garbage));
         assert_eq!(Answer::decode(&[7, 0, 0, 0, 0, 0, 0, 0, 0]), Err(Garbage), "no slots");
         let read = |lengths: &[usize]| {

@@ -77,6 +77,8 @@ pub struct Opened {
 pub enum Reply {
     /// `Err` has errno. Nothing is open then, but the job still has its reader.
     Opened(Result<Opened, i32>),
+    /// It could be opened, and its first bytes cannot be read, by this errno. Nothing is open then either.
+    Unread(i32),
     /// Nor then.
     Unusable(Unusable),
     /// One for each place that was asked for, up to the first that cannot be read, and maybe more.

@@ -91,22 +91,11 @@ impl Watcher {
     }
 
     pub(super) fn opened(&mut self, now: Duration, id: JobId, result: Result<Opened, i32>) {
-        let Some(job) = self.jobs.get_mut(&id) else { return };
         let opened = match result {
             Ok(opened) => opened,
-            Err(errno) => {
-                let devno = job.devno;
-                if let Some(pv) = job.on_partition.take() {
-                    return self.conclude_on_partition(now, id, pv, Err(ReadError::Io(errno)));
-                }
-                if may_be_gone(errno) && self.is_looked_for(id) {
-                    return;
-                }
-                self.fail(now, id, Reason::Open(errno));
-                // It may have gone just now.
-                return self.touch(devno, Cause::OpenFailed);
-            }
+            Err(errno) => return self.not_opened(now, id, Reason::Open(errno), errno),
         };
+        let Some(job) = self.jobs.get_mut(&id) else { return };
         if !same_incarnation(job.diskseq, opened.diskseq) {
             return self.read_another_incarnation(id, opened.diskseq);
         }
@@ -125,6 +114,21 @@ impl Watcher {
             Step::Read(_) => self.advance(now, id, Err(ReadError::Short)),
             Step::Done(verdict) => self.conclude(now, id, verdict),
         }
+    }
+
+    /// It could not be opened, or then its first bytes could not be read.
+    pub(super) fn not_opened(&mut self, now: Duration, id: JobId, reason: Reason, errno: i32) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        let devno = job.devno;
+        if let Some(pv) = job.on_partition.take() {
+            return self.conclude_on_partition(now, id, pv, Err(ReadError::Io(errno)));
+        }
+        if may_be_gone(errno) && self.is_looked_for(id) {
+            return;
+        }
+        self.fail(now, id, reason);
+        // It may have gone just now.
+        self.touch(devno, Cause::OpenFailed);
     }
 
     /// What changes its targets brings a `change` event; what changes below it is found by trying again.

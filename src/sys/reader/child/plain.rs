@@ -25,15 +25,17 @@ pub fn serve(mut socket: UnixStream) -> io::Result<()> {
                 drop(source.take());
                 let reply = match unusable(&open) {
                     Some(why) => Reply::Unusable(why),
-                    None => {
-                        let result = open_source(&open).and_then(|mut opened| {
-                            let head = buffer.read(&mut opened, ByteRange { offset: 0, length: open.first })?.to_vec();
-                            let reply = Opened { size: opened.size, diskseq: opened.diskseq(), head };
-                            source = Some(opened);
-                            Ok(reply)
-                        });
-                        Reply::Opened(result.map_err(|error| errno(&error)))
-                    }
+                    None => match open_source(&open) {
+                        Ok(mut opened) => match buffer.read(&mut opened, ByteRange { offset: 0, length: open.first }) {
+                            Ok(head) => {
+                                let (size, diskseq, head) = (opened.size, opened.diskseq(), head.to_vec());
+                                source = Some(opened);
+                                Reply::Opened(Ok(Opened { size, diskseq, head }))
+                            }
+                            Err(error) => Reply::Unread(errno(&error)),
+                        },
+                        Err(error) => Reply::Opened(Err(errno(&error))),
+                    },
                 };
                 Answer::Reply(job, reply)
             }

@@ -276,7 +276,7 @@ fn read_some(source: &mut impl Read, received: &mut Vec<u8>, budget: &mut usize)
 fn answers(state: State, reply: &Reply) -> bool {
     match (state, reply) {
         (State::Opening(length), Reply::Opened(Ok(opened))) => opened.head.len() <= length,
-        (State::Opening(_), Reply::Opened(Err(_)) | Reply::Unusable(_)) => true,
+        (State::Opening(_), Reply::Opened(Err(_)) | Reply::Unread(_) | Reply::Unusable(_)) => true,
         (State::Reading(places, length), Reply::Data { pieces, .. }) => {
             (1..=places).contains(&pieces.len()) && pieces.iter().flatten().map(Vec::len).sum::<usize>() <= length
         }

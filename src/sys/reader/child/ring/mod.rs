@@ -206,7 +206,7 @@ impl Server {
                 self.reply_if_over(slot);
             }
             Err(error) if is_head => {
-                Answer::Reply(job.id, Reply::Opened(Err(errno(&error)))).put(&mut self.out);
+                Answer::Reply(job.id, Reply::Unread(errno(&error))).put(&mut self.out);
                 self.close(slot);
             }
             Err(error) => {
@@ -243,7 +243,7 @@ impl Server {
                     Ok(bytes) => put_opened(&mut self.out, job.id, size, diskseq, bytes),
                     Err(errno) => {
                         close = true;
-                        Answer::Reply(job.id, Reply::Opened(Err(errno as i32))).put(&mut self.out);
+                        Answer::Reply(job.id, Reply::Unread(errno as i32)).put(&mut self.out);
                     }
                 }
             } else {
