@@ -1,7 +1,6 @@
 //! Disks of somebody who wants to be believed: metadata and layout as LVM writes them, in which fields
 //! have been changed, and nearly every checksum is good.
 
-use super::naive;
 use pvwatch::id::Id;
 use pvwatch::ondisk::image::put_label;
 use pvwatch::ondisk::mda::{MdaHeader, RawLocation};
@@ -196,11 +195,27 @@ fn put_area(choices: &mut impl Choices, image: &mut [u8], start: u64, length: u6
     header.start = maybe_odd(choices, start, device, 48);
     header.size = maybe_odd(choices, length, device, 24);
     let [slot, ..] = &mut header.slots;
-    slot.offset = maybe_odd(choices, slot.offset, length, 24);
-    slot.size = maybe_odd(choices, slot.size, length, 24);
+    match choices.below(24) {
+        // As much as there is room for, or more than that: behind the NUL anything may be.
+        0 => slot.size = length - 512 + choices.pick(&[0, 1, 16, 511, 512, 4096]),
+        // At the end of the area, which is its beginning for who goes around it at once.
+        1 => {
+            slot.offset = length;
+            put_text(image, start + 512, text);
+        }
+        // Behind it.
+        2 => {
+            slot.offset = length + choices.pick(&[1, 512, 4096]);
+            put_text(image, start + slot.offset, text);
+        }
+        _ => {
+            slot.offset = maybe_odd(choices, slot.offset, length, 24);
+            slot.size = maybe_odd(choices, slot.size, length, 24);
+        }
+    }
     slot.flags = choices.pick(&[0, 0, 0, 0, 0, 0, 1, u32::MAX]);
     let [slot, ..] = &header.slots;
-    if let Some(text) = naive::text(image, header.start, header.size, slot.offset, slot.size) {
+    if let Some(text) = led_to(image, header.start, header.size, slot.offset, slot.size) {
         header.slots[0].checksum = crc(&[&text]);
     }
     if choices.one_in(24) {
@@ -211,6 +226,25 @@ fn put_area(choices: &mut impl Choices, image: &mut [u8], start: u64, length: u6
     if choices.one_in(24) {
         flip(choices, &mut image[start..start + 512]);
     }
+}
+
+/// If there is room for it on the disk.
+fn put_text(image: &mut [u8], place: u64, text: &[u8]) {
+    let place = usize::try_from(place).expect("it is near an image");
+    if let Some(room) = image.get_mut(place..place + text.len()) {
+        room.copy_from_slice(text);
+    }
+}
+
+/// The bytes that a slot leads to who believes whatever it says, so that its checksum is good for them:
+/// round the end of the area once, however far that leads, and straight on from behind the end.
+fn led_to(image: &[u8], start: u64, area: u64, offset: u64, size: u64) -> Option<Vec<u8>> {
+    let part = |from: u64, length: u64| {
+        let from = usize::try_from(start.checked_add(from)?).ok()?;
+        image.get(from..from.checked_add(length.try_into().ok()?)?)
+    };
+    let first = area.checked_sub(offset).map_or(size, |straight| size.min(straight));
+    Some([part(offset, first)?, part(512, size - first)?].concat())
 }
 
 fn sector(choices: &mut impl Choices, header: &MdaHeader) -> [u8; 512] {
