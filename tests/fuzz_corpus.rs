@@ -35,9 +35,12 @@ macro_rules! targets {
 targets! {
     activation "../fuzz/fuzz_targets/activation.rs" what_was_kept_of_activation,
     call "../fuzz/fuzz_targets/call.rs" what_was_kept_of_call,
+    dmeventd "../fuzz/fuzz_targets/dmeventd.rs" what_was_kept_of_dmeventd,
     disks "../fuzz/fuzz_targets/disks.rs" what_was_kept_of_disks,
     files "../fuzz/fuzz_targets/files.rs" what_was_kept_of_files,
     frame "../fuzz/fuzz_targets/frame.rs" what_was_kept_of_frame,
+    inventory "../fuzz/fuzz_targets/inventory.rs" what_was_kept_of_inventory,
+    ioctl "../fuzz/fuzz_targets/ioctl.rs" what_was_kept_of_ioctl,
     kernel "../fuzz/fuzz_targets/kernel.rs" what_was_kept_of_kernel,
     metadata "../fuzz/fuzz_targets/metadata.rs" what_was_kept_of_metadata,
     ondisk "../fuzz/fuzz_targets/ondisk.rs" what_was_kept_of_ondisk,

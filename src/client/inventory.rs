@@ -189,6 +189,25 @@ struct VolumeGroup {
     text_size: Option<usize>,
 }
 
+/// The items of a whole stream of replies, for who has one without a daemon.
+#[doc(hidden)]
+pub fn items(stream: &[u8]) -> Result<Vec<Item>, String> {
+    let (mut decoder, mut items) = (Decoder::default(), Vec::new());
+    for reply in stream.split(|byte| *byte == CALL_END) {
+        decoder.take(reply).map_err(|wrong| match wrong {
+            Wrong::Refusal(refusal) => refusal.name,
+            Wrong::Nonsense(what) => what,
+        })?;
+        while let Some(item) = decoder.next_item()? {
+            items.push(item);
+        }
+        if decoder.is_over {
+            return Ok(items);
+        }
+    }
+    Err(hung_up().to_string())
+}
+
 /// An item of which more may follow.
 enum Begun {
     Host(Host),
@@ -300,19 +319,7 @@ mod tests {
     use crate::api::inventory::tests::{device, host, present, replies, vg};
 
     fn decode(replies: &[Vec<u8>]) -> Result<Vec<Item>, String> {
-        let mut decoder = Decoder::default();
-        let mut items = Vec::new();
-        for reply in replies {
-            decoder.take(reply).map_err(|wrong| match wrong {
-                Wrong::Refusal(refusal) => refusal.name,
-                Wrong::Nonsense(what) => what,
-            })?;
-            while let Some(item) = decoder.next_item()? {
-                items.push(item);
-            }
-        }
-        assert!(decoder.is_over);
-        Ok(items)
+        items(&replies.join(&CALL_END))
     }
 
     #[test]

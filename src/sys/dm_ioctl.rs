@@ -135,6 +135,11 @@ fn number(bytes: &[u8], at: usize) -> u32 {
 pub struct Answer<'b>(&'b [u8]);
 
 impl<'b> Answer<'b> {
+    /// One that was written down; `None` if it has no whole header.
+    pub fn of(bytes: &'b [u8]) -> Option<Answer<'b>> {
+        (bytes.len() >= HEADER).then_some(Answer(bytes))
+    }
+
     pub fn flags(&self) -> u32 {
         number(self.0, offset_of!(DmIoctl, flags))
     }
@@ -201,5 +206,6 @@ mod tests {
         assert_eq!(answer.data(), [0; 8]);
         bytes[16..20].copy_from_slice(&u32::MAX.to_ne_bytes());
         assert!(Answer(&bytes).data().is_empty());
+        assert!(Answer::of(&bytes).is_some() && Answer::of(&bytes[..HEADER - 1]).is_none());
     }
 }

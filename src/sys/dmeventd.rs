@@ -133,7 +133,7 @@ impl Talk {
 }
 
 /// Of each device ` 0:NUMBER LIBRARY UUID EVENTS TIMEOUT;`.
-fn parse(answer: &[u8]) -> Vec<(String, Monitored)> {
+pub fn parse(answer: &[u8]) -> Vec<(String, Monitored)> {
     let text = String::from_utf8_lossy(answer);
     let devices = text.split(';').filter_map(|device| {
         let mut words = device.split_ascii_whitespace().skip(2);
