@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
+use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{Pid, mkfifo};
 use pvwatch::conf::Reader;
 use pvwatch::devno::DevNo;
@@ -30,7 +31,7 @@ mod testing;
 
 const FIRST_TOKEN: usize = 100;
 /// Far longer than anything that does not hang takes.
-const LONG: Duration = Duration::from_secs(10);
+const LONG: Duration = Duration::from_secs(60);
 /// Long enough to see that something hangs.
 const SHORT: Duration = Duration::from_millis(150);
 
@@ -641,9 +642,9 @@ fn dropping_the_pool_kills_and_does_not_wait(mut world: World) {
     world.open(1, &fifo, Expect::File, 10);
     world.happenings(SHORT);
     let process = world.process(1);
-    let start = Instant::now();
     drop(world.pool);
-    assert!(start.elapsed() < Duration::from_millis(100));
+    // Whoever had waited for it would have taken the news of its end.
+    assert!(matches!(waitpid(process, None), Ok(WaitStatus::Signaled(_, Signal::SIGKILL, _))));
     assert!(is_gone(process));
 }
 

@@ -179,7 +179,8 @@ fn a_daemon_that_ends_or_talks_nonsense_is_an_error() {
         },
         Err(error) => error.to_string(),
     };
-    let ask = || Inventory::ask(&[&*world.report_socket()], &ALL, Duration::from_millis(500));
+    let ask_for = |patience| Inventory::ask(&[&*world.report_socket()], &ALL, patience);
+    let ask = || ask_for(LONG);
     assert!(error(ask()).contains("systemctl start pvwatch"));
 
     let mut daemon = world.start(["--no-scan"]);
@@ -213,5 +214,5 @@ fn a_daemon_that_ends_or_talks_nonsense_is_an_error() {
         answering.join().unwrap();
     }
     // Nobody accepts.
-    assert!(error(ask()).contains("no answer within 0.5 s"));
+    assert!(error(ask_for(Duration::from_millis(500))).contains("no answer within 0.5 s"));
 }
