@@ -265,6 +265,83 @@ fn frame(out: &mut Vec<u8>, tag: u8, fields: impl FnOnce(&mut Vec<u8>)) {
     out[start..start + 4].copy_from_slice(&length.to_le_bytes());
 }
 
+/// A long [`Reply::Data`] while it comes: each of its pieces grows where it will be, so that it is never
+/// copied as a whole.
+pub(super) struct LongData {
+    job: JobId,
+    diskseq: Option<u64>,
+    pieces: Vec<Piece>,
+    /// The piece that is coming, its bytes that have not come, and whether they are a device's.
+    coming: Option<(Vec<u8>, usize, bool)>,
+    /// Bytes of the message that have not been taken.
+    left: usize,
+}
+
+impl LongData {
+    /// Of a message of this length, of which that has come; and how many bytes were taken of it. `None`:
+    /// it is another, or too little has come to tell.
+    pub(super) fn begin(length: usize, begun: &[u8]) -> Result<Option<(LongData, usize)>, Garbage> {
+        let mut fields = Fields(begun.get(..length.min(HEADER + 9)).unwrap_or_default());
+        if fields.0.len() < HEADER + 9 || fields.u8()? != 3 {
+            return Ok(None);
+        }
+        let (job, diskseq) = (fields.u64()?, fields.option()?);
+        let left = length - (HEADER + 9);
+        Ok(Some((LongData { job, diskseq, pieces: Vec::new(), coming: None, left }, HEADER + 9)))
+    }
+
+    /// Takes what has come since, and says how much of it.
+    pub(super) fn take(&mut self, bytes: &[u8]) -> Result<usize, Garbage> {
+        let whole = &bytes[..bytes.len().min(self.left)];
+        let mut fields = Fields(whole);
+        loop {
+            if let Some((mut piece, length, is_good)) = self.coming.take() {
+                let (part, rest) = fields.0.split_at(length.min(fields.0.len()));
+                piece.extend_from_slice(part);
+                fields.0 = rest;
+                if part.len() < length {
+                    self.coming = Some((piece, length - part.len(), is_good));
+                    break;
+                }
+                let errno = |piece: Vec<u8>| piece.try_into().map(i32::from_le_bytes).map_err(|_| Garbage);
+                self.pieces.push(if is_good { Ok(piece) } else { Err(errno(piece)?) });
+            }
+            // What is left at the end of the message has to be taken, or it is none.
+            let is_end = whole.len() == self.left;
+            if fields.0.is_empty() || (fields.0.len() < PIECE_FIELDS && !is_end) {
+                break;
+            }
+            if self.pieces.len() == MAX_PIECES {
+                return Err(Garbage);
+            }
+            let (kind, length) = (fields.u8()?, fields.length()?);
+            let behind = self.left - (whole.len() - fields.0.len());
+            if kind > 1 || length > behind || (kind == 0 && length != 4) {
+                return Err(Garbage);
+            }
+            self.coming = Some((Vec::with_capacity(length), length, kind == 1));
+        }
+        let taken = whole.len() - fields.0.len();
+        self.left -= taken;
+        Ok(taken)
+    }
+
+    /// Bytes of the device that have come.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        let coming = self.coming.as_ref().map_or(0, |(piece, ..)| piece.len());
+        self.pieces.iter().flatten().map(Vec::len).sum::<usize>() + coming
+    }
+
+    /// The answer, once all of it has come.
+    pub(super) fn end(self) -> Result<Answer, LongData> {
+        if self.left > 0 || self.coming.is_some() {
+            return Err(self);
+        }
+        Ok(Answer::Reply(self.job, Reply::Data { diskseq: self.diskseq, pieces: self.pieces }))
+    }
+}
+
 /// The length of the message that `bytes` begins with, once its four bytes are there.
 pub(super) fn frame_length(bytes: &[u8], limit: usize) -> Result<Option<usize>, Garbage> {
     let Some(length) = bytes.first_chunk() else { return Ok(None) };
@@ -446,6 +523,60 @@ mod tests {
                     (Ok(Request::Read(_, some)), Request::Read(_, ranges)) => assert!(some.len() < ranges.len()),
                     (decoded, _) => panic!("{end} bytes of {sent:?} are {decoded:?}"),
                 }
+            }
+        }
+    }
+
+    /// What comes of a message that comes so many bytes at a time.
+    fn long(message: &[u8], at_a_time: usize) -> Result<Answer, Garbage> {
+        let mut long: Option<LongData> = None;
+        let (mut waiting, mut come) = (Vec::new(), 0);
+        loop {
+            let next = message.len().min(come + at_a_time);
+            waiting.extend_from_slice(&message[come..next]);
+            come = next;
+            if long.is_none()
+                && let Some((begun, taken)) = LongData::begin(message.len(), &waiting)?
+            {
+                long = Some(begun);
+                waiting.drain(..taken);
+            }
+            if let Some(mut data) = long.take() {
+                let taken = data.take(&waiting)?;
+                waiting.drain(..taken);
+                match data.end() {
+                    Ok(answer) => return Ok(answer),
+                    Err(data) => long = Some(data),
+                }
+            }
+            if come == message.len() {
+                return Err(Garbage);
+            }
+        }
+    }
+
+    #[test]
+    fn a_long_answer_is_the_same_in_parts() {
+        for sent in answers().into_iter().filter(|sent| matches!(sent, Answer::Reply(_, Reply::Data { .. }))) {
+            let frame = answer(&sent);
+            let message = message(&frame);
+            for at_a_time in (1..=message.len()).filter(|step| *step < 40 || step % 7 == 0) {
+                assert_eq!(long(message, at_a_time).as_ref(), Ok(&sent), "{at_a_time} at a time");
+            }
+            // Whatever is changed in it, both say the same.
+            for at in 0..message.len() {
+                for value in [0, 1, 2, 3, 4, 5, 255] {
+                    let mut changed = message.to_vec();
+                    changed[at] = value;
+                    let expected = if value == 3 || at > 0 { Answer::decode(&changed) } else { Err(Garbage) };
+                    assert_eq!(long(&changed, 5), expected, "{value} at {at}");
+                }
+            }
+            for end in 0..message.len() {
+                assert_eq!(
+                    long(&message[..end], 3).is_ok(),
+                    matches!(Answer::decode(&message[..end]), Ok(Answer::Reply(_, Reply::Data { .. })))
+                );
             }
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use mio::net::UnixStream;
 use mio::{Interest, Registry, Token};
 
-use crate::sys::reader::messages::{Answer, Garbage, Hello, REPLY_FIELDS, Request, frame_length};
+use crate::sys::reader::messages::{Answer, Garbage, Hello, LongData, REPLY_FIELDS, Request, frame_length};
 use crate::sys::reader::{JobId, MAX_READ, Reply};
 
 /// The number of a task is the pool's own and not used twice: a job may close a device and open
@@ -31,6 +31,8 @@ pub struct Process {
     pub slots: Option<usize>,
     pub tasks: BTreeMap<TaskId, Task>,
     received: Vec<u8>,
+    /// A long reply that comes, what has come of it left out of `received`.
+    long: Option<LongData>,
     out: Vec<u8>,
     is_writing: bool,
     /// Since when it has owed something and said nothing.
@@ -100,6 +102,7 @@ impl Process {
             slots: None,
             tasks: BTreeMap::new(),
             received: Vec::new(),
+            long: None,
             out: Vec::new(),
             is_writing: false,
             silent_since: None,
@@ -189,10 +192,27 @@ impl Process {
     fn take_messages(&mut self, said: &mut Vec<Said>) -> Result<(), Garbage> {
         let mut received = std::mem::take(&mut self.received);
         let mut rest = &received[..];
-        while let Some(length) = frame_length(rest, MAX_READ + REPLY_FIELDS)? {
+        loop {
+            if let Some(mut long) = self.long.take() {
+                rest = &rest[long.take(rest)?..];
+                match long.end() {
+                    Ok(answer) => said.extend(self.take(answer)?),
+                    Err(long) => {
+                        self.long = Some(long);
+                        break;
+                    }
+                }
+            }
+            let Some(length) = frame_length(rest, MAX_READ + REPLY_FIELDS)? else { break };
             let begun = &rest[4..rest.len().min(4 + length)];
-            if (length > SMALL && !self.is_expected(begun, length)?) || begun.len() < length {
+            if length > SMALL && !self.is_expected(begun, length)? {
                 break;
+            }
+            if begun.len() < length {
+                let Some((long, taken)) = LongData::begin(length, begun)? else { break };
+                self.long = Some(long);
+                rest = &rest[4 + taken..];
+                continue;
             }
             said.extend(self.take(Answer::decode(begun)?)?);
             rest = &rest[4 + length..];
@@ -311,16 +331,15 @@ mod tests {
             theirs
         });
         let (mut said, mut events, mut before) = (Vec::new(), mio::Events::with_capacity(4), 0);
+        let come = |process: &Process| process.received.len() + process.long.as_ref().map_or(0, LongData::len);
         while said.is_empty() {
             poll.poll(&mut events, None).unwrap();
             assert!(events.iter().all(|event| event.token() == Token(7)));
             process.receive(poll.registry(), 7, Duration::ZERO, &mut said).unwrap();
-            assert!(
-                process.received.len() <= before + (1 << 20),
-                "{} in one turn",
-                process.received.len() - before
-            );
-            before = process.received.len();
+            assert!(come(&process) <= before + (1 << 20), "{} in one turn", come(&process) - before);
+            // It is never copied as a whole.
+            assert!(process.received.capacity() <= 4 * CHUNK, "{}", process.received.capacity());
+            before = come(&process);
         }
         assert!(matches!(&said[..], [Said::Reply(9, Reply::Data { pieces, .. })] if pieces[0] == Ok(vec![5; LENGTH])));
         drop(writer.join());
