@@ -132,7 +132,6 @@ pub enum Status {
 /// The answer to `pv_found`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Found {
-    pub status: Status,
     pub changed: bool,
     pub vgid: Key,
     pub vgname: Key,
@@ -326,7 +325,6 @@ impl Cache {
         self.pvs.get_mut(pvid).expect("it was just stored").named = Some(Rc::clone(&vgid));
         self.settle_owners(std::slice::from_ref(pvid), None);
         Found {
-            status: self.status(&vgid),
             changed: changed || seqno_before != seqno,
             seqno_before,
             seqno_after: self.vgs.get(&vgid).map_or(-1, |vg| vg.seqno),
@@ -342,7 +340,6 @@ impl Cache {
         let vg = owner.as_ref().and_then(|vgid| Some((vgid, self.vgs.get(vgid)?)));
         let orphan = || Rc::from(ORPHAN);
         Found {
-            status: owner.as_ref().map_or(Status::Orphan, |vgid| self.status(vgid)),
             changed,
             vgid: vg.map_or_else(orphan, |(vgid, _)| Rc::clone(vgid)),
             vgname: vg.map_or_else(orphan, |(_, vg)| Rc::clone(&vg.name)),
@@ -351,7 +348,8 @@ impl Cache {
         }
     }
 
-    fn status(&self, vgid: &[u8]) -> Status {
+    /// Of the VG of a PV that was found, or [`ORPHAN`].
+    pub fn status(&self, vgid: &[u8]) -> Status {
         match self.vgs.get(vgid) {
             None => Status::Orphan,
             Some(vg) if vg.pvids.iter().all(|pvid| self.is_member(vgid, pvid)) => Status::Complete,

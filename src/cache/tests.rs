@@ -201,7 +201,7 @@ fn defects_of_the_stock_daemon_are_not_repeated() {
     found(&mut cache, "a", 1, "v1:a,b").unwrap();
     found(&mut cache, "a", 1, "w1:a").unwrap();
     let b = found(&mut cache, "b", 2, "").unwrap();
-    assert_eq!((b.status, &*b.vgid, b.seqno_after), (Status::Orphan, ORPHAN, -1));
+    assert_eq!((cache.status(&b.vgid), &*b.vgid, b.seqno_after), (Status::Orphan, ORPHAN, -1));
     assert_eq!(state(&mut cache), "a@1(w) b@2 | w1: a");
     // D15: announced by name, all VGs of it are marked.
     let mut cache = Cache::of_server();

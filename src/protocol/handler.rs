@@ -261,7 +261,7 @@ impl<'m> Request<'_, 'm> {
         }
         match self.cache.pv_found(FoundPv { pvid, device, pvmeta, metadata }) {
             Ok(found) => Simple::ok()
-                .str("status", status_word(found.status).as_bytes())
+                .str("status", status_word(self.cache.status(&found.vgid)).as_bytes())
                 .int("changed", found.changed.into())
                 .str("vgid", &found.vgid)
                 .str("vgname", &found.vgname)

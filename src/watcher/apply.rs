@@ -2,7 +2,7 @@
 
 use super::online::Origin;
 use super::{Device, Report, VgState, Watcher};
-use crate::cache::{FoundPv, Key, NewBody, NewMetadata, Status};
+use crate::cache::{FoundPv, Key, NewBody, NewMetadata, ORPHAN};
 use crate::devno::DevNo;
 use crate::id::Id;
 use crate::metadata::VgText;
@@ -64,9 +64,8 @@ impl Watcher {
             && !known
         {
             let (device, _) = self.name_of(devno);
-            let vg = text
-                .map(|text| text.name.clone())
-                .or_else(|| (found.status != Status::Orphan).then(|| found.vgname.to_vec()));
+            let vg =
+                text.map(|text| text.name.clone()).or_else(|| (*found.vgid != *ORPHAN).then(|| found.vgname.to_vec()));
             self.report(Report::Found { device, pvid, vg });
         }
     }
@@ -171,13 +170,20 @@ impl Watcher {
     /// The newest on some of the devices. Of two that differ at the same seqno, the one in the cache;
     /// else that of the lower device number.
     pub(super) fn newest_of(&self, vgid: Id, counts: impl Fn(DevNo) -> bool) -> Option<(DevNo, Rc<VgText>)> {
-        let holders = self.holders.get(&vgid)?.iter().filter(|devno| counts(**devno));
-        let cached = self.cache.vg(&vgid.hyphenated());
+        let holders = self.holders.get(&vgid)?.iter();
         let texts = holders.filter_map(|devno| Some((*devno, self.text_of(*devno)?)));
         // What was just read of another VG is not indexed before a choice that is due.
         let texts = texts.filter(|(_, text)| text.vgid == vgid);
-        let newest = texts.clone().map(|(_, text)| text.seqno).max()?;
-        let mut candidates = texts.filter(|(_, text)| text.seqno == newest);
+        // Whether it counts takes longer to say than what it says, and mostly all say the same.
+        let mut newest = None;
+        for (devno, text) in texts.clone() {
+            if newest.is_none_or(|newest| text.seqno > newest) && counts(devno) {
+                newest = Some(text.seqno);
+            }
+        }
+        let newest = newest?;
+        let mut candidates = texts.filter(|(devno, text)| text.seqno == newest && counts(*devno));
+        let cached = self.cache.vg(&vgid.hyphenated());
         let kept = candidates.clone().find(|(_, text)| cached.is_some_and(|cached| cached.is_text(&text.body)));
         kept.or_else(|| candidates.next()).map(|(devno, text)| (devno, Rc::clone(text)))
     }

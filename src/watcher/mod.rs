@@ -109,6 +109,8 @@ pub struct Watcher {
     /// second one is given to it.
     abandoned: BTreeMap<JobId, DevNo>,
     stuck: BTreeSet<DevNo>,
+    /// Partitions that were read while their disks could not be.
+    disk_unread: BTreeSet<DevNo>,
     /// Whose metadata text names a VG, copies that were not chosen left out.
     holders: BTreeMap<Id, BTreeSet<DevNo>>,
     /// The same the other way round.
@@ -210,6 +212,7 @@ impl Watcher {
             at_work: VecDeque::new(),
             abandoned: BTreeMap::new(),
             stuck: BTreeSet::new(),
+            disk_unread: BTreeSet::new(),
             holders: BTreeMap::new(),
             indexed: BTreeMap::new(),
             duplicates: duplicates::Duplicates::default(),
@@ -604,6 +607,7 @@ impl Watcher {
         self.look_beside(devno, None);
         self.note_holders(devno, None);
         self.no_paths.remove(&devno);
+        self.disk_unread.remove(&devno);
         if let Some(device) = self.devices.get_mut(&devno) {
             device.cause = cause;
         }

@@ -22,9 +22,20 @@ impl Watcher {
         let seqno = newest.as_ref().map(|(_, text)| text.seqno);
         self.take_back_outdated(vgid, seqno);
         let holders = self.holders.get(&vgid).into_iter().flatten().copied();
-        let is_older = |devno: &DevNo| self.text_of(*devno).is_some_and(|own| Some(own.seqno) < seqno);
-        let (older, others): (Vec<_>, Vec<_>) = holders.partition(is_older);
-        for devno in others {
+        let is_older = |devno: DevNo| self.text_of(devno).is_some_and(|own| Some(own.seqno) < seqno);
+        let was_reported = |devno: DevNo| {
+            let seen = self.devices.get(&devno).and_then(|device| device.seen.as_ref());
+            seen.is_some_and(|seen| seen.reported_outdated)
+        };
+        let (mut older, mut no_more) = (Vec::new(), Vec::new());
+        for devno in holders {
+            if is_older(devno) {
+                older.push(devno);
+            } else if was_reported(devno) {
+                no_more.push(devno);
+            }
+        }
+        for devno in no_more {
             self.forget_report(devno);
         }
         let Some((newest, _)) = newest else { return };

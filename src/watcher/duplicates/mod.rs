@@ -51,6 +51,13 @@ pub struct Choice {
     waits: bool,
 }
 
+impl Choice {
+    /// The device that the PV is served on.
+    fn place(&self) -> Option<DevNo> {
+        (self.ambiguity.is_none() && !self.waits).then_some(self.device)
+    }
+}
+
 /// A device that was not chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Other {
@@ -132,8 +139,7 @@ impl Watcher {
 
     /// The device that the PV is served on.
     pub(super) fn place(&self, pvid: Id) -> Option<DevNo> {
-        let choice = self.choice(pvid)?;
-        (choice.ambiguity.is_none() && !choice.waits).then_some(choice.device)
+        self.choice(pvid)?.place()
     }
 
     pub(super) fn has_duplicates(&self) -> bool {
@@ -153,8 +159,10 @@ impl Watcher {
     /// Whether what it says of its VG can be acted on. A clone that is left alone may have lost the
     /// rest of its VG elsewhere: nobody is outdated on the word of one that may be it.
     pub(super) fn is_trusted(&self, devno: DevNo) -> bool {
-        self.pv_of(devno).is_some_and(|pvid| {
-            self.place(pvid) == Some(devno) && !self.duplicates.due.contains_key(&pvid) && !self.is_doubtful(pvid)
+        let Some(pvid) = self.pv_of(devno) else { return false };
+        self.duplicates.copies.get(&pvid).is_some_and(|copies| {
+            let place = copies.choice.as_ref().and_then(Choice::place);
+            place == Some(devno) && !copies.is_doubtful && !self.duplicates.due.contains_key(&pvid)
         })
     }
 

@@ -71,8 +71,8 @@ impl Watcher {
     /// The disk can be read: it may say more of the PVs on its partitions than was known.
     fn read_partitions(&mut self, disk: DevNo) {
         let waits = |device: &Device| device.disk_unread && device.facts.stack.disk == Some(disk);
-        let waiting = self.devices.iter().filter(|(_, device)| waits(device)).map(|(devno, _)| *devno);
-        for partition in waiting.collect::<Vec<_>>() {
+        let waiting = self.disk_unread.iter().filter(|devno| self.devices.get(devno).is_some_and(waits));
+        for partition in waiting.copied().collect::<Vec<_>>() {
             self.touch(partition, Cause::DiskRead);
         }
     }
@@ -164,6 +164,10 @@ impl Watcher {
         let recovered = device.quarantine.take().is_some();
         device.may_have_gone = false;
         device.disk_unread = job.disk_unread;
+        match job.disk_unread {
+            true => self.disk_unread.insert(job.devno),
+            false => self.disk_unread.remove(&job.devno),
+        };
         let before = device.seen.as_ref();
         let same = before.filter(|seen| is_same(&seen.content, &content) && seen.diskseq == job.diskseq);
         let known = before.map_or(&[][..], |seen| seen.content.findings());
