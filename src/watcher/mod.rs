@@ -90,6 +90,8 @@ pub struct Watcher {
     cache: Cache,
     texts: TextCache,
     devices: BTreeMap<DevNo, Device>,
+    /// Of the disks that have some, by what the partitions say.
+    partitions: BTreeMap<DevNo, BTreeSet<DevNo>>,
     /// Who was told that this device lies on them, or on the disk that they are partitions of.
     told_of: BTreeMap<DevNo, BTreeSet<DevNo>>,
     /// Devices to look at, before anything else is done with them.
@@ -109,8 +111,6 @@ pub struct Watcher {
     /// second one is given to it.
     abandoned: BTreeMap<JobId, DevNo>,
     stuck: BTreeSet<DevNo>,
-    /// Partitions that were read while their disks could not be.
-    disk_unread: BTreeSet<DevNo>,
     /// Whose metadata text names a VG, copies that were not chosen left out.
     holders: BTreeMap<Id, BTreeSet<DevNo>>,
     /// The same the other way round.
@@ -200,6 +200,7 @@ impl Watcher {
             cache,
             texts: TextCache::default(),
             devices: BTreeMap::new(),
+            partitions: BTreeMap::new(),
             told_of: BTreeMap::new(),
             touched: BTreeMap::new(),
             examining: BTreeMap::new(),
@@ -212,7 +213,6 @@ impl Watcher {
             at_work: VecDeque::new(),
             abandoned: BTreeMap::new(),
             stuck: BTreeSet::new(),
-            disk_unread: BTreeSet::new(),
             holders: BTreeMap::new(),
             indexed: BTreeMap::new(),
             duplicates: duplicates::Duplicates::default(),
@@ -524,6 +524,7 @@ impl Watcher {
         let not_ready = facts.not_ready();
         let suspended = facts.dm_suspended;
         let stuck = self.stuck.contains(&devno);
+        self.note_disk(devno, Some(&facts));
         let device = self.devices.entry(devno).or_insert_with(|| Device::new(now, cause));
         device.stuck = stuck;
         let replaced = device.facts.diskseq.is_some() && device.facts.diskseq != facts.diskseq;
@@ -607,7 +608,6 @@ impl Watcher {
         self.look_beside(devno, None);
         self.note_holders(devno, None);
         self.no_paths.remove(&devno);
-        self.disk_unread.remove(&devno);
         if let Some(device) = self.devices.get_mut(&devno) {
             device.cause = cause;
         }
@@ -615,6 +615,7 @@ impl Watcher {
         self.withdraw(now, devno);
         self.let_go(devno);
         self.drop_pace(devno);
+        self.note_disk(devno, None);
         if let Some(ticket) = self.devices.remove(&devno).and_then(|device| device.queued) {
             self.queue.remove(&ticket);
         }

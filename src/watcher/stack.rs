@@ -8,7 +8,7 @@
 
 use super::device::{Device, HeldBack, Reason};
 use super::{Cause, Effect, Watcher};
-use crate::device::{Facts, Stack};
+use crate::device::Facts;
 use crate::devno::DevNo;
 use crate::multipath::Standing;
 use std::collections::BTreeSet;
@@ -37,9 +37,7 @@ impl Watcher {
         for below in all.into_iter().filter(|below| !knows(below)).collect::<Vec<_>>() {
             self.touch(below, Cause::Stacked);
             // What multipath holds of a disk, it holds of its partitions.
-            let on_it = |facts: &Facts| facts.stack.disk == Some(below);
-            let partitions = self.devices.iter().filter(|(_, device)| on_it(&device.facts)).map(|(devno, _)| *devno);
-            for partition in partitions.collect::<Vec<_>>() {
+            for partition in self.partitions_of(below).map(|(devno, _)| devno).collect::<Vec<_>>() {
                 self.touch(partition, Cause::Stacked);
             }
         }
@@ -48,7 +46,11 @@ impl Watcher {
     /// Notes what the kernel says of what lies on the device, before that is stored; if it says something
     /// new, partitions of it are looked at that do not know. `None`: it is gone.
     pub(super) fn note_holders(&mut self, devno: DevNo, facts: Option<&Facts>) {
-        let before = self.devices.get(&devno).map(|device| device.facts.stack.clone()).unwrap_or_default();
+        let before = self.devices.get(&devno).map(|device| &device.facts.stack);
+        if before == facts.map(|facts| &facts.stack) {
+            return;
+        }
+        let before = before.cloned().unwrap_or_default();
         for holder in before.all_holders() {
             if let Some(told) = self.told_of.get_mut(&holder.devno) {
                 told.remove(&devno);
@@ -64,11 +66,36 @@ impl Watcher {
         if before.holders == after.holders {
             return;
         }
-        let does_not_know = |stack: &Stack| stack.disk == Some(devno) && stack.disk_holders != after.holders;
-        let partitions = self.devices.iter().filter(|(_, device)| does_not_know(&device.facts.stack));
-        for partition in partitions.map(|(devno, _)| *devno).collect::<Vec<_>>() {
+        let knows = |partition: &Device| partition.facts.stack.disk_holders == after.holders;
+        let partitions = self.partitions_of(devno).filter(|(_, partition)| !knows(partition));
+        for partition in partitions.map(|(devno, _)| devno).collect::<Vec<_>>() {
             self.touch(partition, Cause::Stacked);
         }
+    }
+
+    /// Notes which disk the device is a partition of, before that is stored. `None`: it is gone.
+    pub(super) fn note_disk(&mut self, devno: DevNo, facts: Option<&Facts>) {
+        let before = self.devices.get(&devno).and_then(|device| device.facts.stack.disk);
+        let after = facts.and_then(|facts| facts.stack.disk);
+        if before == after {
+            return;
+        }
+        if let Some(before) = before
+            && let Some(partitions) = self.partitions.get_mut(&before)
+        {
+            partitions.remove(&devno);
+            if partitions.is_empty() {
+                self.partitions.remove(&before);
+            }
+        }
+        if let Some(after) = after {
+            self.partitions.entry(after).or_default().insert(devno);
+        }
+    }
+
+    pub(super) fn partitions_of(&self, disk: DevNo) -> impl Iterator<Item = (DevNo, &Device)> {
+        let partitions = self.partitions.get(&disk).into_iter().flatten();
+        partitions.filter_map(|devno| Some((*devno, self.devices.get(devno)?)))
     }
 
     /// What was written to a device that goes unread is on those that it lay on. The word of that may
@@ -96,10 +123,10 @@ impl Watcher {
             let Some((disk, ..)) = place else { continue };
             let may_change = |device: &Device| {
                 let is_member = device.seen.as_ref().map(|seen| seen.content.member().is_some());
-                device.facts.stack.disk == Some(disk) && is_member == Some(are_members)
+                is_member == Some(are_members)
             };
-            let others = self.devices.iter().filter(|(other, device)| **other != devno && may_change(device));
-            for other in others.map(|(devno, _)| *devno).collect::<Vec<_>>() {
+            let others = self.partitions_of(disk).filter(|(other, device)| *other != devno && may_change(device));
+            for other in others.map(|(devno, _)| devno).collect::<Vec<_>>() {
                 self.touch(other, Cause::Partition);
             }
         }

@@ -4,7 +4,7 @@ use super::{Job, JobId};
 use crate::devno::DevNo;
 use crate::filter::Rule;
 use crate::scan::{HEAD, Pv, ReadError, Verdict, on_partition};
-use crate::watcher::device::{Content, Device, Reason, Seen};
+use crate::watcher::device::{Content, Reason, Seen};
 use crate::watcher::duplicates::differ_in;
 use crate::watcher::online::Origin;
 use crate::watcher::{Cause, Effect, Report, Watcher};
@@ -70,9 +70,8 @@ impl Watcher {
 
     /// The disk can be read: it may say more of the PVs on its partitions than was known.
     fn read_partitions(&mut self, disk: DevNo) {
-        let waits = |device: &Device| device.disk_unread && device.facts.stack.disk == Some(disk);
-        let waiting = self.disk_unread.iter().filter(|devno| self.devices.get(devno).is_some_and(waits));
-        for partition in waiting.copied().collect::<Vec<_>>() {
+        let waiting = self.partitions_of(disk).filter(|(_, device)| device.disk_unread).map(|(devno, _)| devno);
+        for partition in waiting.collect::<Vec<_>>() {
             self.touch(partition, Cause::DiskRead);
         }
     }
@@ -80,8 +79,11 @@ impl Watcher {
     /// Where the partitions of this one's disk are, in bytes.
     pub(super) fn partitions_beside(&self, devno: DevNo) -> Vec<Range<u64>> {
         let disk = self.devices.get(&devno).and_then(|device| device.facts.stack.disk);
-        let beside = self.devices.values().map(|device| &device.facts).filter(|facts| facts.stack.disk == disk);
-        beside.map(|facts| facts.stack.start..facts.stack.start.saturating_add(facts.size)).collect()
+        let beside = disk.into_iter().flat_map(|disk| self.partitions_of(disk));
+        beside
+            .map(|(_, device)| &device.facts)
+            .map(|facts| facts.stack.start..facts.stack.start.saturating_add(facts.size))
+            .collect()
     }
 
     fn conclude_own(&mut self, now: Duration, id: JobId, verdict: Verdict) {
@@ -164,10 +166,6 @@ impl Watcher {
         let recovered = device.quarantine.take().is_some();
         device.may_have_gone = false;
         device.disk_unread = job.disk_unread;
-        match job.disk_unread {
-            true => self.disk_unread.insert(job.devno),
-            false => self.disk_unread.remove(&job.devno),
-        };
         let before = device.seen.as_ref();
         let same = before.filter(|seen| is_same(&seen.content, &content) && seen.diskseq == job.diskseq);
         let known = before.map_or(&[][..], |seen| seen.content.findings());
