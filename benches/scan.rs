@@ -183,7 +183,7 @@ impl Lab {
                     }
                 }
             }),
-            Way::Ours => timed(|| self.daemon.look_again()),
+            Way::Ours => self.daemon.look_again(),
             Way::Pvs => timed(|| drop(output(self.lvm_command().args(["pvs", "--noheadings"])))),
             Way::Pvscan => timed(|| drop(output(self.lvm_command().args(["pvscan", "--cache"])))),
         }
@@ -262,13 +262,17 @@ impl Daemon {
         client::call(&self.socket, method, &json!({}), Some(Duration::from_secs(60)))
     }
 
-    fn look_again(&self) {
+    /// From the signal to the end of `settle`.
+    fn look_again(&self) -> Duration {
         let resyncs = || self.call("Status").expect("a status")["status"]["resyncs"].as_u64().expect("a count");
         let before = resyncs();
         let process = nix::unistd::Pid::from_raw(self.process.id().try_into().expect("a process"));
-        nix::sys::signal::kill(process, nix::sys::signal::Signal::SIGHUP).expect("the daemon is there");
-        self.call("Settle").expect("it settles");
+        let wall = timed(|| {
+            nix::sys::signal::kill(process, nix::sys::signal::Signal::SIGHUP).expect("the daemon is there");
+            self.call("Settle").expect("it settles");
+        });
         assert!(resyncs() > before, "it settled before the signal");
+        wall
     }
 
     fn peak(&self) -> u64 {

@@ -55,27 +55,7 @@ impl Sysfs {
     /// `None` when there is no such device, also when it went while we looked. An error proves
     /// nothing about it.
     pub fn facts(&mut self, devno: DevNo) -> io::Result<Option<Facts>> {
-        if let Some(idle) = self.idle_loop(devno)? {
-            return Ok(Some(idle));
-        }
-        Ok(self.look(&self.directory(devno))?.map(|present| present.facts))
-    }
-
-    /// A loop device that is not in use, of which a machine may have thousands: it has no size, no
-    /// holders, and no `diskseq` that anybody could ask for. Its partitions, if it ever had some,
-    /// went with its file.
-    fn idle_loop(&mut self, devno: DevNo) -> io::Result<Option<Facts>> {
-        let driver = self.driver(devno.major)?;
-        if driver.as_deref() != Some("loop") {
-            return Ok(None);
-        }
-        let path = self.directory(devno);
-        if directory::is_there(&path.join("loop/backing_file"))? {
-            return Ok(None);
-        }
-        let Some(name) = directory::link_name(&path)?.filter(|name| is_whole_loop(name)) else { return Ok(None) };
-        let ids = self.read_ids.then(Box::default);
-        Ok(Some(Facts { name, driver, loop_backed: Some(false), ids, ..Facts::default() }))
+        Ok(self.look(devno)?.map(|present| present.facts))
     }
 
     /// The devices that share bytes with this one: the partitions of a disk, the disk of a
@@ -95,8 +75,7 @@ impl Sysfs {
     /// The disk of a partition that is to be read as well, and where the disk's partitions are.
     pub fn disk_of(&mut self, facts: &Facts) -> io::Result<Option<(Present, Vec<Range<u64>>)>> {
         let Some(devno) = facts.stack.disk else { return Ok(None) };
-        let directory = self.directory(devno);
-        let Some(present) = self.look(&directory)? else { return Ok(None) };
+        let Some(present) = self.look(devno)? else { return Ok(None) };
         let mut places = Vec::new();
         for partition in self.relatives(devno) {
             if let Some(facts) = self.facts(partition)? {
@@ -135,8 +114,22 @@ impl Sysfs {
         self.sys.join(format!("dev/block/{devno}"))
     }
 
-    fn look(&mut self, directory: &Path) -> io::Result<Option<Present>> {
-        let Some(directory) = &Directory::open(directory)? else { return Ok(None) };
+    fn look(&mut self, devno: DevNo) -> io::Result<Option<Present>> {
+        let path = self.directory(devno);
+        let Some(directory) = &Directory::open(&path)? else { return Ok(None) };
+        let driver = self.driver(devno.major)?;
+        let loop_backed = match driver.as_deref() {
+            Some("loop") => Some(directory.has("loop/backing_file")?),
+            _ => None,
+        };
+        // A machine may have thousands that are not in use: without size, holders, partitions, and a
+        // `diskseq` that anybody would ask for.
+        if loop_backed == Some(false)
+            && let Some(name) = directory::link_name(&path)?.filter(|name| is_whole_loop(name))
+        {
+            let ids = self.read_ids.then(Box::default);
+            return Ok(Some(Present { devno, facts: Facts { name, driver, loop_backed, ids, ..Facts::default() } }));
+        }
         let (Some(uevent), Some(size)) = (directory.read("uevent")?, directory.read("size")?) else {
             return Ok(None);
         };
@@ -149,7 +142,6 @@ impl Sysfs {
         let partition = uevent.get("DEVTYPE") == Some(&"partition");
         let parent = if partition { directory.at("..")? } else { None };
         let disk = parent.as_ref().unwrap_or(directory);
-        let driver = self.driver(major)?;
         let mut facts = Facts {
             name: (*name).to_owned(),
             // Sectors of 512 bytes, whatever the size of the device's blocks.
@@ -161,9 +153,8 @@ impl Sysfs {
         if partition {
             facts.diskseq = disk.read("diskseq")?.and_then(|text| text.parse().ok());
         } else if driver.as_deref() == Some("loop") {
-            let is_backed = directory.has("loop/backing_file")?;
-            facts.loop_backed = Some(is_backed);
-            facts.loop_partscan = is_backed && directory.read("loop/partscan")?.as_deref() == Some("1");
+            facts.loop_backed = loop_backed;
+            facts.loop_partscan = loop_backed == Some(true) && directory.read("loop/partscan")?.as_deref() == Some("1");
         } else if driver.as_deref() == Some("device-mapper") {
             if while_it_lasts(read_dm(directory, &mut facts))? != Some(true) {
                 return Ok(None);

@@ -23,6 +23,8 @@ struct Window {
 #[derive(Debug, Default)]
 pub struct Repeats {
     windows: BTreeMap<(&'static str, Vec<u8>), Window>,
+    /// Those in which something was kept back.
+    overfull: usize,
     look_from: usize,
 }
 
@@ -41,6 +43,7 @@ impl Repeats {
             return Some(report);
         }
         let count = window.kept_back.as_ref().map_or(0, |(count, _)| *count);
+        self.overfull += usize::from(window.kept_back.is_none());
         window.kept_back = Some((count + 1, report));
         None
     }
@@ -55,6 +58,9 @@ impl Repeats {
 
     /// When there is something to sum up.
     pub fn poll_timeout(&self) -> Option<Duration> {
+        if self.overfull == 0 {
+            return None;
+        }
         self.windows.values().filter(|window| window.kept_back.is_some()).map(|window| window.until).min()
     }
 
@@ -64,13 +70,15 @@ impl Repeats {
             return Vec::new();
         }
         let over = self.windows.values_mut().filter(|window| window.until <= now);
-        let sums = over.filter_map(|window| window.kept_back.take()).collect();
+        let sums = over.filter_map(|window| window.kept_back.take()).collect::<Vec<_>>();
+        self.overfull -= sums.len();
         self.windows.retain(|_, window| window.until > now);
         sums
     }
 
     /// The same of all windows, whether they are over or not.
     pub fn finish(&mut self) -> Vec<(u64, Report)> {
+        self.overfull = 0;
         std::mem::take(&mut self.windows).into_values().filter_map(|window| window.kept_back).collect()
     }
 }

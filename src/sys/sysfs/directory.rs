@@ -7,7 +7,7 @@ use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, readlink};
 use nix::libc;
-use nix::sys::stat::{Mode, fstatat, stat};
+use nix::sys::stat::{Mode, fstatat};
 use nix::unistd::read;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -77,11 +77,6 @@ impl Directory {
         }
         Ok(names)
     }
-}
-
-/// Whether there is something at the end of the path.
-pub(super) fn is_there(path: &Path) -> io::Result<bool> {
-    Ok(if_there(stat(path))?.is_some())
 }
 
 /// The name of what a link leads to.
