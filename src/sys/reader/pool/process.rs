@@ -298,7 +298,10 @@ fn answers(state: State, reply: &Reply) -> bool {
         (State::Opening(length), Reply::Opened(Ok(opened))) => opened.head.len() <= length,
         (State::Opening(_), Reply::Opened(Err(_)) | Reply::Unread(_) | Reply::Unusable(_)) => true,
         (State::Reading(places, length), Reply::Data { pieces, .. }) => {
-            (1..=places).contains(&pieces.len()) && pieces.iter().flatten().map(Vec::len).sum::<usize>() <= length
+            // Who keeps the rest of a text back would have its beginning kept in memory.
+            let is_whole = pieces.len() == places || pieces.last().is_some_and(Result::is_err);
+            let is_short = pieces.len() <= places && pieces.iter().flatten().map(Vec::len).sum::<usize>() <= length;
+            is_whole && is_short
         }
         _ => false,
     }
@@ -344,6 +347,17 @@ mod tests {
         assert!(matches!(&said[..], [Said::Reply(9, Reply::Data { pieces, .. })] if pieces[0] == Ok(vec![5; LENGTH])));
         drop(writer.join());
         let _ = process.child.wait();
+    }
+
+    /// The scan that wants both parts of a text would hold the first as long as the other is not there.
+    #[test]
+    fn a_reader_may_leave_out_only_what_follows_an_error() {
+        let is_taken = |pieces| answers(State::Reading(2, 8), &Reply::Data { diskseq: None, pieces });
+        let (good, bad) = (|| Ok(vec![1; 4]), || Err(5));
+        assert!(is_taken(vec![good(), good()]) && is_taken(vec![bad(), good()]));
+        assert!(is_taken(vec![good(), bad()]) && is_taken(vec![bad()]));
+        assert!(!is_taken(vec![good()]) && !is_taken(vec![]));
+        assert!(!is_taken(vec![good(), good(), bad()]) && !is_taken(vec![Ok(vec![1; 9]), bad()]));
     }
 
     /// Also if it comes faster than it is taken.
