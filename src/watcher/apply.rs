@@ -247,6 +247,10 @@ impl Watcher {
             return true;
         }
         let same = text.seqno == cached.seqno() && **cached.name() == *text.name && cached.has_content(&text.body);
+        if text.seqno < cached.seqno() && self.may_be_unseen(text.vgid) {
+            self.doubtful.insert(key.into());
+            return false;
+        }
         !same && text.seqno > 0 && self.may_go_back(text.vgid)
     }
 
@@ -305,10 +309,20 @@ impl Watcher {
 
     /// Whether a PV of the VG may be on a device of which nobody can say yet what is on it.
     fn may_be_unread(&self, vgid: Id) -> bool {
-        let is_nowhere = |pvid: &Key| self.cache.device_of(pvid).is_none();
-        let has_some_nowhere = self.cache.vg(&vgid.hyphenated()).is_some_and(|vg| vg.pvids().iter().any(is_nowhere));
         let is_unread = |device: &Device| device.quarantine.is_some() || !device.is_quiet();
-        has_some_nowhere && (!self.is_enumerated() || self.devices.values().any(is_unread))
+        self.has_some_nowhere(vgid) && (!self.is_enumerated() || self.devices.values().any(is_unread))
+    }
+
+    /// Whether a PV of the VG may be on a device that has come, perhaps under another name, and could
+    /// not be read so far.
+    fn may_be_unseen(&self, vgid: Id) -> bool {
+        let is_unseen = |device: &Device| device.quarantine.is_some() && device.seen.is_none();
+        self.has_some_nowhere(vgid) && self.devices.values().any(is_unseen)
+    }
+
+    fn has_some_nowhere(&self, vgid: Id) -> bool {
+        let is_nowhere = |pvid: &Key| self.cache.device_of(pvid).is_none();
+        self.cache.vg(&vgid.hyphenated()).is_some_and(|vg| vg.pvids().iter().any(is_nowhere))
     }
 
     /// Tells when a VG appears, becomes complete or partial, or goes.

@@ -894,12 +894,18 @@ fn what_a_client_says_stays_while_the_pv_may_be_on_a_device_that_was_never_read(
     bench.disk(0).open_error = None;
     bench.touch(0, Cause::Written);
     assert_eq!((bench.reason(0), bench.seqno()), (None, Some(2)));
-    // What was on a disk that is gone is not looked for on those that cannot be read.
-    bench.insert(2, orphan(2));
-    bench.disk(2).open_error = Some(EIO);
-    bench.touch(2, Cause::Uevent("add"));
-    bench.remove(0);
-    assert_eq!((bench.reason(2), bench.seqno()), (Some(Reason::Open(EIO)), Some(1)));
+    // What was on a disk that is gone may be on one that was never read, and on no other that cannot be.
+    for was_read in [false, true] {
+        let mut bench = told(None, member(0, 2, &[0]));
+        bench.insert(2, orphan(2));
+        bench.disk(2).open_error = Some(EIO).filter(|_| !was_read);
+        bench.touch(2, Cause::Uevent("add"));
+        bench.disk(2).open_error = Some(EIO);
+        bench.touch(2, Cause::Written);
+        bench.remove(0);
+        let seqno = if was_read { 1 } else { 2 };
+        assert_eq!((bench.reason(2), bench.seqno()), (Some(Reason::Open(EIO)), Some(seqno)));
+    }
     // It is not so, which is known once all have been read.
     assert_eq!(told(None, orphan(2)).seqno(), Some(1));
     let mut bench = told(Some(EIO), orphan(2));
@@ -1078,4 +1084,25 @@ fn a_thousand_wait_for_a_device_each() {
     }
     bench.settled.sort_unstable();
     assert_eq!(bench.settled, (0..1000).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_vg_does_not_go_back_while_its_newest_pv_may_be_on_a_device_that_was_never_read() {
+    for comes_back in [true, false] {
+        let mut bench = Bench::new(&[member(0, 1, &[0, 1]), member(1, 2, &[0, 1])]);
+        assert_eq!(bench.seqno(), Some(2));
+        bench.insert(2, member(1, 2, &[0, 1]));
+        bench.disk(2).open_error = Some(EIO);
+        bench.touch(2, Cause::Uevent("add"));
+        bench.remove(1);
+        bench.at(60_000);
+        assert_eq!((bench.seqno(), bench.place(1)), (Some(2), None));
+        if comes_back {
+            bench.disk(2).open_error = None;
+            bench.touch(2, Cause::Written);
+        } else {
+            bench.remove(2);
+        }
+        assert_eq!((bench.seqno(), bench.place(1)), if comes_back { (Some(2), Some(2)) } else { (Some(1), None) });
+    }
 }
