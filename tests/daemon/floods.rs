@@ -297,12 +297,12 @@ fn devices_that_flap_disturb_nobody_and_are_right_when_they_have_done() {
     let logged = world.log().lines().count() - lines;
     println!("{reads} reads and {logged} lines of log in {flapped:.1?} of flapping; 4 clients: {waits}");
     // A hundred each at once, those of a second before anybody waits, ten a second for who does, and the quiet one's.
-    let quiet_reads = 10 * lasts.as_secs();
+    let quiet_reads = 10 * flapped.as_secs();
     assert!(reads < 10 * (110 + 10 * flapped.as_secs()) + quiet_reads, "{reads} reads");
     // Twenty of a kind of each device.
     let kinds = ["PV found", "PV gone"].map(|kind| world.log().lines().filter(|line| line.contains(kind)).count());
     assert!(
-        kinds.iter().all(|count| *count < 11 * 20 * (2 + usize::try_from(lasts.as_secs()).unwrap() / 60)),
+        kinds.iter().all(|count| *count < 11 * 20 * (2 + usize::try_from(flapped.as_secs()).unwrap() / 60)),
         "{kinds:?}"
     );
     wait_until("them to be calm", || daemon.status()["flapping"] == json!([]));
