@@ -205,6 +205,17 @@ fn a_restart_lets_the_clients_go_and_knows_the_same() {
     assert_eq!(pvs_for_lvm(), before);
 }
 
+/// The daemon gets a signal, and another is started: for so many times now.
+fn comes_again_after(signal: Signal, restarts: usize) {
+    let pid = main_pid();
+    kill(pid, signal).unwrap();
+    wait_until("another one", || {
+        let now = property("MainPID");
+        now != "0" && now != pid.to_string() && states() == "active active"
+    });
+    assert_eq!(property("NRestarts"), restarts.to_string(), "{signal}");
+}
+
 #[test]
 fn however_it_is_killed_it_comes_again() {
     let _machine = Machine::systemd();
@@ -213,13 +224,7 @@ fn however_it_is_killed_it_comes_again() {
     units.change("[Service]\nWatchdogSec=2\n");
     run("systemctl restart pvwatch.service");
     for (count, signal) in [Signal::SIGKILL, Signal::SIGTERM, Signal::SIGSTOP].into_iter().enumerate() {
-        let pid = main_pid();
-        kill(pid, signal).unwrap();
-        wait_until("another one", || {
-            let now = property("MainPID");
-            now != "0" && now != pid.to_string() && states() == "active active"
-        });
-        assert_eq!(property("NRestarts"), (count + 1).to_string(), "{signal}");
+        comes_again_after(signal, count + 1);
         assert_eq!(ask("request=\"hello\""), "OK");
     }
     let journal = run("journalctl -u pvwatch.service -b -n 30");
@@ -238,13 +243,7 @@ fn after_a_crash_or_a_panic_it_comes_again_with_everything() {
     let before = pvs_for_lvm();
     assert_eq!(before.len(), 2);
     for (count, signal) in [Signal::SIGABRT, Signal::SIGHUP].into_iter().enumerate() {
-        let pid = main_pid();
-        kill(pid, signal).unwrap();
-        wait_until("another one", || {
-            let now = property("MainPID");
-            now != "0" && now != pid.to_string() && states() == "active active"
-        });
-        assert_eq!(property("NRestarts"), (count + 1).to_string(), "{signal}");
+        comes_again_after(signal, count + 1);
         assert_eq!(pvs_for_lvm(), before, "{signal}");
     }
     let journal = run("journalctl -u pvwatch.service -b -n 50");
